@@ -1,0 +1,40 @@
+//! What the hub knows of one agent.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Instant;
+
+/// An enrolled agent and how it does. `lag_ms` is the age of its oldest unacknowledged event as it last reported.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AgentStatus {
+    /// The identity in its certificate.
+    pub id: String,
+    /// Host name it reported.
+    pub name: String,
+    /// Program version it reported.
+    pub version: String,
+    /// Whether a connection is open now.
+    pub connected: bool,
+    /// When the open connection began.
+    pub connected_at: Option<Instant>,
+    /// Last message of any kind.
+    pub last_seen: Option<Instant>,
+    /// Remote address of the last connection.
+    pub remote: Option<String>,
+    /// Spool epoch.
+    pub epoch: u64,
+    /// Highest sequence durably stored in that epoch.
+    pub last_seq: u64,
+    /// Age of its oldest unacknowledged event, ms.
+    pub lag_ms: i64,
+    /// Bytes waiting in its spool.
+    pub spool_bytes: u64,
+    /// Events waiting in its spool.
+    pub spool_events: u64,
+    /// Events received from it since the hub started.
+    pub events_total: u64,
+    /// Events it reported as dropped by policy.
+    pub dropped_total: u64,
+    /// Taken off the allow-list.
+    pub revoked: bool,
+}

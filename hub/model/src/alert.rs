@@ -1,0 +1,106 @@
+//! Alerts: one incident of one rule and group.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{Instant, Level};
+
+/// Where an incident stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AlertState {
+    /// The condition holds, but not yet for the rule's `for`.
+    Pending,
+    /// The condition held long enough.
+    Firing,
+    /// A person took it.
+    Acknowledged,
+    /// Over.
+    Resolved,
+    /// The data behind it is incomplete.
+    Stale,
+}
+
+impl AlertState {
+    /// The name used in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Firing => "firing",
+            Self::Acknowledged => "acknowledged",
+            Self::Resolved => "resolved",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+/// Which agents a window result rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Completeness {
+    /// Every known agent has reported past the window's end.
+    pub complete: bool,
+    /// Agents that have reported past the end.
+    pub reported: u32,
+    /// Agents that have not.
+    pub missing: Vec<String>,
+}
+
+/// One line of an alert's history.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct TimelineEntry {
+    /// When.
+    pub at: Instant,
+    /// What happened: `pending`, `firing`, `notified`, `acknowledged`, `resolved` …
+    pub what: String,
+    /// Who did it: a user, or `streamflow`.
+    pub by: String,
+    /// Detail in words.
+    pub detail: String,
+}
+
+/// One incident of one rule and group.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Alert {
+    /// UUIDv7.
+    pub id: String,
+    /// The rule.
+    pub rule_id: String,
+    /// Its name when the alert began.
+    pub rule_name: String,
+    /// Where the incident stands.
+    pub state: AlertState,
+    /// Severity.
+    pub level: Level,
+    /// One line.
+    pub title: String,
+    /// Some lines.
+    pub message: String,
+    /// Last value of the rule's aggregate.
+    pub value: f64,
+    /// Group labels, the rule's name and level.
+    pub labels: BTreeMap<String, String>,
+    /// `rule id` and group: one open alert for each.
+    pub group_key: String,
+    /// Condition first held.
+    pub pending_at: Option<Instant>,
+    /// Began firing.
+    pub fired_at: Option<Instant>,
+    /// Taken by a person.
+    pub acknowledged_at: Option<Instant>,
+    /// Who took it.
+    pub acknowledged_by: Option<String>,
+    /// Over since.
+    pub resolved_at: Option<Instant>,
+    /// Who resolved it: a user, or `streamflow`.
+    pub resolved_by: Option<String>,
+    /// Window bounds, threshold and other details.
+    #[schema(value_type = Object)]
+    pub data: Map<String, Value>,
+    /// What the last value rests on.
+    pub completeness: Completeness,
+    /// Its history.
+    pub timeline: Vec<TimelineEntry>,
+}

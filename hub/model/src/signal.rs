@@ -1,0 +1,35 @@
+//! What analytics tells alerting: one verdict of one rule for one group.
+
+use std::collections::BTreeMap;
+
+use crate::Completeness;
+
+/// A rule's verdict on one window of one group. Signals of one group arrive in the order of their windows; the same
+/// signal may arrive again after a restart, so a receiver must be idempotent over `(rule_id, group, window_end, revision)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Signal {
+    /// The rule.
+    pub rule_id: String,
+    /// Version of the rule that was evaluated.
+    pub rule_version: i64,
+    /// Group-by attributes and their values.
+    pub labels: BTreeMap<String, String>,
+    /// Value of the aggregate; `None` when the group's windows have emptied.
+    pub value: Option<f64>,
+    /// Whether the condition holds.
+    pub met: bool,
+    /// `true` when the window may still change (eager evaluation).
+    pub running: bool,
+    /// Window bounds in event time, ms.
+    pub window_start: i64,
+    /// Exclusive end.
+    pub window_end: i64,
+    /// 0 first, then one more for each correction.
+    pub revision: u32,
+    /// Engine's watermark when it was evaluated, ms.
+    pub watermark: i64,
+    /// What the value rests on.
+    pub completeness: Completeness,
+    /// When the newest event behind the verdict was stored, wall clock ms; for latency metrics.
+    pub stored_at: i64,
+}

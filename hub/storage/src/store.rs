@@ -1,0 +1,214 @@
+//! The store's contract: the log, queries over it, documents and checkpoints. One trait, one test suite, several stores.
+
+use std::{ops::ControlFlow, sync::Arc};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use streamflow_bus::LogTail;
+use streamflow_proto::{batch::Batch, bitmap::Bitmap, event::{Event, Severity}, filter::Filter, frame::Frame};
+use uuid::Uuid;
+
+use crate::error::StoreError;
+
+/// Who sent a frame. The frame's own header holds the sequence number.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// The agent's certificate identity, or `@http` for the hub's own HTTP door.
+    pub agent: Arc<str>,
+    /// Changes when the sender's spool begins anew; sequences are compared within one epoch only.
+    pub epoch: u64,
+}
+
+/// What became of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Appended {
+    /// Durable at this place in the log.
+    Stored(u64),
+    /// Its sequence was not above the high-water mark: it had been stored before.
+    Duplicate,
+}
+
+/// Resolves when the frame is durable (or known to be a duplicate). Dropping it does not undo the append.
+pub type Receipt = tokio::sync::oneshot::Receiver<Result<Appended, StoreError>>;
+
+/// A run of rows of one batch that one agent sent in one frame.
+#[derive(Debug, Clone)]
+pub struct RowSpan {
+    /// Place of the frame in the log.
+    pub position: u64,
+    /// Who sent it.
+    pub agent: Arc<str>,
+    /// When it became durable, wall clock ms.
+    pub stored_at: i64,
+    /// First row.
+    pub start: u32,
+    /// One past the last row.
+    pub end: u32,
+}
+
+/// Part of the log in order: a frame of the inbox, or a chunk into which frames were merged.
+#[derive(Debug, Clone)]
+pub struct LogBatch {
+    /// Rows of all spans, and in a chunk perhaps rows before the asked position, which no span covers.
+    pub batch: Arc<Batch>,
+    /// Frames behind it, in log order, only those after the asked position.
+    pub spans: Vec<RowSpan>,
+}
+
+/// Order of a query's answer, by event time and then by place in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// Newest first.
+    #[default]
+    Desc,
+    /// Oldest first.
+    Asc,
+}
+
+/// Which events to read.
+#[derive(Debug, Clone, Default)]
+pub struct EventQuery {
+    /// Event time from, inclusive.
+    pub from: Option<i64>,
+    /// Event time to, exclusive.
+    pub to: Option<i64>,
+    /// Any of these types; empty = all.
+    pub types: Vec<String>,
+    /// Any of these sources; empty = all.
+    pub sources: Vec<String>,
+    /// Any of these severities; empty = all.
+    pub severities: Vec<Severity>,
+    /// CEL over the event.
+    pub filter: Option<Arc<Filter>>,
+    /// Substring of any string attribute, ASCII case-insensitive.
+    pub text: Option<String>,
+    /// At most this many events.
+    pub limit: usize,
+    /// Where the previous page ended.
+    pub cursor: Option<String>,
+    /// Order of the answer.
+    pub order: Order,
+}
+
+/// What a query had to read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Scanned {
+    /// Chunks and inbox frames opened.
+    pub chunks: u64,
+    /// Events in them.
+    pub events: u64,
+    /// Stored bytes of them.
+    pub bytes: u64,
+}
+
+/// One page of events.
+#[derive(Debug)]
+pub struct EventPage {
+    /// The events in the asked order.
+    pub events: Vec<Event>,
+    /// Present when there is more.
+    pub next_cursor: Option<String>,
+    /// What had to be read.
+    pub scanned: Scanned,
+}
+
+/// Sees each batch with the rows that match; breaks to stop early.
+pub type Visit = Box<dyn FnMut(&Batch, &Bitmap) -> ControlFlow<()> + Send>;
+
+/// A document: rules, channels, alerts, deliveries, users, tokens, agents.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Doc {
+    /// Its collection, for example `rule`.
+    pub kind: String,
+    /// Unique in the collection.
+    pub id: String,
+    /// 1 at first, one more with every write.
+    pub version: i64,
+    /// Contents.
+    pub body: Value,
+}
+
+/// One change of a document; several commit together or not at all.
+#[derive(Debug, Clone)]
+pub enum DocOp {
+    /// Writes it. `expect` is the version it must have now: `Some(0)` = must not exist, `None` = any.
+    Put { kind: String, id: String, body: Value, expect: Option<i64> },
+    /// Removes it.
+    Delete { kind: String, id: String },
+}
+
+/// Totals of the store.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct StoreStats {
+    /// Events stored and not expired.
+    pub events: u64,
+    /// Of them, events still in the inbox.
+    pub inbox_events: u64,
+    /// Frames in the inbox.
+    pub inbox_frames: u64,
+    /// Chunks.
+    pub chunks: u64,
+    /// Bytes of the database on disk.
+    pub bytes: u64,
+    /// Oldest event, ms since 1970.
+    pub oldest: Option<i64>,
+    /// Newest event, ms since 1970.
+    pub newest: Option<i64>,
+    /// Last position of the log.
+    pub position: u64,
+}
+
+/// The log and everything durable.
+#[async_trait]
+pub trait Store: Send + Sync + std::fmt::Debug + 'static {
+    /// Queues a frame for the next group commit; waits only for room in the queue. Frames of one origin commit in the order
+    /// of these calls.
+    async fn append(&self, origin: Origin, frame: Frame) -> Result<Receipt, StoreError>;
+
+    /// Highest durable sequence of an origin.
+    async fn high_water(&self, origin: &Origin) -> Result<Option<u64>, StoreError>;
+
+    /// Batches that have just become durable.
+    fn tail(&self) -> &LogTail;
+
+    /// The log after `position`, oldest first, about `max_events` events.
+    async fn read_log(&self, position: u64, max_events: usize) -> Result<Vec<LogBatch>, StoreError>;
+
+    /// Events that match.
+    async fn query(&self, query: EventQuery) -> Result<EventPage, StoreError>;
+
+    /// Visits every stored batch that may match, oldest first.
+    async fn scan(&self, from: Option<i64>, to: Option<i64>, filter: Option<Arc<Filter>>, visit: Visit) -> Result<Scanned, StoreError>;
+
+    /// One event by its id.
+    async fn event(&self, id: Uuid) -> Result<Option<Event>, StoreError>;
+
+    /// Ids that the HTTP door stored at or after this wall-clock time; to rebuild the deduplication window at start.
+    async fn recent_ids(&self, agent: &str, since: i64) -> Result<Vec<(Uuid, i64)>, StoreError>;
+
+    /// Removes whole chunks whose newest event is older; answers how many events went.
+    async fn expire(&self, before: i64) -> Result<u64, StoreError>;
+
+    /// Totals.
+    async fn stats(&self) -> Result<StoreStats, StoreError>;
+
+    /// One document.
+    async fn doc(&self, kind: &str, id: &str) -> Result<Option<Doc>, StoreError>;
+
+    /// Documents of a collection in the order of their ids, after `after`.
+    async fn docs(&self, kind: &str, after: Option<&str>, limit: usize) -> Result<Vec<Doc>, StoreError>;
+
+    /// Applies all or none; answers the new versions (0 for a delete).
+    ///
+    /// # Errors
+    /// `StoreError::Conflict` when an expected version does not hold.
+    async fn commit(&self, ops: Vec<DocOp>) -> Result<Vec<i64>, StoreError>;
+
+    /// Saves a stage's state at a position of the log.
+    async fn put_checkpoint(&self, name: &str, position: u64, body: Vec<u8>) -> Result<(), StoreError>;
+
+    /// The last saved state.
+    async fn checkpoint(&self, name: &str) -> Result<Option<(u64, Vec<u8>)>, StoreError>;
+}
