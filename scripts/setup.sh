@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Makes sure that what a build needs is here: setup.sh [build] [test].
+# As root on Debian or Ubuntu missing packages are installed; elsewhere they are named with the command that installs them.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/say.sh
+
+missing=()
+need() { command -v "$1" >/dev/null 2>&1 || missing+=("$2"); }
+
+for purpose in "$@"; do
+  case $purpose in
+    build)
+      need cc gcc; need make make; need curl curl; need git git
+      # The page is built with Node; without it the hub still builds and its page says so.
+      if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then need node nodejs; need npm npm; fi ;;
+    test)
+      [ -x /usr/bin/chromium ] || command -v chromium >/dev/null || missing+=(chromium)
+      need node nodejs; need npm npm; need python3 python3 ;;
+    *) fail "setup.sh: unknown purpose '$purpose'" ;;
+  esac
+done
+
+if [ ${#missing[@]} -gt 0 ]; then
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    step "installing ${missing[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    quiet apt-get -q update
+    quiet apt-get -q install -y --no-install-recommends "${missing[@]}"
+  else
+    say "missing on this machine: ${missing[*]}"
+    say "on Debian or Ubuntu:  sudo apt-get install ${missing[*]}"
+    for package in "${missing[@]}"; do
+      case $package in gcc | curl | git | make) exit 1 ;; esac
+    done
+  fi
+fi
+
+if ! command -v cargo >/dev/null; then
+  [ -f "$HOME/.cargo/env" ] && . "$HOME/.cargo/env"
+  command -v cargo >/dev/null || fail "cargo is missing: install Rust 1.95 or newer with rustup, then run this again"
+fi
