@@ -5,6 +5,7 @@
 pub mod aggregate;
 pub mod batch;
 pub mod bitmap;
+pub mod bloom;
 pub mod build;
 pub mod chunk;
 pub mod event;
