@@ -1,1 +1,15 @@
-//! placeholder
+//! Black-box tests: the real binaries, started as a user would, driven through their public interface.
+
+pub mod agent;
+pub mod api;
+pub mod binaries;
+pub mod hub;
+pub mod process;
+pub mod receiver;
+pub mod wait;
+
+pub use agent::{Agent, AgentConfig};
+pub use api::Api;
+pub use hub::{Hub, HubConfig};
+pub use receiver::Receiver;
+pub use wait::{eventually, eventually_some};

@@ -1,0 +1,147 @@
+//! What the command line accepts.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use streamflow_model::{Role, Span};
+
+/// StreamFlow hub: receives events from agents and over HTTP, stores them, evaluates rules, sends alerts and serves the dashboard.
+#[derive(Debug, Parser)]
+#[command(name = "streamflow-hub", version, arg_required_else_help = true, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Args, Clone)]
+pub struct Common {
+    /// Configuration file; every key is explained in deploy/config/hub.toml
+    #[arg(long, short, global = true, value_name = "FILE", default_value = "/etc/streamflow/hub.toml", env = "STREAMFLOW_HUB_CONFIG")]
+    pub config: PathBuf,
+
+    /// How results are printed
+    #[arg(long, short, global = true, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the hub
+    #[command(after_help = "Examples:\n  streamflow-hub serve --config /etc/streamflow/hub.toml\n  STREAMFLOW_HUB__HTTP__LISTEN=127.0.0.1:0 streamflow-hub serve --ready-json\n\nSIGTERM or Ctrl-C stops it: new work is refused, what is in flight is finished. A second signal stops at once.")]
+    Serve {
+        #[command(flatten)]
+        common: Common,
+        /// Print one line of JSON on stdout when ready, with the bound addresses
+        #[arg(long)]
+        ready_json: bool,
+    },
+    /// Check or show the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Enrolment tokens and the agents that may connect
+    #[command(subcommand)]
+    Agent(AgentCommand),
+    /// People who sign in
+    #[command(subcommand)]
+    User(UserCommand),
+    /// API tokens for programs
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Print a completion script
+    #[command(after_help = "Example:\n  streamflow-hub completions bash > /etc/bash_completion.d/streamflow-hub")]
+    Completions {
+        /// The shell it is for
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Find every mistake in the configuration; exits with 2 when there is one
+    Check {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Print the configuration as the hub would use it, defaults and environment included
+    Show {
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AgentCommand {
+    /// Print a one-time token with which one agent can enrol; it pins the hub's CA
+    #[command(after_help = "Then, on the host:\n  streamflow-agent enroll --hub HOST:4433 --token TOKEN --config /etc/streamflow/agent.toml")]
+    Token {
+        #[command(flatten)]
+        common: Common,
+        /// How long the token can be used
+        #[arg(long, default_value = "1h")]
+        ttl: Span,
+    },
+    /// List enrolled agents
+    List {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Take an agent off the allow-list; an open connection ends within seconds
+    Revoke {
+        #[command(flatten)]
+        common: Common,
+        /// Identity as `agent list` shows it
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// List users
+    List {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Add a user; the password is read from stdin, or made and printed when stdin is a terminal
+    Add {
+        #[command(flatten)]
+        common: Common,
+        /// Sign-in name
+        username: String,
+        /// What the user may do
+        #[arg(long, default_value = "viewer")]
+        role: Role,
+    },
+    /// Set a password; it is read from stdin, or made and printed when stdin is a terminal
+    SetPassword {
+        #[command(flatten)]
+        common: Common,
+        /// Sign-in name
+        username: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make an API token and print it once
+    Create {
+        #[command(flatten)]
+        common: Common,
+        /// What it is for
+        name: String,
+        /// What its bearer may do
+        #[arg(long, default_value = "ingest")]
+        role: Role,
+        /// How long it is valid
+        #[arg(long, default_value = "365d")]
+        ttl: Span,
+    },
+}

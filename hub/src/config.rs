@@ -1,0 +1,142 @@
+//! `hub.toml`: defaults, then the file, then the environment.
+
+mod check;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::logging;
+
+/// Prefix of environment variables that override the file: `STREAMFLOW_HUB__HTTP__LISTEN`.
+const ENV_PREFIX: &str = "STREAMFLOW_HUB";
+
+/// Keys whose value is a list, comma separated in the environment.
+const LISTS: [&str; 3] = ["egress.allow", "plugins.trusted_keys", "http.cors_origins"];
+
+/// `[http]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// Address of the API and the page.
+    pub listen: String,
+    /// Address that people and links in notifications use; `http://` + `listen` when empty.
+    pub public_url: String,
+    /// Origins that browsers may call the API from, besides the hub's own.
+    pub cors_origins: Vec<String>,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:8080".to_owned(), public_url: String::new(), cors_origins: Vec::new() }
+    }
+}
+
+/// The whole configuration.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HubConfig {
+    /// Folder of everything durable.
+    pub data_dir: PathBuf,
+    /// API and page.
+    pub http: Http,
+    /// Agents.
+    pub quic: streamflow_ingest::QuicOptions,
+    /// Admission of events over HTTP.
+    pub ingest: streamflow_ingest::Options,
+    /// The log and its retention.
+    pub storage: streamflow_storage::Options,
+    /// Windows and rules.
+    pub analytics: streamflow_analytics::Options,
+    /// Delivery of notifications.
+    pub alerting: streamflow_alerting::Options,
+    /// Live page.
+    pub dashboard: streamflow_dashboard::Options,
+    /// Sandboxed plugins.
+    pub plugins: streamflow_plugin_host::Options,
+    /// Where plugins may connect to.
+    pub egress: streamflow_plugin_host::EgressOptions,
+    /// Logs.
+    pub log: logging::Options,
+}
+
+impl Default for HubConfig {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("/var/lib/streamflow"),
+            http: Http::default(),
+            quic: streamflow_ingest::QuicOptions::default(),
+            ingest: streamflow_ingest::Options::default(),
+            storage: streamflow_storage::Options::default(),
+            analytics: streamflow_analytics::Options::default(),
+            alerting: streamflow_alerting::Options::default(),
+            dashboard: streamflow_dashboard::Options::default(),
+            plugins: streamflow_plugin_host::Options::default(),
+            egress: streamflow_plugin_host::EgressOptions::default(),
+            log: logging::Options::default(),
+        }
+    }
+}
+
+/// The configuration is wrong; each line names file, line and key.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", mistakes.join("\n"))]
+pub struct ConfigError {
+    /// All mistakes.
+    pub mistakes: Vec<String>,
+}
+
+/// Reads the file and the environment.
+///
+/// # Errors
+/// Every mistake at once.
+pub fn load(path: &Path) -> Result<HubConfig, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|e| ConfigError {
+        mistakes: vec![format!(
+            "{}: {e}; give the file with --config, deploy/config/hub.toml is an example with every key",
+            path.display()
+        )],
+    })?;
+    let mut mistakes = check::mistakes::<HubConfig>(&text, &path.display().to_string());
+    let config = if mistakes.is_empty() { layered(&text).map_err(|e| mistakes.push(e)).ok() } else { None };
+    if let Some(config) = &config {
+        mistakes.extend(config.contradictions());
+    }
+    match config {
+        Some(config) if mistakes.is_empty() => Ok(config),
+        _ => Err(ConfigError { mistakes }),
+    }
+}
+
+fn layered(text: &str) -> Result<HubConfig, String> {
+    let mut environment = config::Environment::with_prefix(ENV_PREFIX)
+        .prefix_separator("__")
+        .separator("__")
+        .try_parsing(true)
+        .list_separator(",");
+    for key in LISTS {
+        environment = environment.with_list_parse_key(key);
+    }
+    config::Config::builder()
+        .add_source(config::File::from_str(text, config::FileFormat::Toml))
+        .add_source(environment)
+        .build()
+        .and_then(config::Config::try_deserialize)
+        .map_err(|e| format!("environment ({ENV_PREFIX}__…): {e}"))
+}
+
+impl HubConfig {
+    /// Values that are well formed, but cannot work.
+    fn contradictions(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for (key, value) in [("http.listen", &self.http.listen), ("quic.listen", &self.quic.listen)] {
+            if value.parse::<std::net::SocketAddr>().is_err() {
+                wrong.push(format!("{key}: `{value}` is not an address; write for example 127.0.0.1:8080, or 0.0.0.0:8080 for all networks"));
+            }
+        }
+        if self.storage.url != "sqlite:" {
+            wrong.push(format!("storage.url: `{}` is not supported; this version stores in `sqlite:` (in data_dir)", self.storage.url));
+        }
+        wrong
+    }
+}
