@@ -1,0 +1,42 @@
+//! NDJSON over HTTP into a durable hub.
+
+use std::time::Instant;
+
+use streamflow_tests::{Hub, HubConfig};
+
+use crate::{baseline::Parse, generator::{Generator, now_ms}, report::{Row, count}};
+
+/// Events of one request: 1.8 MB of JSON.
+const PER_REQUEST: usize = 5000;
+
+/// Two requests at a time.
+pub async fn ndjson(events: usize, parse: &Parse) -> Vec<Row> {
+    let mut hub = Hub::start(&HubConfig::default());
+    let api = hub.admin().await;
+    let mut generator = Generator::new(3, now_ms());
+    let bodies: Vec<String> = (0..events / PER_REQUEST).map(|_| generator.lines(PER_REQUEST)).collect();
+    let cpu = hub.process().cpu();
+    let started = Instant::now();
+    let mut running = tokio::task::JoinSet::new();
+    for body in bodies {
+        if running.len() == 2 {
+            running.join_next().await;
+        }
+        let api = api.clone();
+        running.spawn(async move {
+            let (status, answer) = api.post_raw("/events/batch", "application/x-ndjson", body).await;
+            assert_eq!(status, 202, "{answer}");
+        });
+    }
+    while running.join_next().await.is_some() {}
+    let took = started.elapsed();
+    let cpu = hub.process().cpu() - cpu;
+    let per_core = events as f64 / cpu.as_secs_f64();
+    vec![Row {
+        what: "HTTP NDJSON → durable, events/s per core used",
+        ours: format!("{} ({} events/s)", count(per_core), count(events as f64 / took.as_secs_f64())),
+        baseline: format!("serde_json borrowed parse alone {}", count(parse.events_per_cpu_second)),
+        ratio: Some(per_core / parse.events_per_cpu_second),
+        target: "≥ 0.5, goal 0.8",
+    }]
+}

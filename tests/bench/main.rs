@@ -1,0 +1,59 @@
+//! The benchmark table: every row prints our figure, a baseline measured in the same run, and the ratio.
+//!
+//! `streamflow-bench [--quick] [ROW…]`; run through `make bench`, which builds everything in the release profile.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a test speaks by failing, and to the person who runs it")]
+
+mod agent_load;
+mod alert_latency;
+mod baseline;
+mod footprint;
+mod generator;
+mod http_load;
+mod quic_client;
+mod quic_load;
+mod report;
+
+use report::Row;
+
+/// Events of the bulk rows; `--quick` divides it.
+const EVENTS: usize = 2_000_000;
+
+#[tokio::main]
+async fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let quick = arguments.iter().any(|a| a == "--quick");
+    let events = if quick { EVENTS / 10 } else { EVENTS };
+    let only: Vec<&str> = arguments.iter().filter(|a| !a.starts_with("--")).map(String::as_str).collect();
+    let wanted = |name: &str| only.is_empty() || only.contains(&name);
+
+    let parse = baseline::parse_rate();
+    println!("serde_json borrowed parse: {:.0} events per CPU-second", parse.events_per_cpu_second);
+    let mut rows: Vec<Row> = Vec::new();
+    if wanted("codec") {
+        rows.extend(baseline::codec(&parse));
+    }
+    if wanted("quic") {
+        rows.extend(quic_load::closed(events, &parse).await);
+    }
+    if wanted("paced") {
+        rows.extend(quic_load::paced(if quick { 3 } else { 15 }).await);
+    }
+    if wanted("http") {
+        rows.extend(http_load::ndjson(events / 4, &parse).await);
+    }
+    if wanted("agent") {
+        rows.extend(agent_load::tail(events / 2, &parse).await);
+    }
+    if wanted("alert") {
+        rows.extend(alert_latency::line_to_webhook(if quick { 20 } else { 200 }).await);
+    }
+    if wanted("idle") {
+        rows.extend(footprint::idle(if quick { 5 } else { 20 }).await);
+    }
+    let table = report::table(&rows);
+    println!("{table}");
+    if only.is_empty() && !quick {
+        report::write(&table);
+    }
+}
