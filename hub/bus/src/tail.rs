@@ -3,8 +3,8 @@
 use std::sync::{Arc, OnceLock};
 
 use streamflow_proto::{
-    batch::Batch,
-    frame::{DecodeError, Frame},
+    batch::{Batch, DecodeError},
+    frame::Frame,
 };
 use tokio::sync::broadcast;
 

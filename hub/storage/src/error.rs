@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use streamflow_proto::frame::DecodeError;
+use streamflow_proto::batch::DecodeError;
 
 /// Why the store refused or failed. Cloneable, because one failed commit answers many receipts.
 #[derive(Debug, Clone, thiserror::Error)]
