@@ -11,6 +11,7 @@ mod enrolment;
 mod health;
 mod ingest_http;
 mod kills;
+mod make_run;
 mod path;
 mod query;
 mod realtime;

@@ -69,6 +69,24 @@ impl Process {
         }
     }
 
+    /// Waits for a line of stdout that holds `part`; answers the lines up to it.
+    ///
+    /// # Panics
+    /// When the program ends or stays silent first.
+    pub fn wait_for_line(&mut self, part: &str) -> Vec<String> {
+        let mut seen = Vec::new();
+        loop {
+            let Ok(line) = self.lines.recv_timeout(DEADLINE) else {
+                panic!("no line with `{part}` after:\n{}\n{}", seen.join("\n"), self.log());
+            };
+            let found = line.contains(part);
+            seen.push(line);
+            if found {
+                return seen;
+            }
+        }
+    }
+
     /// What it wrote to stderr so far.
     #[must_use]
     pub fn log(&self) -> String {
