@@ -18,4 +18,4 @@ pub use duration::Span;
 pub use instant::Instant;
 pub use rule::{Evaluate, Level, Rule, RuleDraft, RuleError, RuleKind, WindowSpec};
 pub use signal::Signal;
-pub use user::{Role, User};
+pub use user::{ApiToken, Role, Session, User};

@@ -62,3 +62,32 @@ pub struct User {
     /// When the account was made.
     pub created_at: Instant,
 }
+
+/// A program's key. Only its SHA-256 is kept; the key itself, `sfp_…`, is shown once when it is made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiToken {
+    /// Unique name.
+    pub name: String,
+    /// What the program may do.
+    pub role: Role,
+    /// SHA-256 of the key, lower-case hex.
+    pub sha256: String,
+    /// When it was made.
+    pub created_at: Instant,
+    /// Not valid from then on.
+    #[serde(default)]
+    pub expires_at: Option<Instant>,
+}
+
+/// A sign-in that goes on: the family of refresh tokens that follow one another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// Identifier, part of each of its refresh tokens.
+    pub id: String,
+    /// Who signed in.
+    pub username: String,
+    /// SHA-256 of the only refresh token that is valid now, lower-case hex.
+    pub secret_sha256: String,
+    /// Not valid from then on.
+    pub expires_at: Instant,
+}

@@ -1,0 +1,1 @@
+//! Sign-in: what is refused and what is not.
