@@ -1,1 +1,18 @@
-//! (in the making)
+//! Mergeable aggregates over one attribute: the same kernel on a host, in the hub's windows and in a query.
+//!
+//! Invariants: `merge` of two parts equals the whole (exactly for counts, extremes, first and last; within rounding for sums; within the sketch's error for
+//! percentiles and distinct counts). A value that is not a finite number is left out and counted. An accumulator's size is bounded whatever it sees.
+
+mod distinct;
+mod fold;
+mod moments;
+mod quantile;
+mod spec;
+mod state;
+
+pub use fold::fold;
+pub use spec::{AggregateError, AggregateSpec, Func};
+pub use state::Accumulator;
+
+#[cfg(test)]
+mod tests;

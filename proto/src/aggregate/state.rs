@@ -1,0 +1,171 @@
+//! One group's running aggregate.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    AggregateSpec, Func,
+    distinct::Distinct,
+    moments::{Spread, Total},
+    quantile::Quantiles,
+};
+
+/// The running aggregate of one group and window.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Accumulator {
+    pub(super) state: State,
+    /// Values that went in.
+    samples: u64,
+    /// Values left out because they are not finite numbers.
+    ignored: u64,
+}
+
+/// What each function keeps.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum State {
+    Count,
+    Rate,
+    Sum { total: Total, negative: bool },
+    Avg(Total),
+    Min(f64),
+    Max(f64),
+    Stddev(Spread),
+    Percentile { quantile: f64, sketch: Quantiles },
+    Distinct(Distinct),
+    First { at: i64, value: f64 },
+    Last { at: i64, value: f64 },
+}
+
+impl Accumulator {
+    /// An empty one.
+    #[must_use]
+    pub fn new(spec: &AggregateSpec) -> Self {
+        let state = match spec.func {
+            Func::Count => State::Count,
+            Func::Rate => State::Rate,
+            Func::Sum => State::Sum { total: Total::default(), negative: false },
+            Func::Avg => State::Avg(Total::default()),
+            Func::Min => State::Min(f64::INFINITY),
+            Func::Max => State::Max(f64::NEG_INFINITY),
+            Func::Stddev => State::Stddev(Spread::default()),
+            Func::Percentile(quantile) => State::Percentile { quantile, sketch: Quantiles::new() },
+            Func::Distinct => State::Distinct(Distinct::new()),
+            Func::First => State::First { at: i64::MAX, value: f64::INFINITY },
+            Func::Last => State::Last { at: i64::MIN, value: f64::NEG_INFINITY },
+        };
+        Self { state, samples: 0, ignored: 0 }
+    }
+
+    /// Adds events that carry no value of their own: `count()` and `rate()`.
+    pub(super) const fn add_events(&mut self, count: u64) {
+        self.samples += count;
+    }
+
+    /// Adds a value with its event time.
+    pub(super) fn add_number(&mut self, at: i64, number: f64) {
+        if !number.is_finite() {
+            self.ignored += 1;
+            return;
+        }
+        self.samples += 1;
+        match &mut self.state {
+            State::Count | State::Rate | State::Distinct(_) => {}
+            State::Sum { total, negative } => {
+                *negative |= number < 0.0;
+                total.add(number);
+            }
+            State::Avg(total) => total.add(number),
+            State::Min(least) => *least = least.min(number),
+            State::Max(most) => *most = most.max(number),
+            State::Stddev(spread) => spread.add(number),
+            State::Percentile { sketch, .. } => sketch.add(number),
+            State::First { at: first, value } => {
+                if (at, number) < (*first, *value) {
+                    (*first, *value) = (at, number);
+                }
+            }
+            State::Last { at: last, value } => {
+                if (at, number) > (*last, *value) {
+                    (*last, *value) = (at, number);
+                }
+            }
+        }
+    }
+
+    /// Adds one value of a distinct count.
+    pub(super) fn add_coupon(&mut self, coupon: datasketches::hll::Coupon) {
+        self.samples += 1;
+        if let State::Distinct(distinct) = &mut self.state {
+            distinct.add(coupon);
+        }
+    }
+
+    /// Takes in another part of the same aggregate. A part of another aggregate changes nothing.
+    pub fn merge(&mut self, other: &Self) {
+        match (&mut self.state, &other.state) {
+            (State::Count, State::Count) | (State::Rate, State::Rate) => {}
+            (State::Sum { total, negative }, State::Sum { total: more, negative: also }) => {
+                total.merge(*more);
+                *negative |= also;
+            }
+            (State::Avg(total), State::Avg(more)) => total.merge(*more),
+            (State::Min(least), State::Min(value)) => *least = least.min(*value),
+            (State::Max(most), State::Max(value)) => *most = most.max(*value),
+            (State::Stddev(spread), State::Stddev(more)) => spread.merge(*more),
+            (State::Percentile { sketch, .. }, State::Percentile { sketch: more, .. }) => sketch.merge(more),
+            (State::Distinct(distinct), State::Distinct(more)) => distinct.merge(more),
+            (State::First { at, value }, State::First { at: more, value: theirs }) => {
+                if (*more, *theirs) < (*at, *value) {
+                    (*at, *value) = (*more, *theirs);
+                }
+            }
+            (State::Last { at, value }, State::Last { at: more, value: theirs }) => {
+                if (*more, *theirs) > (*at, *value) {
+                    (*at, *value) = (*more, *theirs);
+                }
+            }
+            _ => return,
+        }
+        self.samples += other.samples;
+        self.ignored += other.ignored;
+    }
+
+    /// The aggregate's value over a window of this length; `None` when nothing went in and the function has no value then.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "counts and window lengths stay far below 2^53")]
+    pub fn value(&self, window_ms: i64) -> Option<f64> {
+        let count = self.samples as f64;
+        match &self.state {
+            State::Count => Some(count),
+            State::Rate => Some(count / (window_ms.max(1) as f64 / 1000.0)),
+            State::Distinct(distinct) => Some(distinct.estimate()),
+            _ if self.samples == 0 => None,
+            State::Sum { total, .. } => Some(total.value()),
+            State::Avg(total) => Some(total.value() / count),
+            State::Min(value) | State::Max(value) | State::First { value, .. } | State::Last { value, .. } => Some(*value),
+            State::Stddev(spread) => Some(spread.deviation()),
+            State::Percentile { quantile, sketch } => sketch.value(*quantile),
+        }
+    }
+
+    /// Values that went in.
+    #[must_use]
+    pub const fn samples(&self) -> u64 {
+        self.samples
+    }
+
+    /// Values that were left out because they are not finite numbers.
+    #[must_use]
+    pub const fn ignored(&self) -> u64 {
+        self.ignored
+    }
+
+    /// Whether, judging by what went in so far, more values can only make the result larger.
+    #[must_use]
+    pub const fn only_grows(&self) -> bool {
+        match &self.state {
+            State::Count | State::Rate | State::Max(_) | State::Distinct(_) => true,
+            State::Sum { negative, .. } => !*negative,
+            _ => false,
+        }
+    }
+}
