@@ -95,7 +95,9 @@ pub enum AuthError {
         source: std::io::Error,
     },
     /// The signing key's file holds something else.
-    #[error("signing key {path} is not an Ed25519 key in PEM form; remove it to have a new one made (everybody signs in again)")]
+    #[error(
+        "signing key {path} is not an Ed25519 key in PEM form; remove it to have a new one made (everybody signs in again)"
+    )]
     KeyFormat {
         /// The file.
         path: std::path::PathBuf,
@@ -137,7 +139,14 @@ impl Auth {
         };
         let keys = Keys::load_or_make(&data_dir.join("auth-key.pem"))?;
         let (passwords, tokens) = (Passwords::default(), Mutex::default());
-        Ok(Arc::new(Self { options, keys, accounts, passwords, limits: Mutex::new(limits), tokens }))
+        Ok(Arc::new(Self {
+            options,
+            keys,
+            accounts,
+            passwords,
+            limits: Mutex::new(limits),
+            tokens,
+        }))
     }
 
     /// For hashing the passwords of new users.
@@ -155,7 +164,11 @@ impl Auth {
         self.take_attempt(username, address.as_deref())?;
         let user = self.accounts.user(username).await.map_err(unavailable)?;
         let hash = user.as_ref().map(|user| user.password_hash.clone());
-        let fits = self.passwords.verify(password, hash).await.map_err(ApiError::internal)?;
+        let fits = self
+            .passwords
+            .verify(password, hash)
+            .await
+            .map_err(ApiError::internal)?;
         let Some(user) = user.filter(|_| fits) else {
             tracing::info!(username, "sign-in refused");
             return Err(ApiError::unauthorized("user name or password is wrong"));
@@ -176,7 +189,9 @@ impl Auth {
         if bearer.starts_with(TOKEN_PREFIX) {
             self.identify_token(bearer).await
         } else {
-            self.keys.verify(bearer).map_err(|reason| ApiError::unauthorized(format!("the access token is not valid: {reason}")))
+            self.keys
+                .verify(bearer)
+                .map_err(|reason| ApiError::unauthorized(format!("the access token is not valid: {reason}")))
         }
     }
 
@@ -189,7 +204,10 @@ impl Auth {
         let (hash, now) = (sha256_hex(bearer), Instant::now());
         let cached = {
             let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-            tokens.get(&hash).filter(|c| now.0 - c.read_at < TOKEN_CACHE_MS).map(|c| c.token.clone())
+            tokens
+                .get(&hash)
+                .filter(|c| now.0 - c.read_at < TOKEN_CACHE_MS)
+                .map(|c| c.token.clone())
         };
         let token = match cached {
             Some(token) => token,
@@ -199,12 +217,21 @@ impl Auth {
                 if tokens.len() >= TOKEN_CACHE_SIZE {
                     tokens.clear();
                 }
-                tokens.insert(hash, CachedToken { token: token.clone(), read_at: now.0 });
+                tokens.insert(
+                    hash,
+                    CachedToken {
+                        token: token.clone(),
+                        read_at: now.0,
+                    },
+                );
                 token
             }
         };
         match token.filter(|token| token.expires_at.is_none_or(|end| end > now)) {
-            Some(token) => Ok(Identity { name: format!("token:{}", token.name), role: token.role }),
+            Some(token) => Ok(Identity {
+                name: format!("token:{}", token.name),
+                role: token.role,
+            }),
             None => Err(ApiError::unauthorized("the API token is not valid")),
         }
     }
@@ -246,11 +273,8 @@ fn random_hex() -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        drop(write!(text, "{byte:02x}"));
-        text
-    })
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// A household counts as one: an IPv6 customer has at least a /64 to choose addresses from.

@@ -18,7 +18,9 @@ tokio::task_local! {
 /// Id of the request that this task serves; a new one outside of any request.
 #[must_use]
 pub fn current() -> String {
-    CURRENT.try_with(|id| id.to_string()).unwrap_or_else(|_| mint().to_string())
+    CURRENT
+        .try_with(|id| id.to_string())
+        .unwrap_or_else(|_| mint().to_string())
 }
 
 /// Runs a future as part of the request with this id; for work that a handler spawns.

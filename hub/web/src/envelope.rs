@@ -28,8 +28,13 @@ pub(crate) struct Envelope {
 impl Envelope {
     pub(crate) fn new(timeout: Duration, registry: &Registry) -> Result<Arc<Self>, prometheus::Error> {
         let requests = Opts::new("streamflow_http_requests_total", "Requests answered");
-        let durations = HistogramOpts::new("streamflow_http_request_duration_seconds", "Time from request to answer")
-            .buckets(vec![0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]);
+        let durations = HistogramOpts::new(
+            "streamflow_http_request_duration_seconds",
+            "Time from request to answer",
+        )
+        .buckets(vec![
+            0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+        ]);
         let envelope = Self {
             timeout,
             requests: IntCounterVec::new(requests, &["method", "route", "status"])?,
@@ -43,7 +48,9 @@ impl Envelope {
     fn record(&self, method: &Method, route: &str, status: StatusCode, took: Duration) {
         let method = label(method);
         self.requests.with_label_values(&[method, route, status.as_str()]).inc();
-        self.durations.with_label_values(&[method, route]).observe(took.as_secs_f64());
+        self.durations
+            .with_label_values(&[method, route])
+            .observe(took.as_secs_f64());
     }
 }
 
@@ -64,7 +71,11 @@ fn label(method: &Method) -> &'static str {
 pub(crate) async fn envelope(State(envelope): State<Arc<Envelope>>, request: Request, next: Next) -> Response {
     let id = correlation::accept_or_mint(request.headers());
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("unmatched", MatchedPath::as_str)
+        .to_owned();
     let span = tracing::info_span!("request", correlation_id = %id, %method, path = request.uri().path());
     let started = std::time::Instant::now();
     let answer = async {
@@ -72,7 +83,9 @@ pub(crate) async fn envelope(State(envelope): State<Arc<Envelope>>, request: Req
         let response = match tokio::time::timeout(envelope.timeout, answer).await {
             Ok(Ok(response)) => one_shape(response).await,
             Ok(Err(panic)) => ApiError::internal(panic_text(panic.as_ref())).into_response(),
-            Err(_) => ApiError::unavailable(1).with_message("the answer took too long").into_response(),
+            Err(_) => ApiError::unavailable(1)
+                .with_message("the answer took too long")
+                .into_response(),
         };
         let (status, took) = (response.status(), started.elapsed());
         envelope.record(&method, &route, status, took);
@@ -94,7 +107,11 @@ pub(crate) async fn envelope(State(envelope): State<Arc<Envelope>>, request: Req
 /// Refusals that axum and its layers made become the contract's JSON; their headers, such as `Allow`, are kept.
 async fn one_shape(response: Response) -> Response {
     let status = response.status();
-    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let kind = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("");
     let readable = kind.is_empty() || kind.starts_with("text/plain");
     if !(status.is_client_error() || status.is_server_error()) || !readable {
         return response;
@@ -110,6 +127,9 @@ async fn one_shape(response: Response) -> Response {
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string).or_else(|| panic.downcast_ref::<String>().cloned());
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(ToString::to_string)
+        .or_else(|| panic.downcast_ref::<String>().cloned());
     format!("handler panicked: {}", text.unwrap_or_default())
 }

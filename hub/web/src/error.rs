@@ -43,7 +43,12 @@ pub struct ErrorBody {
 
 impl ApiError {
     fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), details: Map::new(), retry_after_secs: None }
+        Self {
+            status,
+            message: message.into(),
+            details: Map::new(),
+            retry_after_secs: None,
+        }
     }
 
     /// 400: the request cannot be read.
@@ -110,13 +115,20 @@ impl ApiError {
     /// 500. The cause goes to the log; the caller sees only the correlation id to ask about.
     pub fn internal(cause: impl fmt::Display) -> Self {
         tracing::error!(error = %cause, "request failed");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error; the log tells more under this correlation id")
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal error; the log tells more under this correlation id",
+        )
     }
 
     /// An answer that something else made in another shape, such as a refusal of axum's own.
     pub(crate) fn from_status(status: StatusCode, message: Option<String>) -> Self {
         let plain = || status.canonical_reason().unwrap_or("refused").to_ascii_lowercase();
-        if status.is_server_error() { Self::new(status, plain()) } else { Self::new(status, message.unwrap_or_else(plain)) }
+        if status.is_server_error() {
+            Self::new(status, plain())
+        } else {
+            Self::new(status, message.unwrap_or_else(plain))
+        }
     }
 
     /// Replaces the message.

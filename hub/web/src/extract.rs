@@ -28,7 +28,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, state: &S) -> ApiResult<Self> {
         if !is_json(request.headers()) {
-            return Err(ApiError::unsupported("the body must be JSON; send `Content-Type: application/json`"));
+            return Err(ApiError::unsupported(
+                "the body must be JSON; send `Content-Type: application/json`",
+            ));
         }
         let body = Bytes::from_request(request, state).await.map_err(refused_body)?;
         parse_json(&body).map(Self)
@@ -61,7 +63,11 @@ fn refused_json(error: &serde_json::Error, field: &str) -> ApiError {
     let reason = text.split(" at line ").next().unwrap_or(&text);
     if error.classify() == Category::Data {
         let details = json!({"field": field, "reason": reason, "line": line, "column": column});
-        let place = if field == "." { String::new() } else { format!("`{field}`: ") };
+        let place = if field == "." {
+            String::new()
+        } else {
+            format!("`{field}`: ")
+        };
         ApiError::unprocessable(format!("{place}{reason}")).with_details(details)
     } else {
         ApiError::bad_request(format!("not valid JSON: {reason} at line {line}, column {column}"))
@@ -77,7 +83,10 @@ fn refused_body(rejection: BytesRejection) -> ApiError {
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or("");
     let kind = kind.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
 }

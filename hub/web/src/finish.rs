@@ -5,8 +5,8 @@ use std::{net::SocketAddr, sync::Arc};
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request, State},
-    http::{HeaderName, HeaderValue, Method, StatusCode, header},
-    middleware::{from_fn, from_fn_with_state},
+    http::{HeaderValue, Method, StatusCode, header},
+    middleware::from_fn_with_state,
     response::{IntoResponse, Response},
 };
 use prometheus::{Registry, TextEncoder};
@@ -25,7 +25,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{ApiError, Auth, Health, HealthReport, Json, auth, correlation, envelope, guard, openapi};
 
 /// Smaller answers cost more to compress than to send.
-const COMPRESS_ABOVE: u16 = 1024;
+const COMPRESS_ABOVE: u64 = 1024;
 
 /// Configuration section `[http]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -85,8 +85,14 @@ struct Common {
 /// When the metrics' names are taken in the registry.
 pub fn finish(rooms: OpenApiRouter, web: Web) -> Result<Router, prometheus::Error> {
     let envelope = envelope::Envelope::new(web.options.timeout.std(), &web.registry)?;
-    let common = Common { health: web.health, registry: web.registry };
-    let own = OpenApiRouter::new().routes(routes!(health)).routes(routes!(ready)).routes(routes!(metrics));
+    let common = Common {
+        health: web.health,
+        registry: web.registry,
+    };
+    let own = OpenApiRouter::new()
+        .routes(routes!(health))
+        .routes(routes!(ready))
+        .routes(routes!(metrics));
     let (router, mut api) = rooms.merge(own.with_state(common)).split_for_parts();
     openapi::complete(&mut api, web.version);
     let document = openapi::document(&api);
@@ -94,8 +100,7 @@ pub fn finish(rooms: OpenApiRouter, web: Web) -> Result<Router, prometheus::Erro
     let router = router
         .route("/api/openapi.json", answer_document)
         .route_layer(from_fn_with_state(web.auth, auth::identify))
-        .fallback(fallback)
-        .with_state(web.ui);
+        .fallback(move |request| fallback(web.ui.clone(), request));
     let origins: Arc<[String]> = web.options.allowed_origins.into();
     let compress = CompressionLayer::new().compress_when(DefaultPredicate::new().and(SizeAbove::new(COMPRESS_ABOVE)));
     Ok(router
@@ -120,9 +125,11 @@ fn cors(origins: &[String]) -> CorsLayer {
 }
 
 /// The user interface, except below the programs' paths, where a wrong address must not look like a page.
-async fn fallback(State(ui): State<Option<Router>>, request: Request) -> Response {
+async fn fallback(ui: Option<Router>, request: Request) -> Response {
     let path = request.uri().path();
-    let program = ["/api/", "/auth/", "/ws", "/events"].iter().any(|prefix| path.starts_with(prefix));
+    let program = ["/api/", "/auth/", "/ws", "/events"]
+        .iter()
+        .any(|prefix| path.starts_with(prefix));
     match ui.filter(|_| !program) {
         Some(ui) => ui.oneshot(request).await.into_response(),
         None => ApiError::not_found(format!("there is no {path}")).into_response(),
@@ -134,7 +141,10 @@ async fn fallback(State(ui): State<Option<Router>>, request: Request) -> Respons
 /// Answers 200 as long as it can answer at all; the checks tell how its rooms do.
 #[utoipa::path(get, path = "/health", tag = "health", responses((status = 200, body = HealthReport)))]
 async fn health(State(common): State<Common>) -> Json<HealthReport> {
-    Json(HealthReport { status: "healthy".to_owned(), checks: common.health.report() })
+    Json(HealthReport {
+        status: "healthy".to_owned(),
+        checks: common.health.report(),
+    })
 }
 
 /// Whether the program can do its work
@@ -144,13 +154,24 @@ async fn health(State(common): State<Common>) -> Json<HealthReport> {
 ))]
 async fn ready(State(common): State<Common>) -> Response {
     let checks = common.health.report();
-    let red: Vec<_> = checks.iter().filter(|(_, check)| !check.ready).map(|(name, _)| name.as_str()).collect();
+    let red: Vec<_> = checks
+        .iter()
+        .filter(|(_, check)| !check.ready)
+        .map(|(name, _)| name.as_str())
+        .collect();
     if red.is_empty() {
-        return Json(HealthReport { status: "ready".to_owned(), checks }).into_response();
+        return Json(HealthReport {
+            status: "ready".to_owned(),
+            checks,
+        })
+        .into_response();
     }
     let message = format!("not ready: {}", red.join(", "));
     let details = serde_json::json!({"status": "not_ready", "checks": checks});
-    ApiError::unavailable(1).with_message(message).with_details(details).into_response()
+    ApiError::unavailable(1)
+        .with_message(message)
+        .with_details(details)
+        .into_response()
 }
 
 /// Metrics in the text format of Prometheus

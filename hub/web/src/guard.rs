@@ -22,7 +22,10 @@ const HEADERS: [(HeaderName, &str); 7] = [
     (header::REFERRER_POLICY, "no-referrer"),
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-    (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    (
+        HeaderName::from_static("permissions-policy"),
+        "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    ),
     (header::X_FRAME_OPTIONS, "DENY"),
 ];
 
@@ -32,13 +35,18 @@ pub(crate) async fn guard(State(origins): State<Arc<[String]>>, request: Request
         Err(refused) => refused.into_response(),
     };
     for (name, value) in HEADERS {
-        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+        response
+            .headers_mut()
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
     }
     response
 }
 
 pub(crate) fn is_websocket(headers: &HeaderMap) -> bool {
-    headers.get(header::UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+    headers
+        .get(header::UPGRADE)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 /// Go 1.25's cross-origin protection: a browser says where a request comes from, other programs say nothing and may pass.
@@ -58,7 +66,13 @@ fn check_origin(method: &Method, headers: &HeaderMap, allowed: &[String]) -> Res
         (None, Some(origin)) => origin.split_once("://").map(|(_, host)| host) == text(header::HOST),
         (None, None) => true,
     };
-    if same { Ok(()) } else { Err(ApiError::forbidden("requests from other sites are refused; see `http.allowed_origins`")) }
+    if same {
+        Ok(())
+    } else {
+        Err(ApiError::forbidden(
+            "requests from other sites are refused; see `http.allowed_origins`",
+        ))
+    }
 }
 
 #[cfg(test)]
@@ -68,7 +82,10 @@ mod tests {
     #[test]
     fn other_sites_are_refused_and_programs_are_not() {
         let check = |method: &Method, pairs: &[(&'static str, &'static str)]| {
-            let headers = pairs.iter().map(|(k, v)| (HeaderName::from_static(k), HeaderValue::from_static(v))).collect();
+            let headers = pairs
+                .iter()
+                .map(|(k, v)| (HeaderName::from_static(k), HeaderValue::from_static(v)))
+                .collect();
             check_origin(method, &headers, &["https://grafana.example".to_owned()]).is_ok()
         };
         for (method, headers, passes) in [
@@ -78,12 +95,40 @@ mod tests {
             (Method::POST, &[("sec-fetch-site", "cross-site")], false),
             (Method::POST, &[("sec-fetch-site", "same-site")], false),
             (Method::GET, &[("sec-fetch-site", "cross-site")], true),
-            (Method::DELETE, &[("origin", "http://localhost:8080"), ("host", "localhost:8080")], true),
-            (Method::DELETE, &[("origin", "http://evil.example"), ("host", "localhost:8080")], false),
+            (
+                Method::DELETE,
+                &[("origin", "http://localhost:8080"), ("host", "localhost:8080")],
+                true,
+            ),
+            (
+                Method::DELETE,
+                &[("origin", "http://evil.example"), ("host", "localhost:8080")],
+                false,
+            ),
             (Method::POST, &[("origin", "null"), ("host", "localhost:8080")], false),
-            (Method::POST, &[("origin", "https://grafana.example"), ("sec-fetch-site", "cross-site")], true),
-            (Method::GET, &[("upgrade", "websocket"), ("origin", "http://evil.example"), ("host", "localhost")], false),
-            (Method::GET, &[("upgrade", "websocket"), ("origin", "http://localhost"), ("host", "localhost")], true),
+            (
+                Method::POST,
+                &[("origin", "https://grafana.example"), ("sec-fetch-site", "cross-site")],
+                true,
+            ),
+            (
+                Method::GET,
+                &[
+                    ("upgrade", "websocket"),
+                    ("origin", "http://evil.example"),
+                    ("host", "localhost"),
+                ],
+                false,
+            ),
+            (
+                Method::GET,
+                &[
+                    ("upgrade", "websocket"),
+                    ("origin", "http://localhost"),
+                    ("host", "localhost"),
+                ],
+                true,
+            ),
         ] {
             assert_eq!(check(&method, headers), passes, "{method} {headers:?}");
         }

@@ -50,7 +50,10 @@ impl Health {
         let checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let run = |check: Check| {
             let reason = check().err();
-            CheckReport { ready: reason.is_none(), reason }
+            CheckReport {
+                ready: reason.is_none(),
+                reason,
+            }
         };
         checks.into_iter().map(|(name, check)| (name, run(check))).collect()
     }

@@ -23,7 +23,10 @@ impl Identity {
         if self.role >= role {
             return Ok(());
         }
-        Err(ApiError::forbidden(format!("this needs the role {role}; {} has the role {}", self.name, self.role)))
+        Err(ApiError::forbidden(format!(
+            "this needs the role {role}; {} has the role {}",
+            self.name, self.role
+        )))
     }
 
     /// Refuses callers that may not send events.
@@ -31,7 +34,11 @@ impl Identity {
     /// # Errors
     /// 403.
     pub fn require_ingest(&self) -> ApiResult<()> {
-        if self.role == Role::Ingest { Ok(()) } else { self.require(Role::Editor) }
+        if self.role == Role::Ingest {
+            Ok(())
+        } else {
+            self.require(Role::Editor)
+        }
     }
 }
 
@@ -39,6 +46,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Identity {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> ApiResult<Self> {
-        parts.extensions.get().cloned().ok_or_else(|| ApiError::unauthorized("sign in first"))
+        parts
+            .extensions
+            .get()
+            .cloned()
+            .ok_or_else(|| ApiError::unauthorized("sign in first"))
     }
 }

@@ -19,15 +19,25 @@ pub(crate) fn complete(api: &mut OpenApi, version: &str) {
     api.info.description = Some("Telemetry: events in, alerts and live charts out.".to_owned());
     api.info.license = None;
     let components = api.components.get_or_insert_with(Components::default);
-    let bearer = Http::builder().scheme(HttpAuthScheme::Bearer).description(Some("Access token, or API token `sfp_…`.")).build();
-    components.security_schemes.insert("bearer".to_owned(), RefOr::T(SecurityScheme::Http(bearer)));
-    components.schemas.insert(ErrorBody::name().into_owned(), ErrorBody::schema());
+    let bearer = Http::builder()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("Access token, or API token `sfp_…`."))
+        .build();
+    components
+        .security_schemes
+        .insert("bearer".to_owned(), RefOr::T(SecurityScheme::Http(bearer)));
+    components
+        .schemas
+        .insert(ErrorBody::name().into_owned(), ErrorBody::schema());
     for (path, item) in &mut api.paths.paths {
         for operation in operations(item) {
             if !OPEN.contains(&path.as_str()) {
                 operation.security = Some(vec![SecurityRequirement::new::<_, _, String>("bearer", [])]);
             }
-            operation.responses.responses.insert("default".to_owned(), RefOr::T(error_response()));
+            operation
+                .responses
+                .responses
+                .insert("default".to_owned(), RefOr::T(error_response()));
         }
     }
 }
@@ -35,11 +45,21 @@ pub(crate) fn complete(api: &mut OpenApi, version: &str) {
 fn error_response() -> Response {
     let schema = utoipa::openapi::Ref::from_schema_name(ErrorBody::name());
     let content = utoipa::openapi::Content::new(Some(schema));
-    ResponseBuilder::new().description("Any failure.").content("application/json", content).build()
+    ResponseBuilder::new()
+        .description("Any failure.")
+        .content("application/json", content)
+        .build()
 }
 
 pub(crate) fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    let verbs = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch, &mut item.head];
+    let verbs = [
+        &mut item.get,
+        &mut item.put,
+        &mut item.post,
+        &mut item.delete,
+        &mut item.patch,
+        &mut item.head,
+    ];
     verbs.into_iter().flatten()
 }
 

@@ -64,8 +64,10 @@ pub fn check_limit(limit: Option<usize>) -> ApiResult<usize> {
     match limit {
         None => Ok(DEFAULT_LIMIT),
         Some(limit) if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
-        Some(_) => Err(ApiError::validation(format!("`limit` must be between 1 and {MAX_LIMIT}"))
-            .with_details(serde_json::json!({"field": "limit"}))),
+        Some(_) => Err(
+            ApiError::validation(format!("`limit` must be between 1 and {MAX_LIMIT}"))
+                .with_details(serde_json::json!({"field": "limit"})),
+        ),
     }
 }
 
@@ -80,7 +82,10 @@ impl<T> Page<T> {
     /// A page with the cursor of the next one, when there is one.
     pub const fn new(data: Vec<T>, next_cursor: Option<String>) -> Self {
         let has_next = next_cursor.is_some();
-        Self { data, pagination: Pagination { next_cursor, has_next } }
+        Self {
+            data,
+            pagination: Pagination { next_cursor, has_next },
+        }
     }
 
     /// A page cut from up to `limit + 1` entries, whose cursor is a key of its last entry.

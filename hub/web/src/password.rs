@@ -43,7 +43,9 @@ pub enum PasswordError {
 
 impl Default for Passwords {
     fn default() -> Self {
-        Self { permits: Arc::new(Semaphore::new(AT_ONCE)) }
+        Self {
+            permits: Arc::new(Semaphore::new(AT_ONCE)),
+        }
     }
 }
 
@@ -77,7 +79,10 @@ impl Passwords {
     }
 
     async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, PasswordError> {
-        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| PasswordError::Stopping)?;
+        let permit = Arc::clone(&self.permits)
+            .acquire_owned()
+            .await
+            .map_err(|_| PasswordError::Stopping)?;
         // The permit goes along: a caller that gives up does not stop the computation.
         let task = tokio::task::spawn_blocking(move || {
             let answer = work();
@@ -91,7 +96,10 @@ impl Passwords {
 fn hash_now(password: &str) -> Result<String, PasswordError> {
     let params = Params::new(MEMORY_KIB, PASSES, 1, None).map_err(PasswordError::Params)?;
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-    argon2.hash_password(password.as_bytes()).map(|hash| hash.to_string()).map_err(PasswordError::Hash)
+    argon2
+        .hash_password(password.as_bytes())
+        .map(|hash| hash.to_string())
+        .map_err(PasswordError::Hash)
 }
 
 #[cfg(test)]
@@ -103,10 +111,18 @@ mod tests {
         let passwords = Passwords::default();
         let hash = passwords.hash("correct horse".to_owned()).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
-        assert!(passwords.verify("correct horse".to_owned(), Some(hash.clone())).await.unwrap());
+        assert!(
+            passwords
+                .verify("correct horse".to_owned(), Some(hash.clone()))
+                .await
+                .unwrap()
+        );
         assert!(!passwords.verify("wrong horse".to_owned(), Some(hash)).await.unwrap());
         assert!(!passwords.verify("correct horse".to_owned(), None).await.unwrap());
-        assert!(matches!(passwords.hash("short".to_owned()).await, Err(PasswordError::Length)));
+        assert!(matches!(
+            passwords.hash("short".to_owned()).await,
+            Err(PasswordError::Length)
+        ));
     }
 
     #[test]

@@ -39,10 +39,15 @@ pub async fn serve(
     registry: &Registry,
     token: CancellationToken,
 ) -> io::Result<()> {
-    let open = IntGauge::new("streamflow_active_connections", "Open HTTP and WebSocket connections").map_err(io::Error::other)?;
+    let open = IntGauge::new("streamflow_active_connections", "Open HTTP and WebSocket connections")
+        .map_err(io::Error::other)?;
     registry.register(Box::new(open.clone())).map_err(io::Error::other)?;
     let permits = Arc::new(Semaphore::new(options.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
-    let listener = Bounded { listener, permits, open };
+    let listener = Bounded {
+        listener,
+        permits,
+        open,
+    };
     axum::serve(listener, router.into_make_service_with_connect_info::<Peer>())
         .with_graceful_shutdown(token.cancelled_owned())
         .await
@@ -78,7 +83,14 @@ impl Listener for Bounded {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
         self.open.inc();
-        (Counted { stream, open: self.open.clone(), _permit: permit }, address)
+        (
+            Counted {
+                stream,
+                open: self.open.clone(),
+                _permit: permit,
+            },
+            address,
+        )
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -96,7 +108,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Peer {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
-        Ok(parts.extensions.get::<ConnectInfo<Self>>().map_or(Self(None), |info| info.0))
+        Ok(parts
+            .extensions
+            .get::<ConnectInfo<Self>>()
+            .map_or(Self(None), |info| info.0))
     }
 }
 
@@ -119,7 +134,11 @@ impl AsyncWrite for Counted {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 

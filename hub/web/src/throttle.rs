@@ -21,7 +21,11 @@ impl Throttle {
     /// `per_minute` cells at once, and as many again each minute.
     pub(crate) fn new(per_minute: u32) -> Self {
         let interval_ms = 60_000 / i64::from(per_minute.max(1));
-        Self { interval_ms, burst_ms: interval_ms * i64::from(per_minute.max(1)), due: HashMap::new() }
+        Self {
+            interval_ms,
+            burst_ms: interval_ms * i64::from(per_minute.max(1)),
+            due: HashMap::new(),
+        }
     }
 
     /// Takes a cell, or says in how many ms the next one is free.

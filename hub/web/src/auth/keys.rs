@@ -41,9 +41,15 @@ struct Claims {
 
 impl Keys {
     pub(super) fn load_or_make(path: &Path) -> Result<Self, AuthError> {
-        let pem = load_or_make_pem(path).map_err(|source| AuthError::KeyFile { path: path.to_owned(), source })?;
-        let pair = KeyPair::from_pem(&pem).ok().filter(|pair| pair.is_compatible(&PKCS_ED25519));
-        pair.map(|pair| Self::new(&pair)).ok_or_else(|| AuthError::KeyFormat { path: path.to_owned() })
+        let pem = load_or_make_pem(path).map_err(|source| AuthError::KeyFile {
+            path: path.to_owned(),
+            source,
+        })?;
+        let pair = KeyPair::from_pem(&pem)
+            .ok()
+            .filter(|pair| pair.is_compatible(&PKCS_ED25519));
+        pair.map(|pair| Self::new(&pair))
+            .ok_or_else(|| AuthError::KeyFormat { path: path.to_owned() })
     }
 
     fn new(pair: &KeyPair) -> Self {
@@ -57,7 +63,12 @@ impl Keys {
         validation.leeway = 5;
         let kid = hex(&<sha2::Sha256 as sha2::Digest>::digest(public)[..8]);
         let signing = EncodingKey::from_ed_der(&pair.serialize_der());
-        Self { kid, signing, checking: DecodingKey::from_ed_der(public), validation }
+        Self {
+            kid,
+            signing,
+            checking: DecodingKey::from_ed_der(public),
+            validation,
+        }
     }
 
     pub(super) fn sign(&self, identity: &Identity, ttl: Span) -> Result<String, jsonwebtoken::errors::Error> {
@@ -72,13 +83,19 @@ impl Keys {
             nbf: now,
             exp: now + ttl.ms() / 1000,
         };
-        let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::EdDSA) };
+        let header = Header {
+            kid: Some(self.kid.clone()),
+            ..Header::new(Algorithm::EdDSA)
+        };
         jsonwebtoken::encode(&header, &claims, &self.signing)
     }
 
     pub(super) fn verify(&self, token: &str) -> Result<Identity, jsonwebtoken::errors::Error> {
         let claims = jsonwebtoken::decode::<Claims>(token, &self.checking, &self.validation)?.claims;
-        Ok(Identity { name: claims.sub, role: claims.role })
+        Ok(Identity {
+            name: claims.sub,
+            role: claims.role,
+        })
     }
 }
 
@@ -93,8 +110,15 @@ fn load_or_make_pem(path: &Path) -> io::Result<String> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         read => return read,
     }
-    let pem = KeyPair::generate_for(&PKCS_ED25519).map_err(io::Error::other)?.serialize_pem();
-    match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+    let pem = KeyPair::generate_for(&PKCS_ED25519)
+        .map_err(io::Error::other)?
+        .serialize_pem();
+    match fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+    {
         Ok(mut file) => {
             file.write_all(pem.as_bytes())?;
             file.sync_all()?;

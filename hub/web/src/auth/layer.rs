@@ -13,10 +13,20 @@ use super::Auth;
 use crate::{ApiError, ApiResult};
 
 /// Routes that need no credentials.
-pub(crate) const OPEN: [&str; 6] = ["/health", "/ready", "/metrics", "/auth/login", "/auth/refresh", "/api/openapi.json"];
+pub(crate) const OPEN: [&str; 6] = [
+    "/health",
+    "/ready",
+    "/metrics",
+    "/auth/login",
+    "/auth/refresh",
+    "/api/openapi.json",
+];
 
 pub(crate) async fn identify(State(auth): State<Arc<Auth>>, request: Request, next: Next) -> ApiResult<Response> {
-    let open = request.extensions().get::<MatchedPath>().is_some_and(|path| OPEN.contains(&path.as_str()));
+    let open = request
+        .extensions()
+        .get::<MatchedPath>()
+        .is_some_and(|path| OPEN.contains(&path.as_str()));
     let (mut parts, body) = request.into_parts();
     if !open {
         let bearer = bearer(&parts).ok_or_else(|| {
@@ -30,7 +40,10 @@ pub(crate) async fn identify(State(auth): State<Arc<Auth>>, request: Request, ne
 
 /// Browsers cannot set headers on a WebSocket; only there may the token stand in the address, which logs may keep.
 fn bearer(parts: &Parts) -> Option<String> {
-    let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let header = parts
+        .headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
     if let Some((scheme, token)) = header.and_then(|value| value.split_once(' ')) {
         return scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned());
     }
@@ -38,5 +51,8 @@ fn bearer(parts: &Parts) -> Option<String> {
         return None;
     }
     let query = parts.uri.query()?;
-    query.split('&').find_map(|pair| pair.strip_prefix("token=")).map(str::to_owned)
+    query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("token="))
+        .map(str::to_owned)
 }

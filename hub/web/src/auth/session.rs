@@ -16,18 +16,31 @@ impl Auth {
     pub async fn refresh(&self, refresh_token: &str) -> ApiResult<TokenPair> {
         let refused = || ApiError::unauthorized("the refresh token is not valid; sign in again");
         let (id, secret) = refresh_token.split_once('.').ok_or_else(refused)?;
-        let (session, version) = self.accounts.session(id).await.map_err(unavailable)?.ok_or_else(refused)?;
+        let (session, version) = self
+            .accounts
+            .session(id)
+            .await
+            .map_err(unavailable)?
+            .ok_or_else(refused)?;
         if session.expires_at <= Instant::now() {
             self.accounts.delete_session(id).await.map_err(unavailable)?;
             return Err(refused());
         }
         if !bool::from(session.secret_sha256.as_bytes().ct_eq(sha256_hex(secret).as_bytes())) {
-            tracing::warn!(username = session.username, "a used refresh token came again; its sign-in is ended");
+            tracing::warn!(
+                username = session.username,
+                "a used refresh token came again; its sign-in is ended"
+            );
             self.accounts.delete_session(id).await.map_err(unavailable)?;
             return Err(refused());
         }
         // Read anew, so that a changed role or a removed account takes effect here at the latest.
-        let user = self.accounts.user(&session.username).await.map_err(unavailable)?.ok_or_else(refused)?;
+        let user = self
+            .accounts
+            .user(&session.username)
+            .await
+            .map_err(unavailable)?
+            .ok_or_else(refused)?;
         self.write_session(&user, session.id, version).await
     }
 
@@ -36,7 +49,9 @@ impl Auth {
     /// # Errors
     /// 503 when the accounts cannot be written.
     pub async fn logout(&self, refresh_token: &str) -> ApiResult<()> {
-        let Some((id, secret)) = refresh_token.split_once('.') else { return Ok(()) };
+        let Some((id, secret)) = refresh_token.split_once('.') else {
+            return Ok(());
+        };
         match self.accounts.session(id).await.map_err(unavailable)? {
             Some((session, _)) if session.secret_sha256 == sha256_hex(secret) => {
                 self.accounts.delete_session(id).await.map_err(unavailable)
@@ -57,11 +72,24 @@ impl Auth {
             secret_sha256: sha256_hex(&secret),
             expires_at: Instant(Instant::now().0 + self.options.refresh_ttl.ms()),
         };
-        if !self.accounts.put_session(&session, version).await.map_err(unavailable)? {
-            return Err(ApiError::unauthorized("the refresh token was used at the same time elsewhere; sign in again"));
+        if !self
+            .accounts
+            .put_session(&session, version)
+            .await
+            .map_err(unavailable)?
+        {
+            return Err(ApiError::unauthorized(
+                "the refresh token was used at the same time elsewhere; sign in again",
+            ));
         }
-        let identity = Identity { name: user.username.clone(), role: user.role };
-        let access_token = self.keys.sign(&identity, self.options.access_ttl).map_err(ApiError::internal)?;
+        let identity = Identity {
+            name: user.username.clone(),
+            role: user.role,
+        };
+        let access_token = self
+            .keys
+            .sign(&identity, self.options.access_ttl)
+            .map_err(ApiError::internal)?;
         Ok(TokenPair {
             access_token,
             token_type: "bearer".to_owned(),
