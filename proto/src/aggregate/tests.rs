@@ -1,0 +1,148 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::{bitmap::Bitmap, build::BatchBuilder, filter::Columns};
+
+#[test]
+fn reads_and_prints_what_users_write() {
+    for (text, shown) in [
+        ("count()", "count()"), (" rate( ) ", "rate()"), ("avg(data.ms)", "avg(data.ms)"), ("p5(data.ms)", "p05(data.ms)"),
+        ("p50(data.ms)", "p50(data.ms)"), ("p99(data.ms)", "p99(data.ms)"), ("p999(data.ms)", "p999(data.ms)"), ("p100(data.ms)", "p100(data.ms)"),
+        ("distinct(user_id)", "distinct(user_id)"), ("sum(data[\"a.b\"])", "sum(data[\"a.b\"])"),
+    ] {
+        let spec = AggregateSpec::parse(text).unwrap();
+        assert_eq!(spec.to_string(), shown);
+        assert_eq!(AggregateSpec::parse(shown).unwrap(), spec);
+    }
+    for text in ["count", "count(data.x)", "avg()", "mean(data.x)", "p(data.x)", "p0x(data.x)", "avg(x)", "avg(data.x", ""] {
+        assert!(AggregateSpec::parse(text).is_err(), "{text}");
+    }
+}
+
+fn accumulate(spec: &AggregateSpec, values: &[(i64, f64)]) -> Accumulator {
+    let mut acc = Accumulator::new(spec);
+    for (at, value) in values {
+        match spec.func {
+            Func::Count | Func::Rate => acc.add_events(1),
+            Func::Distinct => acc.add_coupon(distinct::Distinct::coupon(&value.to_string())),
+            _ => acc.add_number(*at, *value),
+        }
+    }
+    acc
+}
+
+fn naive(func: Func, values: &[(i64, f64)]) -> Option<f64> {
+    let mut finite: Vec<f64> = values.iter().map(|(_, v)| *v).filter(|v| v.is_finite()).collect();
+    let count = finite.len() as f64;
+    let sum: f64 = finite.iter().sum();
+    let first = values.iter().min_by(|a, b| a.partial_cmp(b).unwrap());
+    let last = values.iter().max_by(|a, b| a.partial_cmp(b).unwrap());
+    finite.sort_by(f64::total_cmp);
+    match func {
+        Func::Count => Some(count),
+        Func::Rate => Some(count / 10.0),
+        Func::Distinct => {
+            finite.dedup();
+            Some(finite.len() as f64)
+        }
+        _ if finite.is_empty() => None,
+        Func::Sum => Some(sum),
+        Func::Avg => Some(sum / count),
+        Func::Min => finite.first().copied(),
+        Func::Max => finite.last().copied(),
+        Func::Stddev => Some((finite.iter().map(|v| (v - sum / count).powi(2)).sum::<f64>() / count).sqrt()),
+        Func::Percentile(q) => finite.get((q * (count - 1.0)) as usize).copied(),
+        Func::First => first.map(|(_, v)| *v),
+        Func::Last => last.map(|(_, v)| *v),
+    }
+}
+
+fn close(a: Option<f64>, b: Option<f64>, relative: f64) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => (a - b).abs() <= relative * a.abs().max(b.abs()) + 1e-6,
+        (a, b) => a == b,
+    }
+}
+
+const ALL: [&str; 14] = [
+    "count()", "rate()", "sum(data.x)", "avg(data.x)", "min(data.x)", "max(data.x)", "stddev(data.x)", "p50(data.x)", "p99(data.x)",
+    "p999(data.x)", "p100(data.x)", "distinct(data.x)", "first(data.x)", "last(data.x)",
+];
+
+proptest! {
+    #[test]
+    fn parts_merge_to_the_whole_and_the_whole_is_right(
+        values in prop::collection::vec((0i64..50, prop_oneof![-1e6..1e6f64, (0i32..5).prop_map(f64::from)]), 0..200),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        for text in ALL {
+            let spec = AggregateSpec::parse(text).unwrap();
+            let (left, right) = values.split_at(cut.index(values.len() + 1));
+            let whole = accumulate(&spec, &values).value(10_000);
+            let mut merged = accumulate(&spec, left);
+            merged.merge(&accumulate(&spec, right));
+            prop_assert!(close(merged.value(10_000), whole, 1e-6), "{text}: {:?} {:?}", merged.value(10_000), whole);
+            prop_assert_eq!(merged.samples(), values.len() as u64);
+            let tolerance = if matches!(spec.func, Func::Percentile(_)) { 0.011 } else { 1e-6 };
+            prop_assert!(close(whole, naive(spec.func, &values), tolerance), "{text}: {:?} {:?}", whole, naive(spec.func, &values));
+            let bytes = bincode::serde::encode_to_vec(&merged, bincode::config::standard()).unwrap();
+            let (back, _): (Accumulator, _) = bincode::serde::decode_from_slice(&bytes, bincode::config::standard()).unwrap();
+            prop_assert_eq!(back.value(10_000), merged.value(10_000));
+        }
+    }
+}
+
+#[test]
+fn sums_do_not_drift() {
+    let spec = AggregateSpec::parse("sum(data.x)").unwrap();
+    let values: Vec<(i64, f64)> = [(0, 1e16)].into_iter().chain(std::iter::repeat_n((0, 1.0), 1000)).chain([(0, -1e16)]).collect();
+    assert_eq!(accumulate(&spec, &values).value(1), Some(1000.0));
+}
+
+#[test]
+fn what_is_no_number_is_left_out_and_counted() {
+    let spec = AggregateSpec::parse("avg(data.x)").unwrap();
+    let acc = accumulate(&spec, &[(0, f64::NAN), (1, f64::INFINITY), (2, 4.0)]);
+    assert_eq!((acc.value(1), acc.samples(), acc.ignored()), (Some(4.0), 1, 2));
+}
+
+#[test]
+fn distinct_stays_within_its_error_and_never_falls() {
+    let spec = AggregateSpec::parse("distinct(data.x)").unwrap();
+    let mut acc = Accumulator::new(&spec);
+    let mut before = 0.0;
+    for n in 0..100_000 {
+        acc.add_coupon(distinct::Distinct::coupon(&n.to_string()));
+        if n % 1000 == 0 {
+            let now = acc.value(1).unwrap();
+            assert!(now >= before);
+            before = now;
+        }
+    }
+    assert!((acc.value(1).unwrap() / 100_000.0 - 1.0).abs() < 0.05);
+}
+
+#[test]
+fn folds_rows_into_their_groups() {
+    let mut builder = BatchBuilder::new();
+    for (i, data) in [r#"{"x":1,"s":"a"}"#, r#"{"x":2.5,"s":"b"}"#, r#"{"s":"a"}"#, r#"{"x":"text","s":7}"#, r#"{"x":-4}"#].iter().enumerate() {
+        let json = format!(r#"{{"type":"t","source":"s","timestamp":{},"data":{data}}}"#, 1_700_000_000_000i64 + i as i64);
+        builder.push_json(json.as_bytes(), 1_700_000_000_000).unwrap();
+    }
+    let batch = builder.finish(1).decode().unwrap();
+    let mut rows = Bitmap::new(5, true);
+    rows.set(1, false);
+    let groups = [0, 0, 1, 0, 1];
+    for (text, expected) in [
+        ("count()", [Some(2.0), Some(2.0)]),
+        ("sum(data.x)", [Some(1.0), Some(-4.0)]),
+        ("last(data.x)", [Some(1.0), Some(-4.0)]),
+        ("distinct(data.s)", [Some(2.0), Some(1.0)]),
+        ("min(data.none)", [None, None]),
+    ] {
+        let spec = AggregateSpec::parse(text).unwrap();
+        let mut accs = vec![Accumulator::new(&spec), Accumulator::new(&spec)];
+        fold(&spec, &mut Columns::new(&batch), &rows, &groups, &mut accs).unwrap();
+        assert_eq!([accs[0].value(1000), accs[1].value(1000)], expected, "{text}");
+    }
+}
