@@ -1,7 +1,31 @@
 //! A batch of events as columns, the same for wire frames and stored chunks. Nothing is decoded until it is asked for.
 
-use crate::{bitmap::Bitmap, event::Event, frame::FrameHeader, path::Path};
+mod check;
+mod layout;
+mod lookup;
+mod overflow;
+mod render;
+mod shapes;
+mod values;
+
+pub(crate) use layout::{Layout, MAX_CHUNK_COLUMNS};
+pub(crate) use shapes::Shapes;
+pub(crate) use values::{TextValues, Values};
+
+use crate::{
+    bitmap::Bitmap,
+    column::{
+        layout::{self as format, Payload},
+        read,
+        streams::{Streams, inflate},
+        varint::Reader,
+    },
+    event::{Severity, time::is_representable},
+    frame::{CODEC_RAW, FrameHeader},
+    path::Path,
+};
 use bytes::Bytes;
+use std::sync::OnceLock;
 use uuid::Uuid;
 
 /// Why a batch cannot be read.
@@ -62,6 +86,21 @@ pub enum ColumnKind {
     Object,
 }
 
+impl ColumnKind {
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Null,
+        Self::EmptyObject,
+        Self::EmptyArray,
+        Self::Bool,
+        Self::Int,
+        Self::Float,
+        Self::Number,
+        Self::Text,
+        Self::Array,
+        Self::Object,
+    ];
+}
+
 /// The values of a path as text: a dictionary and each row's place in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dict {
@@ -103,94 +142,132 @@ pub struct Bools {
 /// A batch of events as columns.
 #[derive(Debug)]
 pub struct Batch {
-    count: usize,
-    min_ts: i64,
-    max_ts: i64,
+    layout: Layout,
+    streams: Streams,
+    shapes: OnceLock<Result<Shapes, DecodeError>>,
 }
 
 impl Batch {
-    pub(crate) fn from_frame(header: &FrameHeader, _payload: Bytes) -> Result<Self, DecodeError> {
-        Ok(Self { count: header.count as usize, min_ts: header.min_ts, max_ts: header.max_ts })
+    pub(crate) fn new(layout: Layout, streams: Streams) -> Self {
+        Self { layout, streams, shapes: OnceLock::new() }
+    }
+
+    pub(crate) fn from_frame(header: &FrameHeader, payload: Bytes) -> Result<Self, DecodeError> {
+        let raw = match header.codec {
+            CODEC_RAW if payload.len() == header.raw_len as usize => payload,
+            CODEC_RAW => return Err(DecodeError::Truncated("payload")),
+            _ => Bytes::from(inflate(&payload, header.raw_len as usize, "payload")?),
+        };
+        let batch = Self::from_payload(raw)?;
+        let layout = &batch.layout;
+        if (layout.count as u32, layout.min_ts, layout.max_ts) != (header.count, header.min_ts, header.max_ts) {
+            return Err(DecodeError::Malformed("frame header"));
+        }
+        Ok(batch)
+    }
+
+    fn from_payload(raw: Bytes) -> Result<Self, DecodeError> {
+        let payload: Payload<'_> = format::read(&raw, "payload")?;
+        let layout = Layout::read(&payload.directory, layout::MAX_FRAME_COLUMNS)?;
+        if payload.streams.len() != payload.directory.streams() {
+            return Err(DecodeError::Malformed("streams"));
+        }
+        // The slices borrow from `raw`; their places in it are what can be kept beside it.
+        let start = raw.as_ptr().addr();
+        let ranges = payload.streams.iter().map(|stream| {
+            let at = stream.as_ptr().addr().saturating_sub(start);
+            at..at + stream.len()
+        });
+        let ranges = ranges.collect();
+        Ok(Self::new(layout, Streams::Flat { raw, ranges }))
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    pub(crate) fn stream(&self, index: usize) -> Result<&[u8], DecodeError> {
+        self.streams.get(index)
+    }
+
+    pub(crate) fn shapes(&self) -> Result<&Shapes, DecodeError> {
+        let read = || {
+            let (lists, ids) = (self.stream(format::SHAPES)?, self.stream(format::SHAPE_IDS)?);
+            Shapes::read(&self.layout, lists, ids)
+        };
+        self.shapes.get_or_init(read).as_ref().map_err(Clone::clone)
     }
 
     /// How many events.
     pub fn len(&self) -> usize {
-        self.count
+        self.layout.count
     }
 
     /// Are there none?
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.layout.count == 0
     }
 
     /// The earliest timestamp.
     pub fn min_ts(&self) -> i64 {
-        self.min_ts
+        self.layout.min_ts
     }
 
     /// The latest timestamp.
     pub fn max_ts(&self) -> i64 {
-        self.max_ts
+        self.layout.max_ts
     }
 
     /// The timestamp of every row, in milliseconds since 1970.
     pub fn timestamps(&self) -> Result<Vec<i64>, DecodeError> {
-        Err(DecodeError::Truncated("timestamps"))
+        let mut values = read::ints(self.stream(format::TIMESTAMPS)?, self.len())?;
+        let (min, max) = (self.min_ts(), self.max_ts());
+        let (mut at, mut fits) = (min, is_representable(min) && is_representable(max));
+        for value in &mut values {
+            at = at.wrapping_add(*value);
+            fits &= (min..=max).contains(&at);
+            *value = at;
+        }
+        if fits || values.is_empty() { Ok(values) } else { Err(DecodeError::Malformed("timestamps")) }
     }
 
     /// The id of every row.
     pub fn ids(&self) -> Result<Vec<Uuid>, DecodeError> {
-        Err(DecodeError::Truncated("ids"))
+        let (tails, rest) = self.stream(format::ID_TAILS)?.as_chunks::<10>();
+        if tails.len() != self.len() || !rest.is_empty() {
+            return Err(DecodeError::Truncated("ids"));
+        }
+        let mut deltas = Reader::new(self.stream(format::ID_DELTAS)?, "ids");
+        let mut ids = Vec::with_capacity(tails.len());
+        for (tail, timestamp) in tails.iter().zip(self.timestamps()?) {
+            // The first 48 bits of a v7 are its time, close to the event's; those of any other id are kept the same way.
+            let head = timestamp.wrapping_add(deltas.next_signed()?);
+            if !(0..1 << 48).contains(&head) {
+                return Err(DecodeError::Malformed("ids"));
+            }
+            let mut bytes = [0; 16];
+            bytes[..8].copy_from_slice(&(head << 16).to_be_bytes());
+            bytes[6..].copy_from_slice(tail);
+            ids.push(Uuid::from_bytes(bytes));
+        }
+        deltas.end()?;
+        Ok(ids)
     }
 
     /// The severity of every row as its ordinal, which is checked to be one.
     pub fn severities(&self) -> Result<Vec<u8>, DecodeError> {
-        Err(DecodeError::Truncated("severities"))
-    }
-
-    /// The values at a path as text: strings as they are, numbers, booleans and arrays as JSON. `null` counts as absent.
-    /// `None` when no row has one. Works for `type`, `source` and `severity` too.
-    pub fn dict(&self, _path: &Path) -> Result<Option<Dict>, DecodeError> {
-        Ok(None)
-    }
-
-    /// As [`Batch::dict`], of the strings at the path alone.
-    pub fn strings(&self, _path: &Path) -> Result<Option<Dict>, DecodeError> {
-        Ok(None)
-    }
-
-    /// The numbers at a path, `timestamp` included; `None` when no row has one.
-    pub fn numbers(&self, _path: &Path) -> Result<Option<Numbers>, DecodeError> {
-        Ok(None)
-    }
-
-    /// The booleans at a path; `None` when no row has one.
-    pub fn bools(&self, _path: &Path) -> Result<Option<Bools>, DecodeError> {
-        Ok(None)
-    }
-
-    /// Rows that have anything at a path, `null` and objects included.
-    pub fn present(&self, _path: &Path) -> Result<Bitmap, DecodeError> {
-        Ok(Bitmap::new(self.count, false))
-    }
-
-    /// The smallest and largest number at a path without decoding it; `None` when that is not known.
-    pub fn range(&self, _path: &Path) -> Option<(f64, f64)> {
-        None
-    }
-
-    /// One event as a row.
-    pub fn event(&self, row: usize) -> Result<Event, DecodeError> {
-        Err(DecodeError::NoSuchRow { row, count: self.count })
-    }
-
-    /// Events as rows, in row order. Each column is decoded once.
-    pub fn events(&self, _rows: &Bitmap) -> Result<Vec<Event>, DecodeError> {
-        Ok(Vec::new())
+        let ordinals = self.stream(format::SEVERITIES)?;
+        if ordinals.len() != self.len() {
+            return Err(DecodeError::Truncated("severities"));
+        }
+        if ordinals.iter().any(|ordinal| Severity::from_ordinal(*ordinal).is_none()) {
+            return Err(DecodeError::Malformed("severities"));
+        }
+        Ok(ordinals.to_vec())
     }
 
     /// Every column of the events' optional fields. A path may occur with several kinds.
     pub fn paths(&self) -> impl Iterator<Item = (Path, ColumnKind)> + '_ {
-        std::iter::empty()
+        self.layout.columns.iter().map(|column| (self.layout.path(column.node), column.kind))
     }
 }

@@ -109,7 +109,6 @@ impl Bitmap {
     }
 
     /// Rows not in the set.
-    #[expect(clippy::should_implement_trait, reason = "by reference, like its siblings and, or")]
     pub fn not(&self) -> Self {
         let mut map = Self { words: self.words.iter().map(|word| !word).collect(), len: self.len };
         map.clear_tail();

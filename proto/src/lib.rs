@@ -8,6 +8,7 @@ pub mod bitmap;
 pub mod bloom;
 pub mod build;
 pub mod chunk;
+mod column;
 pub mod event;
 pub mod filter;
 pub mod frame;
