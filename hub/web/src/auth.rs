@@ -132,21 +132,21 @@ impl Auth {
     ///
     /// # Errors
     /// When the key cannot be read, made or written.
-    pub fn build(options: AuthOptions, data_dir: &Path, accounts: Arc<dyn Accounts>) -> Result<Arc<Self>, AuthError> {
+    pub fn build(options: &AuthOptions, data_dir: &Path, accounts: Arc<dyn Accounts>) -> Result<Self, AuthError> {
         let limits = Limits {
             account: Throttle::new(options.failures_per_account),
             address: Throttle::new(options.failures_per_address),
         };
         let keys = Keys::load_or_make(&data_dir.join("auth-key.pem"))?;
         let (passwords, tokens) = (Passwords::default(), Mutex::default());
-        Ok(Arc::new(Self {
-            options,
+        Ok(Self {
+            options: options.clone(),
             keys,
             accounts,
             passwords,
             limits: Mutex::new(limits),
             tokens,
-        }))
+        })
     }
 
     /// For hashing the passwords of new users.
@@ -291,4 +291,4 @@ fn unavailable(error: AccountsError) -> ApiError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,6 +1,6 @@
 //! From the rooms' routes to the service that answers: what all share goes around them, once.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -27,49 +27,39 @@ use crate::{ApiError, Auth, Health, HealthReport, Json, auth, correlation, envel
 /// Smaller answers cost more to compress than to send.
 const COMPRESS_ABOVE: u64 = 1024;
 
-/// Configuration section `[http]`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// Bounds on what callers may take up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct HttpOptions {
-    /// Where to listen; port 0 takes a free one.
-    pub listen: SocketAddr,
+pub struct Limits {
     /// Largest request body in bytes, unless a route has a limit of its own.
     pub max_body_bytes: usize,
     /// Longest time for an answer.
     pub timeout: Span,
     /// Open connections; more wait to be accepted.
     pub max_connections: usize,
-    /// Other sites whose pages may call this hub, such as `https://grafana.example`.
-    pub allowed_origins: Vec<String>,
 }
 
-impl Default for HttpOptions {
+impl Default for Limits {
     fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            max_body_bytes: 2 * 1024 * 1024,
-            timeout: Span::from_secs(30),
-            max_connections: 4096,
-            allowed_origins: Vec::new(),
-        }
+        Self { max_body_bytes: 2 * 1024 * 1024, timeout: Span::from_secs(30), max_connections: 4096 }
     }
 }
 
 /// What the service needs besides the routes.
 #[derive(Debug)]
-pub struct Web {
-    /// Limits.
-    pub options: HttpOptions,
+pub struct FinishOptions {
     /// Who may call.
     pub auth: Arc<Auth>,
     /// Checks behind `/ready`.
     pub health: Health,
     /// Metrics behind `/metrics`.
     pub registry: Registry,
+    /// Other sites whose pages may call this hub, such as `https://grafana.example`.
+    pub cors_origins: Vec<String>,
+    /// Bounds.
+    pub limits: Limits,
     /// Answers what no route does: the user interface.
-    pub ui: Option<Router>,
-    /// Version of the program, for the OpenAPI document.
-    pub version: &'static str,
+    pub fallback: Router,
 }
 
 #[derive(Clone)]
@@ -83,28 +73,29 @@ struct Common {
 ///
 /// # Errors
 /// When the metrics' names are taken in the registry.
-pub fn finish(rooms: OpenApiRouter, web: Web) -> Result<Router, prometheus::Error> {
-    let envelope = envelope::Envelope::new(web.options.timeout.std(), &web.registry)?;
+pub fn finish(rooms: OpenApiRouter, options: FinishOptions) -> Result<Router, prometheus::Error> {
+    let envelope = envelope::Envelope::new(options.limits.timeout.std(), &options.registry)?;
     let common = Common {
-        health: web.health,
-        registry: web.registry,
+        health: options.health,
+        registry: options.registry,
     };
     let own = OpenApiRouter::new()
         .routes(routes!(health))
         .routes(routes!(ready))
         .routes(routes!(metrics));
     let (router, mut api) = rooms.merge(own.with_state(common)).split_for_parts();
-    openapi::complete(&mut api, web.version);
+    openapi::complete(&mut api);
     let document = openapi::document(&api);
     let answer_document = axum::routing::get(move || async move { axum::Json(document) });
+    let ui = options.fallback;
     let router = router
         .route("/api/openapi.json", answer_document)
-        .route_layer(from_fn_with_state(web.auth, auth::identify))
-        .fallback(move |request| fallback(web.ui.clone(), request));
-    let origins: Arc<[String]> = web.options.allowed_origins.into();
+        .route_layer(from_fn_with_state(options.auth, auth::identify))
+        .fallback(move |request| fallback(ui.clone(), request));
+    let origins: Arc<[String]> = options.cors_origins.into();
     let compress = CompressionLayer::new().compress_when(DefaultPredicate::new().and(SizeAbove::new(COMPRESS_ABOVE)));
     Ok(router
-        .layer(DefaultBodyLimit::max(web.options.max_body_bytes))
+        .layer(DefaultBodyLimit::max(options.limits.max_body_bytes))
         .layer(cors(&origins))
         .layer(from_fn_with_state(origins, guard::guard))
         .layer(from_fn_with_state(envelope, envelope::envelope))
@@ -125,15 +116,15 @@ fn cors(origins: &[String]) -> CorsLayer {
 }
 
 /// The user interface, except below the programs' paths, where a wrong address must not look like a page.
-async fn fallback(ui: Option<Router>, request: Request) -> Response {
+async fn fallback(ui: Router, request: Request) -> Response {
     let path = request.uri().path();
     let program = ["/api/", "/auth/", "/ws", "/events"]
         .iter()
         .any(|prefix| path.starts_with(prefix));
-    match ui.filter(|_| !program) {
-        Some(ui) => ui.oneshot(request).await.into_response(),
-        None => ApiError::not_found(format!("there is no {path}")).into_response(),
+    if program {
+        return ApiError::not_found(format!("there is no {path}")).into_response();
     }
+    ui.oneshot(request).await.into_response()
 }
 
 /// Whether the program runs

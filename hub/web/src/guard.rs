@@ -70,7 +70,7 @@ fn check_origin(method: &Method, headers: &HeaderMap, allowed: &[String]) -> Res
         Ok(())
     } else {
         Err(ApiError::forbidden(
-            "requests from other sites are refused; see `http.allowed_origins`",
+            "requests from other sites are refused; see `http.cors_origins`",
         ))
     }
 }

@@ -44,6 +44,11 @@ impl Health {
         checks.insert(name.to_owned(), Arc::new(check));
     }
 
+    /// Makes `/ready` red, so that load balancers send nothing more.
+    pub fn stopping(&self) {
+        self.register("lifecycle", || Err("the hub is stopping".to_owned()));
+    }
+
     /// Runs every check.
     #[must_use]
     pub fn report(&self) -> BTreeMap<String, CheckReport> {

@@ -18,7 +18,7 @@ mod throttle;
 pub use auth::{Accounts, AccountsError, Auth, AuthError, AuthOptions, TokenPair};
 pub use error::{ApiError, ApiResult, ErrorBody};
 pub use extract::{Json, Path, Query, parse_json};
-pub use finish::{HttpOptions, Web, finish};
+pub use finish::{FinishOptions, Limits, finish};
 pub use health::{CheckReport, CheckResult, Health, HealthReport};
 pub use identity::Identity;
 pub use page::{Data, Page, PageQuery, Pagination};

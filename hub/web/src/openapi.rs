@@ -13,9 +13,9 @@ use utoipa::{
 use crate::{auth::OPEN, error::ErrorBody};
 
 /// Adds title, bearer authentication and the error answers.
-pub(crate) fn complete(api: &mut OpenApi, version: &str) {
+pub(crate) fn complete(api: &mut OpenApi) {
     "StreamFlow".clone_into(&mut api.info.title);
-    version.clone_into(&mut api.info.version);
+    env!("CARGO_PKG_VERSION").clone_into(&mut api.info.version);
     api.info.description = Some("Telemetry: events in, alerts and live charts out.".to_owned());
     api.info.license = None;
     let components = api.components.get_or_insert_with(Components::default);

@@ -22,7 +22,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::HttpOptions;
+use crate::Limits;
 
 /// Address of the caller; `None` when the request did not come through [`serve`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,14 +35,14 @@ pub struct Peer(pub Option<SocketAddr>);
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    options: &HttpOptions,
+    limits: &Limits,
     registry: &Registry,
     token: CancellationToken,
 ) -> io::Result<()> {
     let open = IntGauge::new("streamflow_active_connections", "Open HTTP and WebSocket connections")
         .map_err(io::Error::other)?;
     registry.register(Box::new(open.clone())).map_err(io::Error::other)?;
-    let permits = Arc::new(Semaphore::new(options.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
+    let permits = Arc::new(Semaphore::new(limits.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
     let listener = Bounded {
         listener,
         permits,
