@@ -1,18 +1,6 @@
 //! Metric families that several rooms share. Prometheus wants one help text and one set of labels for a name, so they are made here.
 
-use prometheus::{IntCounter, IntGauge, Opts, Registry};
-
-/// `streamflow_events_total{stage=…}`: events that reached a stage, such as `accepted`, `stored` or `analysed`.
-///
-/// # Errors
-/// When the stage is registered already.
-pub fn events_total(registry: &Registry, stage: &str) -> prometheus::Result<IntCounter> {
-    let counter = IntCounter::with_opts(
-        Opts::new("streamflow_events_total", "Events that reached a stage").const_label("stage", stage),
-    )?;
-    registry.register(Box::new(counter.clone()))?;
-    Ok(counter)
-}
+use prometheus::{IntGauge, Opts, Registry};
 
 /// `streamflow_queue_depth{queue=…}`: what waits in a bounded queue.
 ///

@@ -43,7 +43,10 @@ impl SignalSender {
     /// # Errors
     /// When alerting has stopped.
     pub async fn send(&self, signals: Vec<Signal>) -> Result<(), Disconnected> {
-        self.0.send(SignalMessage::Signals(signals)).await.map_err(|_| Disconnected)
+        self.0
+            .send(SignalMessage::Signals(signals))
+            .await
+            .map_err(|_| Disconnected)
     }
 
     /// Waits until everything sent before is durable.
@@ -52,7 +55,10 @@ impl SignalSender {
     /// When alerting has stopped.
     pub async fn flush(&self) -> Result<(), Disconnected> {
         let (done, wait) = oneshot::channel();
-        self.0.send(SignalMessage::Flush(done)).await.map_err(|_| Disconnected)?;
+        self.0
+            .send(SignalMessage::Flush(done))
+            .await
+            .map_err(|_| Disconnected)?;
         wait.await.map_err(|_| Disconnected)
     }
 }

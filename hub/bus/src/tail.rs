@@ -29,7 +29,13 @@ impl Committed {
     /// Wraps a frame that has just become durable.
     #[must_use]
     pub const fn new(position: u64, agent: Arc<str>, stored_at: i64, frame: Frame) -> Self {
-        Self { position, agent, stored_at, frame, batch: OnceLock::new() }
+        Self {
+            position,
+            agent,
+            stored_at,
+            frame,
+            batch: OnceLock::new(),
+        }
     }
 
     /// The decoded batch; the first reader decodes, all others share.
@@ -64,7 +70,9 @@ pub enum TailRecvError {
 
 impl Default for LogTail {
     fn default() -> Self {
-        Self { sender: broadcast::channel(CAPACITY).0 }
+        Self {
+            sender: broadcast::channel(CAPACITY).0,
+        }
     }
 }
 
@@ -79,7 +87,9 @@ impl LogTail {
     /// A reader that sees every batch published from now on.
     #[must_use]
     pub fn subscribe(&self) -> TailReader {
-        TailReader { receiver: self.sender.subscribe() }
+        TailReader {
+            receiver: self.sender.subscribe(),
+        }
     }
 }
 

@@ -51,7 +51,7 @@ pub enum StoreError {
     Unsupported(String),
     /// The database failed.
     #[error("database: {0}")]
-    Sql(#[from] Arc<sqlx::Error>),
+    Sql(Arc<sqlx::Error>),
     /// The file system failed.
     #[error("{path}: {source}")]
     Io {
@@ -64,11 +64,6 @@ pub enum StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        if is_full(&error) { Self::Full } else { Self::Sql(Arc::new(error)) }
+        Self::Sql(Arc::new(error))
     }
-}
-
-/// `SQLITE_FULL` (13), or `SQLITE_IOERR_SHMSIZE` (4874): a full disk met while the index of the write-ahead log had to grow.
-fn is_full(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == "13" || code == "4874")
 }

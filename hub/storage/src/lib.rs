@@ -3,11 +3,22 @@
 //! An event is acknowledged after the transaction that holds its frame, the sender's high-water mark and the log position has been synced.
 //! Whatever else exists (windows, alerts, charts) is derived from here and can be rebuilt.
 
+mod cursor;
 pub mod error;
+mod frames;
+mod lru;
+mod metrics;
+mod options;
+mod page;
+mod plan;
+mod selection;
+mod sqlite;
 pub mod store;
 
 pub use error::StoreError;
+pub use options::Options;
+pub use sqlite::{Service, build, open_tool};
 pub use store::{
-    Appended, Doc, DocOp, EventPage, EventQuery, LogBatch, Order, Origin, Receipt, RowSpan, Scanned, Store, StoreStats,
-    Visit,
+    Appended, Doc, DocOp, EventPage, EventQuery, LogBatch, Order, Origin, Receipt, RowSpan, Scanned, Store, StoreHealth,
+    StoreStats, Visit,
 };

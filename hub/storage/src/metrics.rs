@@ -60,7 +60,7 @@ impl Metrics {
             commit_seconds: histogram("streamflow_store_commit_seconds", "Time of a transaction with its sync", seconds)?,
             commit_frames: histogram("streamflow_store_commit_frames", "Frames that shared a transaction", frames)?,
             queue_depth: meters::queue_depth(registry, "store")?,
-            stored: meters::events_total(registry, "stored")?,
+            stored: counter("streamflow_store_events_total", "Events that became durable")?,
             duplicates: counter("streamflow_store_duplicate_frames_total", "Frames that had been stored before")?,
             set_aside: counter("streamflow_store_set_aside_events_total", "Events whose frame does not decode")?,
             expired: counter("streamflow_store_expired_events_total", "Events removed by retention")?,

@@ -6,7 +6,13 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use streamflow_bus::LogTail;
-use streamflow_proto::{batch::Batch, bitmap::Bitmap, event::{Event, Severity}, filter::Filter, frame::Frame};
+use streamflow_proto::{
+    batch::Batch,
+    bitmap::Bitmap,
+    event::{Event, Severity},
+    filter::Filter,
+    frame::Frame,
+};
 use uuid::Uuid;
 
 use crate::error::StoreError;
@@ -134,7 +140,12 @@ pub struct Doc {
 #[derive(Debug, Clone)]
 pub enum DocOp {
     /// Writes it. `expect` is the version it must have now: `Some(0)` = must not exist, `None` = any.
-    Put { kind: String, id: String, body: Value, expect: Option<i64> },
+    Put {
+        kind: String,
+        id: String,
+        body: Value,
+        expect: Option<i64>,
+    },
     /// Removes it.
     Delete { kind: String, id: String },
 }
@@ -160,6 +171,18 @@ pub struct StoreStats {
     pub position: u64,
 }
 
+/// Whether the store takes new frames.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum StoreHealth {
+    /// Yes.
+    #[default]
+    Ready,
+    /// Not until there is room on the disk.
+    Full,
+    /// Never again in this process; the reason.
+    Failed(String),
+}
+
 /// The log and everything durable.
 #[async_trait]
 pub trait Store: Send + Sync + std::fmt::Debug + 'static {
@@ -180,7 +203,13 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     async fn query(&self, query: EventQuery) -> Result<EventPage, StoreError>;
 
     /// Visits every stored batch that may match, oldest first.
-    async fn scan(&self, from: Option<i64>, to: Option<i64>, filter: Option<Arc<Filter>>, visit: Visit) -> Result<Scanned, StoreError>;
+    async fn scan(
+        &self,
+        from: Option<i64>,
+        to: Option<i64>,
+        filter: Option<Arc<Filter>>,
+        visit: Visit,
+    ) -> Result<Scanned, StoreError>;
 
     /// One event by its id.
     async fn event(&self, id: Uuid) -> Result<Option<Event>, StoreError>;
@@ -190,6 +219,11 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
 
     /// Removes whole chunks whose newest event is older; answers how many events went.
     async fn expire(&self, before: i64) -> Result<u64, StoreError>;
+
+    /// Whether frames are taken now; for readiness.
+    fn health(&self) -> StoreHealth {
+        StoreHealth::Ready
+    }
 
     /// Totals.
     async fn stats(&self) -> Result<StoreStats, StoreError>;

@@ -1,0 +1,157 @@
+//! When frames become a chunk, and when small chunks become a larger one.
+
+use crate::options::Options;
+
+/// Frames whose inflated payloads are larger together are not merged together, so that merging stays within bounds in memory.
+const MAX_RAW: u64 = 32 << 20;
+/// The same for chunks, which are inflated to several times their size.
+const MAX_BODY: u64 = 8 << 20;
+/// Small chunks of one size class that become one.
+const FAN_IN: usize = 8;
+
+/// A frame of the inbox.
+#[derive(Debug, Clone, Copy)]
+pub struct Waiting {
+    /// Its place in the log.
+    pub position: u64,
+    /// Events in it.
+    pub events: u64,
+    /// Bytes of its payload once inflated.
+    pub raw: u64,
+    /// When it became durable.
+    pub stored_at: i64,
+}
+
+/// Gathers the oldest frames until they are worth a chunk.
+#[derive(Debug, Default)]
+pub struct Gathering {
+    /// The frames so far, oldest first.
+    pub frames: Vec<Waiting>,
+    events: u64,
+    raw: u64,
+}
+
+impl Gathering {
+    /// Adds the next frame; answers whether that is enough for a chunk.
+    pub fn add(&mut self, frame: Waiting, options: &Options) -> bool {
+        if !self.frames.is_empty() && self.raw + frame.raw > MAX_RAW {
+            self.raw = u64::MAX;
+            return true;
+        }
+        self.frames.push(frame);
+        self.events += frame.events;
+        self.raw = self.raw.saturating_add(frame.raw);
+        self.is_enough(options)
+    }
+
+    /// Whether the frames shall be merged now: they fill a chunk, or the oldest has waited for long.
+    #[must_use]
+    pub fn is_due(&self, now: i64, options: &Options) -> bool {
+        let age = options.merge_age.ms();
+        // A clock that was set back must not keep frames in the inbox until it has caught up.
+        let waited = |frame: &Waiting| now.saturating_sub(frame.stored_at).saturating_abs() >= age;
+        self.is_enough(options) || self.frames.first().is_some_and(waited)
+    }
+
+    fn is_enough(&self, options: &Options) -> bool {
+        self.events >= u64::from(options.merge_events) || self.raw >= MAX_RAW
+    }
+}
+
+/// A stored chunk.
+#[derive(Debug, Clone, Copy)]
+pub struct Small {
+    /// Events in it.
+    pub events: u64,
+    /// Bytes of its body.
+    pub bytes: u64,
+}
+
+/// How many of the newest chunks (given newest first) shall become one; 0 = none. A slow sender leaves a small chunk every few seconds: eight of
+/// a size become one of the next size, so an event is written again a few times at most and a month is not a million chunks.
+#[must_use]
+pub fn compaction(newest: &[Small], options: &Options) -> usize {
+    let full = u64::from(options.merge_events) / 2;
+    let mut limit = full / 512;
+    while limit < full {
+        limit = (limit * 8).clamp(8, full.max(8));
+        let run = newest.iter().take_while(|chunk| chunk.events < limit).count();
+        let (mut count, mut events, mut bytes) = (0, 0, 0);
+        for chunk in &newest[..run] {
+            events += chunk.events;
+            bytes += chunk.bytes;
+            if count > 1 && (events > 2 * full || bytes > MAX_BODY) {
+                break;
+            }
+            count += 1;
+        }
+        if count >= FAN_IN || count > 1 && count < run {
+            return count;
+        }
+    }
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn waiting(position: u64, events: u64) -> Waiting {
+        Waiting { position, events, raw: events * 100, stored_at: 1_000 }
+    }
+
+    #[test]
+    fn a_chunk_is_due_when_full_or_old() {
+        let options = Options::default();
+        let mut few = Gathering::default();
+        assert!(!few.add(waiting(1, 1000), &options));
+        assert!(!few.is_due(1_000, &options));
+        assert!(few.is_due(11_000, &options));
+        assert!(few.is_due(-600_000, &options), "the clock was set back");
+        let mut many = Gathering::default();
+        let enough = (1..).find(|position| many.add(waiting(*position, 1000), &options));
+        assert_eq!((enough, many.is_due(1_000, &options)), (Some(17), true));
+    }
+
+    #[test]
+    fn frames_of_large_events_are_not_merged_beyond_memory() {
+        let options = Options::default();
+        let mut large = Gathering::default();
+        let raw = 16 << 20;
+        assert!(!large.add(Waiting { raw, ..waiting(1, 10) }, &options));
+        assert!(large.add(Waiting { raw, ..waiting(2, 10) }, &options));
+        let mut odd = Gathering::default();
+        odd.add(waiting(1, 10), &options);
+        odd.add(Waiting { raw, ..waiting(2, 10) }, &options);
+        assert!(odd.add(Waiting { raw: raw + 1, ..waiting(3, 10) }, &options));
+        assert_eq!(odd.frames.len(), 2);
+        assert!(odd.is_due(1_000, &options));
+    }
+
+    proptest! {
+        #[test]
+        fn trickles_end_in_few_chunks_rewritten_seldom(sizes in prop::collection::vec(1u64..400, 1..2000)) {
+            let options = Options::default();
+            let mut chunks: Vec<Small> = Vec::new();
+            let (mut arrived, mut written) = (0, 0);
+            for events in sizes {
+                arrived += events;
+                chunks.push(Small { events, bytes: events * 40 });
+                loop {
+                    let newest: Vec<Small> = chunks.iter().rev().take(64).copied().collect();
+                    let count = compaction(&newest, &options);
+                    prop_assert!(count != 1 && count <= newest.len());
+                    if count == 0 { break }
+                    let tail = chunks.split_off(chunks.len() - count);
+                    let events = tail.iter().map(|chunk| chunk.events).sum();
+                    written += events;
+                    chunks.push(Small { events, bytes: events * 40 });
+                }
+            }
+            prop_assert_eq!(chunks.iter().map(|chunk| chunk.events).sum::<u64>(), arrived);
+            prop_assert!(chunks.len() as u64 <= 40 + arrived / 4096, "{} chunks of {arrived} events", chunks.len());
+            prop_assert!(written <= 8 * arrived, "{written} written again of {arrived}");
+        }
+    }
+}

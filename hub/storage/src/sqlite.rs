@@ -1,0 +1,265 @@
+//! The embedded store: one SQLite file with one writer.
+
+mod append;
+mod command;
+mod fault;
+mod merge;
+mod open;
+mod part;
+mod read;
+mod service;
+mod task;
+mod writer;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use prometheus::Registry;
+use sqlx::SqliteConnection;
+use streamflow_bus::LogTail;
+use streamflow_proto::{event::Event, filter::Filter, frame::Frame};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinHandle,
+};
+use uuid::Uuid;
+
+pub use service::Service;
+
+use self::{
+    append::Log,
+    command::{Done, NewFrame, Queue, Task},
+    merge::Merger,
+    part::{PartCache, PartReader},
+    read::Reader,
+    writer::Writer,
+};
+use crate::{
+    StoreError,
+    metrics::Metrics,
+    options::Options,
+    store::{
+        Doc, DocOp, EventPage, EventQuery, LogBatch, Origin, Receipt, Scanned, Store, StoreHealth, StoreStats, Visit,
+    },
+};
+
+/// The store of a single hub.
+#[derive(Debug)]
+pub struct SqliteStore {
+    path: PathBuf,
+    queue: Queue,
+    reader: Reader,
+    tail: LogTail,
+    health: watch::Receiver<StoreHealth>,
+    metrics: Metrics,
+}
+
+/// Opens the store for the one process that serves.
+///
+/// # Errors
+/// When another hub serves this folder, or the database cannot be opened.
+pub async fn build(options: &Options, data_dir: &Path, registry: &Registry) -> Result<(Arc<dyn Store>, Service), StoreError> {
+    let (store, service) = SqliteStore::serve(options, data_dir, Metrics::register(registry)?).await?;
+    Ok((store, service))
+}
+
+/// Opens the store for a command-line tool, beside a hub that may be serving: documents and queries work, appending does not.
+///
+/// # Errors
+/// When the database cannot be opened.
+pub async fn open_tool(options: &Options, data_dir: &Path) -> Result<Arc<dyn Store>, StoreError> {
+    let path = open::database_path(options, data_dir)?;
+    let connection = open::writer(&path, options).await?;
+    let metrics = Metrics::register(&Registry::new())?;
+    let (store, _, _) = SqliteStore::start(path, options, connection, None, metrics).await?;
+    Ok(store)
+}
+
+impl SqliteStore {
+    async fn serve(options: &Options, data_dir: &Path, metrics: Metrics) -> Result<(Arc<Self>, Service), StoreError> {
+        let path = open::database_path(options, data_dir)?;
+        let lock = open::lock(data_dir)?;
+        let connection = open::writer(&path, options).await?;
+        let (store, writer, committed) = Self::start(path, options, connection, Some(lock), metrics).await?;
+        let merger = Merger {
+            parts: store.reader.parts.clone(),
+            queue: store.queue.clone(),
+            options: options.clone(),
+            committed,
+            metrics: store.metrics.clone(),
+        };
+        let service = Service { store: store.clone(), writer, merger, retention: options.retention };
+        Ok((store, service))
+    }
+
+    /// Starts the writer at once, since the other stages read and write documents while they are built. It ends when the last handle is gone.
+    async fn start(
+        path: PathBuf,
+        options: &Options,
+        mut connection: SqliteConnection,
+        lock: Option<std::fs::File>,
+        metrics: Metrics,
+    ) -> Result<(Arc<Self>, JoinHandle<Result<(), StoreError>>, Arc<Notify>), StoreError> {
+        let (position,): (i64,) = sqlx::query_as("SELECT position FROM totals").fetch_one(&mut connection).await?;
+        let (queue, commands) = Queue::new((options.queue_mib as usize) << 20);
+        let cache = Arc::new(PartCache::new((options.cache_mib as usize) << 20));
+        let (health, watching) = watch::channel(StoreHealth::Ready);
+        let committed = Arc::new(Notify::new());
+        let tail = LogTail::default();
+        let writer = Writer {
+            connection,
+            queue: commands,
+            log: Log::new(position.cast_unsigned()),
+            lock,
+            tail: tail.clone(),
+            recent: cache.clone(),
+            health,
+            committed: committed.clone(),
+            metrics: metrics.clone(),
+        };
+        let reader = Reader::new(PartReader { pool: open::readers(&path), cache });
+        let store = Arc::new(Self { path, queue, reader, tail, health: watching, metrics });
+        Ok((store, tokio::spawn(writer.run()), committed))
+    }
+
+    async fn docs_where(&self, kind: &str, after: &str, inclusive: bool, limit: usize) -> Result<Vec<Doc>, StoreError> {
+        let sql = if inclusive {
+            "SELECT id, version, body FROM doc WHERE kind = ? AND id = ? LIMIT ?"
+        } else {
+            "SELECT id, version, body FROM doc WHERE kind = ? AND id > ? ORDER BY id LIMIT ?"
+        };
+        let rows: Vec<(String, i64, String)> = sqlx::query_as(sql)
+            .bind(kind)
+            .bind(after)
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .fetch_all(&self.reader.parts.pool)
+            .await?;
+        rows.into_iter()
+            .map(|(id, version, body)| {
+                let body = serde_json::from_str(&body)
+                    .map_err(|error| StoreError::BadRequest(format!("document {kind} `{id}` is damaged: {error}")))?;
+                Ok(Doc { kind: kind.to_owned(), id, version, body })
+            })
+            .collect()
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn append(&self, origin: Origin, frame: Frame) -> Result<Receipt, StoreError> {
+        self.queue.append(NewFrame { origin, frame }).await
+    }
+
+    async fn high_water(&self, origin: &Origin) -> Result<Option<u64>, StoreError> {
+        let row: Option<(i64,)> = sqlx::query_as("SELECT seq FROM agent_pos WHERE agent = ? AND epoch = ?")
+            .bind(&*origin.agent)
+            .bind(origin.epoch.cast_signed())
+            .fetch_optional(&self.reader.parts.pool)
+            .await?;
+        Ok(row.map(|(seq,)| seq.cast_unsigned()))
+    }
+
+    fn tail(&self) -> &LogTail {
+        &self.tail
+    }
+
+    async fn read_log(&self, position: u64, max_events: usize) -> Result<Vec<LogBatch>, StoreError> {
+        self.reader.read_log(position, max_events).await
+    }
+
+    async fn query(&self, query: EventQuery) -> Result<EventPage, StoreError> {
+        self.reader.query(query).await
+    }
+
+    async fn scan(
+        &self,
+        from: Option<i64>,
+        to: Option<i64>,
+        filter: Option<Arc<Filter>>,
+        visit: Visit,
+    ) -> Result<Scanned, StoreError> {
+        self.reader.scan(from, to, filter, visit).await
+    }
+
+    async fn event(&self, id: Uuid) -> Result<Option<Event>, StoreError> {
+        self.reader.event(id).await
+    }
+
+    async fn recent_ids(&self, agent: &str, since: i64) -> Result<Vec<(Uuid, i64)>, StoreError> {
+        self.reader.recent_ids(agent, since).await
+    }
+
+    async fn expire(&self, before: i64) -> Result<u64, StoreError> {
+        let mut total = 0;
+        loop {
+            match self.queue.run(Task::Expire { before }).await? {
+                Done::Expired { chunks, events } if chunks > 0 => total += events,
+                _ => break,
+            }
+        }
+        self.metrics.expired.inc_by(total);
+        Ok(total)
+    }
+
+    fn health(&self) -> StoreHealth {
+        self.health.borrow().clone()
+    }
+
+    async fn stats(&self) -> Result<StoreStats, StoreError> {
+        let (position, inbox_frames, inbox_events, chunks, chunk_events, oldest, newest): (
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            Option<i64>,
+            Option<i64>,
+        ) = sqlx::query_as(
+            "SELECT position, inbox_frames, inbox_events, chunks, chunk_events, oldest, newest FROM totals",
+        )
+        .fetch_one(&self.reader.parts.pool)
+        .await?;
+        let stats = StoreStats {
+            events: (inbox_events + chunk_events).cast_unsigned(),
+            inbox_events: inbox_events.cast_unsigned(),
+            inbox_frames: inbox_frames.cast_unsigned(),
+            chunks: chunks.cast_unsigned(),
+            bytes: open::bytes_on_disk(&self.path),
+            oldest,
+            newest,
+            position: position.cast_unsigned(),
+        };
+        self.metrics.show(&stats);
+        Ok(stats)
+    }
+
+    async fn doc(&self, kind: &str, id: &str) -> Result<Option<Doc>, StoreError> {
+        Ok(self.docs_where(kind, id, true, 1).await?.pop())
+    }
+
+    async fn docs(&self, kind: &str, after: Option<&str>, limit: usize) -> Result<Vec<Doc>, StoreError> {
+        self.docs_where(kind, after.unwrap_or_default(), false, limit).await
+    }
+
+    async fn commit(&self, ops: Vec<DocOp>) -> Result<Vec<i64>, StoreError> {
+        match self.queue.run(Task::Docs(ops)).await? {
+            Done::Versions(versions) => Ok(versions),
+            Done::Written | Done::Expired { .. } => Ok(Vec::new()),
+        }
+    }
+
+    async fn put_checkpoint(&self, name: &str, position: u64, body: Vec<u8>) -> Result<(), StoreError> {
+        self.queue.run(Task::Checkpoint { name: name.to_owned(), position, body }).await.map(drop)
+    }
+
+    async fn checkpoint(&self, name: &str) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
+        let row: Option<(i64, Vec<u8>)> = sqlx::query_as("SELECT position, body FROM checkpoint WHERE name = ?")
+            .bind(name)
+            .fetch_optional(&self.reader.parts.pool)
+            .await?;
+        Ok(row.map(|(position, body)| (position.cast_unsigned(), body)))
+    }
+}

@@ -1,0 +1,212 @@
+//! Turns frames of the inbox into chunks, and runs of small chunks into larger ones, in log order.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::TryStreamExt;
+use streamflow_model::Instant;
+use streamflow_proto::{
+    batch::Batch,
+    chunk::{self, EncodeError, EncodedChunk},
+};
+use tokio::sync::Notify;
+
+use super::{
+    command::{Install, Queue, Task},
+    part::{Keep, Part, PartReader, Stored},
+};
+use crate::{
+    StoreError,
+    frames::Frames,
+    metrics::Metrics,
+    options::Options,
+    plan::{Gathering, Small, Waiting, compaction},
+};
+
+/// Even without new frames: age makes a chunk due.
+const TICK: Duration = Duration::from_secs(1);
+/// After a failure, such as a full disk.
+const PAUSE: Duration = Duration::from_secs(2);
+/// Zstd levels of a young chunk and of one that will not be written again.
+const FAST: i32 = 1;
+const SMALL: i32 = 3;
+
+/// The merge task. One group of frames is in memory at a time.
+#[derive(Debug, Clone)]
+pub struct Merger {
+    pub parts: PartReader,
+    pub queue: Queue,
+    pub options: Options,
+    pub committed: Arc<Notify>,
+    pub metrics: Metrics,
+}
+
+impl Merger {
+    /// Merges for ever.
+    pub async fn run(&self) {
+        loop {
+            match self.merge_due(Instant::now().0).await {
+                Ok(true) => continue,
+                Ok(false) => {
+                    // Dropping the wait on a tick loses nothing: a wake-up without a waiter is kept.
+                    drop(tokio::time::timeout(TICK, self.committed.notified()).await);
+                }
+                Err(StoreError::Closed) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "frames could not be merged");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Merges the oldest frames if they are due; answers whether it did.
+    pub async fn merge_due(&self, now: i64) -> Result<bool, StoreError> {
+        let gathering = self.gather().await?;
+        let lag = gathering.frames.first().map_or(0, |frame| now.saturating_sub(frame.stored_at) / 1000);
+        self.metrics.merge_lag.set(lag);
+        if !gathering.is_due(now, &self.options) {
+            return Ok(false);
+        }
+        let parts: Vec<Part> = gathering.frames.iter().map(part).collect();
+        let events: u64 = parts.iter().map(|part| part.events).sum();
+        self.replace(&parts, FAST).await?;
+        if events < u64::from(self.options.merge_events) {
+            while self.compact().await? {}
+        }
+        Ok(true)
+    }
+
+    async fn gather(&self) -> Result<Gathering, StoreError> {
+        let mut gathering = Gathering::default();
+        let mut rows = sqlx::query_as::<_, (i64, i64, i64, i64)>("SELECT id, n, raw, stored_at FROM inbox ORDER BY id")
+            .fetch(&self.parts.pool);
+        while let Some((position, events, raw, stored_at)) = rows.try_next().await? {
+            let frame = Waiting {
+                position: position.cast_unsigned(),
+                events: events.cast_unsigned(),
+                raw: raw.cast_unsigned(),
+                stored_at,
+            };
+            if gathering.add(frame, &self.options) {
+                break;
+            }
+        }
+        Ok(gathering)
+    }
+
+    /// Joins the newest chunks if there are many small ones; answers whether it did.
+    async fn compact(&self) -> Result<bool, StoreError> {
+        let newest: Vec<Part> = sqlx::query_as(
+            "SELECT id last, first, n events, min_ts, max_ts, 1 merged FROM chunk ORDER BY id DESC LIMIT 64",
+        )
+        .fetch_all(&self.parts.pool)
+        .await?;
+        let lengths: Vec<(i64,)> = sqlx::query_as("SELECT length(body) FROM chunk ORDER BY id DESC LIMIT 64")
+            .fetch_all(&self.parts.pool)
+            .await?;
+        let small = |(part, (bytes,)): (&Part, &(i64,))| Small { events: part.events, bytes: bytes.cast_unsigned() };
+        let sizes: Vec<Small> = newest.iter().zip(&lengths).map(small).collect();
+        let count = compaction(&sizes, &self.options);
+        let mut parts: Vec<Part> = newest.into_iter().take(count).collect();
+        parts.reverse();
+        let events: u64 = parts.iter().map(|part| part.events).sum();
+        let level = if events * 2 < u64::from(self.options.merge_events) { FAST } else { SMALL };
+        self.replace(&parts, level).await?;
+        Ok(count > 0)
+    }
+
+    /// Puts one chunk in place of neighbouring parts, given in log order.
+    async fn replace(&self, parts: &[Part], level: i32) -> Result<(), StoreError> {
+        let (Some(first), Some(last)) = (parts.first().map(|part| part.first), parts.last().map(|part| part.last)) else {
+            return Ok(());
+        };
+        let mut stored = Vec::with_capacity(parts.len());
+        for part in parts {
+            match self.parts.load(part, Keep::No).await {
+                Ok(Some(loaded)) => stored.push((*part, loaded)),
+                // Expired meanwhile.
+                Ok(None) => {}
+                Err(error @ StoreError::Corrupt { .. }) if part.merged => return Err(error),
+                Err(StoreError::Corrupt { position, source }) => {
+                    self.metrics.set_aside.inc_by(part.events);
+                    tracing::error!(position, error = %source, "a damaged frame is set aside");
+                    self.install(Install { first: position, last: position, chunk: None, set_aside: vec![(position, source.to_string())] })
+                        .await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let joined = tokio::task::spawn_blocking(move || join(&stored, level)).await.map_err(|_| StoreError::Closed)??;
+        for (position, events, reason) in &joined.unreadable {
+            self.metrics.set_aside.inc_by(*events);
+            tracing::error!(position, %reason, "a frame that does not decode is set aside");
+        }
+        let set_aside = joined.unreadable.into_iter().map(|(position, _, reason)| (position, reason)).collect();
+        self.install(Install { first, last, chunk: joined.chunk, set_aside }).await
+    }
+
+    async fn install(&self, install: Install) -> Result<(), StoreError> {
+        let (first, last) = (install.first, install.last);
+        self.queue.run(Task::Install(Box::new(install))).await?;
+        self.parts.cache.forget(first, last);
+        Ok(())
+    }
+}
+
+fn part(frame: &Waiting) -> Part {
+    let Waiting { position, events, .. } = *frame;
+    Part { last: position, first: position, events, min_ts: i64::MIN, max_ts: i64::MAX, merged: false }
+}
+
+struct Joined {
+    chunk: Option<(EncodedChunk, Frames)>,
+    /// Position, events and reason of frames that do not decode.
+    unreadable: Vec<(u64, u64, String)>,
+}
+
+fn join(stored: &[(Part, Arc<Stored>)], level: i32) -> Result<Joined, StoreError> {
+    let mut frames = Frames::default();
+    let mut batches: Vec<Arc<Batch>> = Vec::with_capacity(stored.len());
+    let mut unreadable = Vec::new();
+    let mut add = |part: &Part, stored: &Stored, batch: Arc<Batch>, batches: &mut Vec<Arc<Batch>>| {
+        debug_assert_eq!(stored.frames.rows(part.first, part.last).len(), batch.len());
+        frames.append(&stored.frames);
+        batches.push(batch);
+    };
+    for (part, stored) in stored {
+        match stored.batch() {
+            Ok(batch) => add(part, stored, batch, &mut batches),
+            Err(error) if part.merged => return Err(StoreError::Corrupt { position: part.last, source: error }),
+            Err(error) => unreadable.push((part.last, part.events, error.to_string())),
+        }
+    }
+    match encode(&batches, level) {
+        Ok(chunk) => return Ok(Joined { chunk: chunk.map(|chunk| (chunk, frames)), unreadable }),
+        Err(EncodeError::Decode(_)) => {}
+        Err(other) => return Err(StoreError::BadRequest(format!("merge: {other}"))),
+    }
+    // Columns are decoded when they are touched, so a bad one shows only now: try each alone, and join the good ones.
+    let mut good = Frames::default();
+    let mut kept = Vec::with_capacity(batches.len());
+    for (part, stored) in stored {
+        let Ok(batch) = stored.batch() else { continue };
+        match chunk::encode(&[&batch], level) {
+            Ok(_) => {
+                good.append(&stored.frames);
+                kept.push(batch);
+            }
+            Err(EncodeError::Decode(source)) if part.merged => return Err(StoreError::Corrupt { position: part.last, source }),
+            Err(error) => unreadable.push((part.last, part.events, error.to_string())),
+        }
+    }
+    let chunk = encode(&kept, level).map_err(|error| StoreError::BadRequest(format!("merge: {error}")))?;
+    Ok(Joined { chunk: chunk.map(|chunk| (chunk, good)), unreadable })
+}
+
+fn encode(batches: &[Arc<Batch>], level: i32) -> Result<Option<EncodedChunk>, EncodeError> {
+    if batches.is_empty() {
+        return Ok(None);
+    }
+    let views: Vec<&Batch> = batches.iter().map(|batch| &**batch).collect();
+    chunk::encode(&views, level).map(Some)
+}

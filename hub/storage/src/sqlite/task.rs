@@ -1,0 +1,162 @@
+//! Everything but new frames inside a transaction: documents, checkpoints, chunks installed and removed.
+
+use sqlx::SqliteConnection;
+
+use super::command::{Done, Install, Task};
+use crate::{StoreError, store::DocOp};
+
+/// Chunks removed in one transaction, so that no sender waits long behind it.
+const EXPIRE: i64 = 128;
+
+/// Applies one task. The outer error ends the transaction, the inner one concerns this task alone, which then has changed nothing.
+pub async fn apply(connection: &mut SqliteConnection, task: &Task) -> Result<Result<Done, StoreError>, sqlx::Error> {
+    match task {
+        Task::Docs(ops) => docs(connection, ops).await,
+        Task::Checkpoint { name, position, body } => {
+            sqlx::query(
+                "INSERT INTO checkpoint VALUES (?, ?, ?)
+                 ON CONFLICT DO UPDATE SET position = excluded.position, body = excluded.body",
+            )
+            .bind(name)
+            .bind(position.cast_signed())
+            .bind(&**body)
+            .execute(connection)
+            .await?;
+            Ok(Ok(Done::Written))
+        }
+        Task::Install(install) => self::install(connection, install).await,
+        Task::Expire { before } => expire(connection, *before).await.map(Ok),
+    }
+}
+
+async fn docs(connection: &mut SqliteConnection, ops: &[DocOp]) -> Result<Result<Done, StoreError>, sqlx::Error> {
+    sqlx::query("SAVEPOINT docs").execute(&mut *connection).await?;
+    let mut versions = Vec::with_capacity(ops.len());
+    for op in ops {
+        match doc(connection, op).await? {
+            Ok(version) => versions.push(version),
+            Err(conflict) => {
+                sqlx::query("ROLLBACK TO docs").execute(&mut *connection).await?;
+                sqlx::query("RELEASE docs").execute(connection).await?;
+                return Ok(Err(conflict));
+            }
+        }
+    }
+    sqlx::query("RELEASE docs").execute(connection).await?;
+    Ok(Ok(Done::Versions(versions)))
+}
+
+async fn doc(connection: &mut SqliteConnection, op: &DocOp) -> Result<Result<i64, StoreError>, sqlx::Error> {
+    let (kind, id, body, expect) = match op {
+        DocOp::Put { kind, id, body, expect } => (kind, id, body, *expect),
+        DocOp::Delete { kind, id } => {
+            sqlx::query("DELETE FROM doc WHERE kind = ? AND id = ?").bind(kind).bind(id).execute(connection).await?;
+            return Ok(Ok(0));
+        }
+    };
+    let found: Option<(i64,)> = sqlx::query_as("SELECT version FROM doc WHERE kind = ? AND id = ?")
+        .bind(kind)
+        .bind(id)
+        .fetch_optional(&mut *connection)
+        .await?;
+    let found = found.map_or(0, |(version,)| version);
+    if let Some(expected) = expect.filter(|expected| *expected != found) {
+        return Ok(Err(StoreError::Conflict { kind: kind.clone(), id: id.clone(), expected, found }));
+    }
+    sqlx::query(
+        "INSERT INTO doc VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET version = excluded.version, body = excluded.body",
+    )
+    .bind(kind)
+    .bind(id)
+    .bind(found + 1)
+    .bind(body.to_string())
+    .execute(connection)
+    .await?;
+    Ok(Ok(found + 1))
+}
+
+async fn install(
+    connection: &mut SqliteConnection,
+    install: &Install,
+) -> Result<Result<Done, StoreError>, sqlx::Error> {
+    let (first, last) = (install.first.cast_signed(), install.last.cast_signed());
+    for (position, reason) in &install.set_aside {
+        sqlx::query(
+            "INSERT INTO set_aside SELECT id, agent, epoch, seq, stored_at, n, ?, body FROM inbox WHERE id = ?",
+        )
+        .bind(reason)
+        .bind(position.cast_signed())
+        .execute(&mut *connection)
+        .await?;
+    }
+    let (frames, events): (i64, i64) =
+        sqlx::query_as("SELECT count(*), ifnull(sum(n), 0) FROM inbox WHERE id BETWEEN ? AND ?")
+            .bind(first)
+            .bind(last)
+            .fetch_one(&mut *connection)
+            .await?;
+    let (chunks, chunk_events): (i64, i64) =
+        sqlx::query_as("SELECT count(*), ifnull(sum(n), 0) FROM chunk WHERE id BETWEEN ? AND ?")
+            .bind(first)
+            .bind(last)
+            .fetch_one(&mut *connection)
+            .await?;
+    for sql in ["DELETE FROM inbox WHERE id BETWEEN ? AND ?", "DELETE FROM chunk WHERE id BETWEEN ? AND ?"] {
+        sqlx::query(sql).bind(first).bind(last).execute(&mut *connection).await?;
+    }
+    let mut added = 0;
+    if let Some((chunk, table)) = &install.chunk {
+        let Ok(frames) = table.encode() else { return Err(sqlx::Error::Protocol("frame table".to_owned())) };
+        added = i64::from(chunk.count);
+        sqlx::query("INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+            .bind(last)
+            .bind(first)
+            .bind(added)
+            .bind(chunk.min_ts)
+            .bind(chunk.max_ts)
+            .bind(table.newest_stored_at())
+            .bind(&chunk.min_id.as_bytes()[..])
+            .bind(&chunk.max_id.as_bytes()[..])
+            .bind(frames)
+            .bind(&*chunk.id_bloom)
+            .bind(&*chunk.bloom)
+            .bind(&*chunk.body)
+            .execute(&mut *connection)
+            .await?;
+    }
+    sqlx::query(
+        "UPDATE totals SET inbox_frames = inbox_frames - ?, inbox_events = inbox_events - ?,
+         chunks = chunks + ?, chunk_events = chunk_events + ?",
+    )
+    .bind(frames)
+    .bind(events)
+    .bind(i64::from(install.chunk.is_some()) - chunks)
+    .bind(added - chunk_events)
+    .execute(connection)
+    .await?;
+    Ok(Ok(Done::Written))
+}
+
+async fn expire(connection: &mut SqliteConnection, before: i64) -> Result<Done, sqlx::Error> {
+    // What was stored that long ago goes too: a sender with a clock in the future must not keep its chunk forever.
+    let gone: Vec<(i64,)> = sqlx::query_as(
+        "DELETE FROM chunk WHERE id IN (SELECT id FROM chunk WHERE max_ts < ?1 OR stored_at < ?1 LIMIT ?2) RETURNING n",
+    )
+    .bind(before)
+    .bind(EXPIRE)
+    .fetch_all(&mut *connection)
+    .await?;
+    let (chunks, events) = (gone.len() as u64, gone.iter().map(|(n,)| *n).sum::<i64>());
+    if chunks > 0 {
+        sqlx::query(
+            "UPDATE totals SET chunks = chunks - ?, chunk_events = chunk_events - ?,
+             oldest = (SELECT min(ts) FROM (SELECT min(min_ts) ts FROM chunk UNION ALL SELECT min(min_ts) FROM inbox)),
+             newest = (SELECT max(ts) FROM (SELECT max(max_ts) ts FROM chunk UNION ALL SELECT max(max_ts) FROM inbox))",
+        )
+        .bind(chunks.cast_signed())
+        .bind(events)
+        .execute(connection)
+        .await?;
+    }
+    Ok(Done::Expired { chunks, events: events.cast_unsigned() })
+}

@@ -1,0 +1,247 @@
+//! The one task that writes. It takes whatever waits, writes it in one transaction, and answers after the sync (group commit without a
+//! timer): while one sync runs, the next group gathers.
+//!
+//! A full disk is answered and tried again. Any other failure of a write ends the writer for good: after a failed sync nobody knows what
+//! the disk holds, so the process has to stop and recover from the log.
+
+use std::{fs::File, sync::Arc, time::Duration};
+
+use sqlx::{Connection, SqliteConnection};
+use streamflow_bus::{Committed, LogTail};
+use streamflow_model::Instant;
+use tokio::{
+    sync::{Notify, mpsc, oneshot, watch},
+    time::Instant as Clock,
+};
+
+use super::{
+    append::{Batch, Log},
+    command::{Command, Done, NewFrame, Task},
+    fault::Fault,
+    part::PartCache,
+    task,
+};
+use crate::{
+    StoreError,
+    metrics::Metrics,
+    store::{Appended, StoreHealth},
+};
+
+/// Commands of one transaction.
+const GROUP: usize = 256;
+/// A full disk is tried this often, so that the store is ready soon after there is room.
+const PROBE: Duration = Duration::from_secs(1);
+
+/// All that the writer needs.
+pub struct Writer {
+    pub connection: SqliteConnection,
+    pub queue: mpsc::Receiver<Command>,
+    pub log: Log,
+    /// Frames may be appended by the process with the lock alone.
+    pub lock: Option<File>,
+    pub tail: LogTail,
+    pub recent: Arc<PartCache>,
+    pub health: watch::Sender<StoreHealth>,
+    /// Woken after every commit of frames.
+    pub committed: Arc<Notify>,
+    pub metrics: Metrics,
+}
+
+type FrameReply = oneshot::Sender<Result<Appended, StoreError>>;
+type TaskReply = oneshot::Sender<Result<Done, StoreError>>;
+
+#[derive(Default)]
+struct Group {
+    frames: Vec<NewFrame>,
+    frame_replies: Vec<FrameReply>,
+    tasks: Vec<Task>,
+    task_replies: Vec<TaskReply>,
+}
+
+impl Writer {
+    /// Works until it is told to stop, nobody can send any more, or a write failed.
+    pub async fn run(mut self) -> Result<(), StoreError> {
+        let mut waiting = Vec::with_capacity(GROUP);
+        loop {
+            let full = *self.health.borrow() == StoreHealth::Full;
+            tokio::select! {
+                count = self.queue.recv_many(&mut waiting, GROUP) => if count == 0 {
+                    return self.finish().await;
+                },
+                () = tokio::time::sleep(PROBE), if full => {
+                    self.probe().await?;
+                    continue;
+                }
+            }
+            self.metrics.queue_depth.set(self.queue.len() as i64);
+            let mut room = Vec::with_capacity(waiting.len());
+            let mut group = Group::default();
+            for command in waiting.drain(..) {
+                match command {
+                    Command::Frame { new, reply, _room } => {
+                        room.push(_room);
+                        group.frames.push(new);
+                        group.frame_replies.push(reply);
+                    }
+                    Command::Task { task, reply } => {
+                        group.tasks.push(task);
+                        group.task_replies.push(reply);
+                    }
+                    Command::Stop => self.queue.close(),
+                }
+            }
+            self.commit(group).await?;
+        }
+    }
+
+    async fn commit(&mut self, mut group: Group) -> Result<(), StoreError> {
+        if self.lock.is_none() && !group.frames.is_empty() {
+            group.frames.clear();
+            let refusal = StoreError::Unsupported("only the running hub may append".to_owned());
+            answer_all(group.frame_replies.drain(..), &refusal);
+        }
+        if group.frames.is_empty() && group.tasks.is_empty() {
+            return Ok(());
+        }
+        match self.write(&group.frames, &group.tasks).await {
+            Ok((batch, done, now)) => {
+                self.set_health(StoreHealth::Ready);
+                self.publish(group.frames, group.frame_replies, batch, now);
+                for (reply, done) in group.task_replies.into_iter().zip(done) {
+                    drop(reply.send(done));
+                }
+                Ok(())
+            }
+            Err(error) => self.failed(group, error).await,
+        }
+    }
+
+    async fn failed(&mut self, mut group: Group, error: sqlx::Error) -> Result<(), StoreError> {
+        let fault = Fault::of(&error);
+        let error = if fault == Fault::Full { StoreError::Full } else { error.into() };
+        match fault {
+            Fault::Full => self.set_health(StoreHealth::Full),
+            Fault::Busy => tracing::warn!(%error, "another process keeps the database locked"),
+            Fault::Fatal => {
+                tracing::error!(%error, "a write failed, the store takes no more");
+                self.set_health(StoreHealth::Failed(error.to_string()));
+            }
+        }
+        if fault == Fault::Full && !group.tasks.is_empty() && group.tasks.len() + group.frames.len() > 1 {
+            // Removal of old chunks needs no room and makes some; a large chunk must not take small frames down with it.
+            for (task, reply) in group.tasks.drain(..).zip(group.task_replies.drain(..)) {
+                let alone = Group { tasks: vec![task], task_replies: vec![reply], ..Group::default() };
+                Box::pin(self.commit(alone)).await?;
+            }
+            return Box::pin(self.commit(group)).await;
+        }
+        answer_all(group.frame_replies.into_iter(), &error);
+        answer_all(group.task_replies.into_iter(), &error);
+        if fault != Fault::Fatal {
+            return Ok(());
+        }
+        self.queue.close();
+        while let Some(command) = self.queue.recv().await {
+            match command {
+                Command::Frame { reply, .. } => drop(reply.send(Err(error.clone()))),
+                Command::Task { reply, .. } => drop(reply.send(Err(error.clone()))),
+                Command::Stop => {}
+            }
+        }
+        Err(error)
+    }
+
+    /// One transaction. When it fails nothing of it has happened.
+    #[expect(clippy::type_complexity, reason = "the three results of one step, taken apart at once by its only caller")]
+    async fn write(
+        &mut self,
+        frames: &[NewFrame],
+        tasks: &[Task],
+    ) -> Result<(Batch, Vec<Result<Done, StoreError>>, i64), sqlx::Error> {
+        let begun = Clock::now();
+        let now = Instant::now().0;
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut self.connection).await?;
+        let result = async {
+            let batch = self.log.append(&mut self.connection, frames, now).await?;
+            let mut done = Vec::with_capacity(tasks.len());
+            for task in tasks {
+                done.push(task::apply(&mut self.connection, task).await?);
+            }
+            sqlx::query("COMMIT").execute(&mut self.connection).await?;
+            Ok((batch, done, now))
+        };
+        match result.await {
+            Ok(written) => {
+                self.metrics.commit_seconds.observe(begun.elapsed().as_secs_f64());
+                Ok(written)
+            }
+            Err(error) => {
+                // SQLite may have rolled back by itself, then this has nothing to do.
+                if let Err(rollback) = sqlx::query("ROLLBACK").execute(&mut self.connection).await {
+                    tracing::debug!(%rollback, "nothing to roll back");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Answers first, since senders wait; then shows the frames to those who follow the log.
+    fn publish(&mut self, frames: Vec<NewFrame>, replies: Vec<FrameReply>, batch: Batch, now: i64) {
+        if frames.is_empty() {
+            return;
+        }
+        self.metrics.commit_frames.observe(frames.len() as f64);
+        self.metrics.stored.inc_by(batch.events);
+        self.metrics.duplicates.inc_by(frames.len() as u64 - batch.frames);
+        for (reply, answer) in replies.into_iter().zip(&batch.answers) {
+            drop(reply.send(Ok(*answer)));
+        }
+        for (new, answer) in frames.into_iter().zip(&batch.answers) {
+            if let Appended::Stored(position) = answer {
+                let committed = Arc::new(Committed::new(*position, new.origin.agent, now, new.frame));
+                self.recent.put_frame(committed.clone());
+                self.tail.publish(committed);
+            }
+        }
+        self.log.advance(batch);
+        self.committed.notify_one();
+    }
+
+    /// Writes a few pages and gives them back.
+    async fn probe(&mut self) -> Result<(), StoreError> {
+        for sql in ["INSERT INTO probe VALUES (zeroblob(262144))", "DELETE FROM probe"] {
+            if let Err(error) = sqlx::query(sql).execute(&mut self.connection).await {
+                return self.failed(Group::default(), error).await;
+            }
+        }
+        tracing::info!("the disk has room again");
+        self.set_health(StoreHealth::Ready);
+        Ok(())
+    }
+
+    fn set_health(&self, new: StoreHealth) {
+        self.health.send_if_modified(|health| {
+            let changed = *health != new;
+            if changed && new == StoreHealth::Full {
+                tracing::error!("the disk of the store is full, nothing is accepted until there is room");
+            }
+            *health = new;
+            changed
+        });
+    }
+
+    /// Puts the write-ahead log into the database, so that the next start has nothing to recover.
+    async fn finish(mut self) -> Result<(), StoreError> {
+        if self.lock.is_some() {
+            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut self.connection).await?;
+        }
+        self.connection.close().await?;
+        Ok(())
+    }
+}
+
+fn answer_all<T>(replies: impl Iterator<Item = oneshot::Sender<Result<T, StoreError>>>, error: &StoreError) {
+    for reply in replies {
+        drop(reply.send(Err(error.clone())));
+    }
+}
