@@ -1,0 +1,175 @@
+/** The hub's JSON, as its REST and WebSocket answers hold it. */
+
+export type Role = "ingest" | "viewer" | "editor" | "admin";
+export type Level = "info" | "warning" | "error" | "critical";
+export type Severity = "low" | "medium" | "high" | "critical";
+export type AlertState = "pending" | "firing" | "acknowledged" | "resolved" | "stale";
+
+export interface Page<T> {
+  data: T[];
+  pagination: { next_cursor: string | null; has_next: boolean };
+}
+
+export interface Me {
+  name: string;
+  role: Role;
+}
+
+export interface Tokens {
+  access_token: string;
+  token_type: string;
+  expires_in: number;
+  refresh_token: string;
+}
+
+export interface TelemetryEvent {
+  id: string;
+  type: string;
+  source: string;
+  timestamp: string;
+  severity: Severity;
+  data?: Record<string, unknown>;
+  metadata?: Record<string, unknown>;
+  correlation_id?: string;
+  session_id?: string;
+  user_id?: string;
+  tags?: string[];
+}
+
+export interface TimelineEntry {
+  at: string;
+  what: string;
+  by: string;
+  detail: string;
+}
+
+export interface Alert {
+  id: string;
+  rule_id: string;
+  rule_name: string;
+  state: AlertState;
+  level: Level;
+  title: string;
+  message: string;
+  value: number;
+  labels: Record<string, string>;
+  group_key: string;
+  pending_at: string | null;
+  fired_at: string | null;
+  acknowledged_at: string | null;
+  acknowledged_by: string | null;
+  resolved_at: string | null;
+  resolved_by: string | null;
+  data: Record<string, unknown>;
+  completeness: { complete: boolean; reported: number; missing: string[] };
+  timeline: TimelineEntry[];
+}
+
+export interface Agent {
+  id: string;
+  name: string;
+  version: string;
+  connected: boolean;
+  connected_at: string | null;
+  last_seen: string | null;
+  remote: string | null;
+  epoch: number;
+  last_seq: number;
+  lag_ms: number;
+  spool_bytes: number;
+  spool_events: number;
+  events_total: number;
+  dropped_total: number;
+  revoked: boolean;
+}
+
+export interface RuleDraft {
+  name: string;
+  kind: string;
+  match: string;
+  aggregate: string;
+  window: string;
+  group_by: string[];
+  condition: string;
+  threshold: number | null;
+  for: string;
+  evaluate: "auto" | "eager" | "on_close";
+  level: Level;
+  channels: string[];
+  suppression_minutes: number;
+  escalation_minutes: number;
+  enabled: boolean;
+  tags: string[];
+  metadata: Record<string, unknown>;
+}
+
+export interface Rule extends RuleDraft {
+  id: string;
+  version: number;
+  created_at: string;
+  updated_at: string;
+}
+
+export interface Channel {
+  name: string;
+  plugin: string;
+  config: Record<string, unknown>;
+  level: Level;
+  enabled: boolean;
+  created_at: string;
+  updated_at: string;
+}
+
+export interface Plugin {
+  name: string;
+  version: string;
+  kind: string;
+  state: string;
+}
+
+export type Point = [time: number, value: number | null];
+
+export interface HostMetric {
+  name: string;
+  unit: string;
+  labels: Record<string, string>;
+  points: Point[];
+}
+
+export interface Realtime {
+  at: number;
+  step_ms: number;
+  events_per_second: number;
+  types: { type: string; points: Point[] }[];
+  hosts: { source: string; metrics: HostMetric[] }[];
+}
+
+export interface Snapshot extends Realtime {
+  alerts: Alert[];
+  agents: Agent[];
+  events: TelemetryEvent[];
+}
+
+export interface HostSample {
+  source: string;
+  name: string;
+  unit: string;
+  labels: Record<string, string>;
+  value: number;
+  at: number;
+}
+
+export interface Tick {
+  at: number;
+  /** Start of the step that `types` counts; the step before `at` when absent. */
+  step?: number;
+  types: Record<string, number>;
+  events_per_second: number;
+  hosts: HostSample[];
+  alerts?: Alert[];
+  agents: Agent[];
+  events: TelemetryEvent[];
+  events_skipped: number;
+}
+
+export type LiveMessage = { type: "snapshot"; data: Snapshot } | { type: "tick"; data: Tick } | { type: "pong" };

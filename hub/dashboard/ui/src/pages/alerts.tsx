@@ -1,0 +1,206 @@
+/** Alerts: a list by state, and for the chosen one its labels, what it rests on and its timeline. */
+
+import { computed, effect, signal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import { acknowledge, resolve } from "../api/alerts";
+import { call } from "../api/client";
+import { mayEdit } from "../api/session";
+import type { Alert, Page } from "../api/types";
+import { ago, dateTime, value } from "../lib/format";
+import { resource, useFresh } from "../lib/resource";
+import { alerts as live, at } from "../live/store";
+import { Labels, LevelBadge, StateBadge } from "../parts/badge";
+import { Dialog } from "../parts/dialog";
+import { Icon } from "../parts/icons";
+import { Empty, Failure, Loading } from "../parts/states";
+import { complain, say } from "../parts/toast";
+
+const VIEWS = ["open", "resolved", "all"] as const;
+type View = (typeof VIEWS)[number];
+
+const view = signal<View>("open");
+const chosen = signal<string | null>(null);
+const text = signal("");
+const history = resource(async () => (await call<Page<Alert>>("GET", "/api/v1/alerts?limit=200")).data);
+
+const merged = computed(() => {
+  const newest = new Map((history.data.value ?? []).map((alert) => [alert.id, alert]));
+  for (const alert of live.value) newest.set(alert.id, alert);
+  return [...newest.values()].sort((a, b) => began(b).localeCompare(began(a)));
+});
+
+const shown = computed(() => {
+  const wanted = text.value.toLowerCase();
+  return merged.value.filter(
+    (alert) =>
+      (view.value === "all" || (alert.state === "resolved") === (view.value === "resolved")) &&
+      `${alert.title} ${alert.rule_name} ${alert.level} ${Object.values(alert.labels).join(" ")}`.toLowerCase().includes(wanted),
+  );
+});
+
+function began(alert: Alert): string {
+  return alert.fired_at ?? alert.pending_at ?? "";
+}
+
+export function AlertsPage() {
+  useFresh(history.reload);
+  // An alert that leaves the live list was resolved: only the history has its end.
+  useEffect(() => {
+    let known = live.peek().length;
+    return effect(() => {
+      const now = live.value.length;
+      if (now < known) void history.reload();
+      known = now;
+    });
+  }, []);
+
+  const current = merged.value.find((alert) => alert.id === chosen.value) ?? null;
+  return (
+    <section class="panel page" aria-label="Alerts">
+      <header class="panel-head page-head">
+        <div class="tabs" role="group" aria-label="Which alerts">
+          {VIEWS.map((each) => (
+            <button key={each} type="button" aria-pressed={view.value === each} onClick={() => (view.value = each)}>
+              {each}
+            </button>
+          ))}
+        </div>
+        <Search />
+      </header>
+      {history.data.value === null ? (
+        history.error.value === null ? (
+          <Loading rows={6} />
+        ) : (
+          <Failure error={history.error.value} retry={() => void history.reload()} />
+        )
+      ) : shown.value.length === 0 ? (
+        <Empty icon="check" title={text.value !== "" ? "No alert matches" : view.value === "open" ? "Nothing is firing" : "No alerts yet"} />
+      ) : (
+        <div class={current === null ? "split" : "split open"}>
+          <ul class="cards">
+            {shown.value.map((alert) => (
+              <li key={alert.id}>
+                <button type="button" class={`card edge-${alert.level}`} aria-pressed={alert.id === chosen.value} onClick={() => (chosen.value = alert.id === chosen.value ? null : alert.id)}>
+                  <span class="card-title">{alert.title}</span>
+                  <span class="alert-meta">
+                    <LevelBadge level={alert.level} />
+                    <StateBadge state={alert.state} />
+                    <span>value {value(alert.value)}</span>
+                    <span>{ago(began(alert) === "" ? null : began(alert), at.value)}</span>
+                  </span>
+                  <Labels labels={alert.labels} skip={["rule", "level", "alertname"]} />
+                </button>
+              </li>
+            ))}
+          </ul>
+          {current !== null && <Detail key={current.id} alert={current} />}
+        </div>
+      )}
+    </section>
+  );
+}
+
+function Search() {
+  return (
+    <label class="search">
+      <Icon name="search" />
+      <span class="sr-only">Filter alerts</span>
+      <input id="filter" type="search" placeholder="Filter by title, rule or label" autocomplete="off" value={text.value} onInput={(event) => (text.value = event.currentTarget.value)} />
+      <kbd>/</kbd>
+    </label>
+  );
+}
+
+function Detail({ alert }: { alert: Alert }) {
+  const over = alert.state === "resolved";
+  return (
+    <aside class="detail alert-detail" aria-label="Alert">
+      <header class="detail-head">
+        <div>
+          <h3>{alert.title}</h3>
+          <p>{alert.rule_name}</p>
+        </div>
+        <button type="button" class="ghost square" onClick={() => (chosen.value = null)} aria-label="Close">
+          <Icon name="close" />
+        </button>
+      </header>
+      <div class="detail-body">
+        <p class="alert-meta">
+          <LevelBadge level={alert.level} />
+          <StateBadge state={alert.state} />
+          <span>value {value(alert.value)}</span>
+        </p>
+        {alert.message !== "" && <p class="alert-message">{alert.message}</p>}
+        <Labels labels={alert.labels} />
+        {!alert.completeness.complete && alert.completeness.missing.length > 0 && (
+          <p class="note text-warning">Rests on incomplete data: nothing yet from {alert.completeness.missing.join(", ")}.</p>
+        )}
+        {!over && mayEdit() && <Actions alert={alert} />}
+        <h4>Timeline</h4>
+        <ol class="timeline">
+          {alert.timeline.map((entry, i) => (
+            <li key={i} class={`what-${entry.what}`}>
+              <time>{dateTime(entry.at)}</time>
+              <b>{entry.what}</b> <span class="faint">by {entry.by}</span>
+              {entry.detail !== "" && <p>{entry.detail}</p>}
+            </li>
+          ))}
+        </ol>
+      </div>
+    </aside>
+  );
+}
+
+const dialog = signal<{ alert: Alert; action: "acknowledge" | "resolve" } | null>(null);
+
+function Actions({ alert }: { alert: Alert }) {
+  return (
+    <>
+      <div class="actions">
+        {alert.state !== "acknowledged" && (
+          <button type="button" class="primary" onClick={() => (dialog.value = { alert, action: "acknowledge" })}>
+            Acknowledge
+          </button>
+        )}
+        <button type="button" onClick={() => (dialog.value = { alert, action: "resolve" })}>
+          Resolve
+        </button>
+      </div>
+      {dialog.value !== null && <Ask {...dialog.value} />}
+    </>
+  );
+}
+
+function Ask({ alert, action }: { alert: Alert; action: "acknowledge" | "resolve" }) {
+  const submit = async (event: SubmitEvent): Promise<void> => {
+    event.preventDefault();
+    const comment = String(new FormData(event.currentTarget as HTMLFormElement).get("comment") ?? "");
+    try {
+      const changed = await (action === "acknowledge" ? acknowledge : resolve)(alert.id, comment);
+      history.data.value = (history.data.peek() ?? []).map((each) => (each.id === changed.id ? changed : each));
+      say(action === "acknowledge" ? `Acknowledged: ${alert.title}` : `Resolved: ${alert.title}`);
+      dialog.value = null;
+    } catch (error) {
+      complain(error);
+    }
+  };
+  return (
+    <Dialog title={action === "acknowledge" ? "Acknowledge alert" : "Resolve alert"} close={() => (dialog.value = null)}>
+      <form onSubmit={(event) => void submit(event)}>
+        <p class="dialog-lead">{alert.title}</p>
+        <div class="field">
+          <label for="comment">Comment</label>
+          <textarea id="comment" name="comment" rows={3} maxLength={1000} placeholder="What do others need to know? (optional)" autofocus />
+        </div>
+        <div class="dialog-foot">
+          <button type="button" onClick={() => (dialog.value = null)}>
+            Cancel
+          </button>
+          <button type="submit" class="primary">
+            {action === "acknowledge" ? "Acknowledge" : "Resolve"}
+          </button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}

@@ -1,0 +1,169 @@
+/** Creates or changes a rule. What the hub finds wrong stands at the field that caused it. */
+
+import { useState } from "preact/hooks";
+import { ApiError, call, type FieldError } from "../api/client";
+import type { Channel, Level, Page, Rule, RuleDraft } from "../api/types";
+import { resource, useFresh } from "../lib/resource";
+import { Dialog } from "../parts/dialog";
+import { Field } from "../parts/field";
+import { complain, reason, say } from "../parts/toast";
+import { sentence, words } from "./rule-draft";
+
+const LEVELS: Level[] = ["info", "warning", "error", "critical"];
+const AGGREGATES = ["count()", "rate()", "sum(data.value)", "avg(data.value)", "min(data.value)", "max(data.value)", "p95(data.ms)", "p99(data.ms)", "distinct(user_id)"];
+const SHOWN = new Set(["name", "match", "aggregate", "window", "group_by", "condition", "threshold", "for", "evaluate", "level", "channels", "suppression_minutes"]);
+
+const channels = resource(async () => (await call<Page<Channel>>("GET", "/api/v1/channels?limit=500")).data);
+
+interface RuleFormProps {
+  rule: Rule | null;
+  draft: RuleDraft;
+  close: () => void;
+  saved: () => void;
+}
+
+export function RuleForm({ rule, draft: initial, close, saved }: RuleFormProps) {
+  const [draft, setDraft] = useState(initial);
+  const [group, setGroup] = useState(initial.group_by.join(", "));
+  const [failure, setFailure] = useState<ApiError | null>(null);
+  const [busy, setBusy] = useState(false);
+  useFresh(channels.reload);
+
+  const set = <K extends keyof RuleDraft>(key: K, value: RuleDraft[K]): void => setDraft({ ...draft, [key]: value });
+  const found = failure?.fields ?? [];
+  const wrong = (field: string): FieldError[] => found.filter((error) => error.field.split(/[.[]/)[0] === field);
+  const elsewhere = found.filter((error) => !SHOWN.has(error.field.split(/[.[]/)[0] ?? ""));
+
+  const submit = async (event: SubmitEvent): Promise<void> => {
+    event.preventDefault();
+    setBusy(true);
+    try {
+      if (rule === null) await call("POST", "/api/v1/rules", draft);
+      else await call("PUT", `/api/v1/rules/${encodeURIComponent(rule.id)}`, draft);
+      say(rule === null ? `Created: ${draft.name}` : `Saved: ${draft.name}`);
+      saved();
+    } catch (error) {
+      setBusy(false);
+      if (error instanceof ApiError && error.status >= 400 && error.status < 500) setFailure(error);
+      else complain(error);
+    }
+  };
+
+  return (
+    <Dialog title={rule === null ? "New rule" : "Edit rule"} close={close} wide>
+      <form class="rule-form" onSubmit={(event) => void submit(event)} noValidate>
+        <div class="form-grid">
+          <Field label="Name" errors={wrong("name")} class="span-4">
+            {(ids) => <input {...ids} value={draft.name} maxLength={128} autofocus={rule === null} onInput={(e) => set("name", e.currentTarget.value)} />}
+          </Field>
+          <Field label="Level" errors={wrong("level")} class="span-2">
+            {(ids) => (
+              <select {...ids} value={draft.level} onChange={(e) => set("level", e.currentTarget.value as Level)}>
+                {LEVELS.map((level) => (
+                  <option key={level}>{level}</option>
+                ))}
+              </select>
+            )}
+          </Field>
+          <Field label="Match" hint="CEL over type, source, severity, data, metadata, tags; true takes every event." errors={wrong("match")} class="span-6">
+            {(ids) => <textarea {...ids} class="mono" rows={2} spellcheck={false} value={draft.match} onInput={(e) => set("match", e.currentTarget.value)} />}
+          </Field>
+          <Field label="Aggregate" errors={wrong("aggregate")} class="span-2">
+            {(ids) => (
+              <>
+                <input {...ids} class="mono" list="aggregates" spellcheck={false} value={draft.aggregate} onInput={(e) => set("aggregate", e.currentTarget.value)} />
+                <datalist id="aggregates">
+                  {AGGREGATES.map((each) => (
+                    <option key={each} value={each} />
+                  ))}
+                </datalist>
+              </>
+            )}
+          </Field>
+          <Field label="Window" hint="30s, 5m, 1h" errors={wrong("window")} class="span-2">
+            {(ids) => <input {...ids} class="mono" value={typeof draft.window === "string" ? draft.window : JSON.stringify(draft.window)} onInput={(e) => set("window", e.currentTarget.value)} />}
+          </Field>
+          <Field label="Group by" hint="attributes, by comma" errors={wrong("group_by")} class="span-2">
+            {(ids) => (
+              <input
+                {...ids}
+                class="mono"
+                spellcheck={false}
+                value={group}
+                onInput={(e) => {
+                  setGroup(e.currentTarget.value);
+                  set("group_by", words(e.currentTarget.value));
+                }}
+              />
+            )}
+          </Field>
+          <Field label="Condition" hint="CEL over value, threshold, labels" errors={wrong("condition")} class="span-4">
+            {(ids) => <input {...ids} class="mono" spellcheck={false} value={draft.condition} onInput={(e) => set("condition", e.currentTarget.value)} />}
+          </Field>
+          <Field label="Threshold" errors={wrong("threshold")} class="span-2">
+            {(ids) => (
+              <input {...ids} class="mono" type="number" step="any" value={draft.threshold ?? ""} onInput={(e) => set("threshold", e.currentTarget.value === "" ? null : Number(e.currentTarget.value))} />
+            )}
+          </Field>
+          <Field label="For" hint="how long it must hold" errors={wrong("for")} class="span-2">
+            {(ids) => <input {...ids} class="mono" value={draft.for} onInput={(e) => set("for", e.currentTarget.value)} />}
+          </Field>
+          <Field label="Evaluate" errors={wrong("evaluate")} class="span-2">
+            {(ids) => (
+              <select {...ids} value={draft.evaluate} onChange={(e) => set("evaluate", e.currentTarget.value as RuleDraft["evaluate"])}>
+                <option value="auto">auto</option>
+                <option value="eager">eager</option>
+                <option value="on_close">when the window closes</option>
+              </select>
+            )}
+          </Field>
+          <Field label="Quiet after telling" hint="minutes" errors={wrong("suppression_minutes")} class="span-2">
+            {(ids) => <input {...ids} class="mono" type="number" min={0} value={draft.suppression_minutes} onInput={(e) => set("suppression_minutes", Number(e.currentTarget.value))} />}
+          </Field>
+          <ChannelChoice chosen={draft.channels} change={(names) => set("channels", names)} errors={wrong("channels")} />
+        </div>
+        <p class="sentence">{sentence(draft)}</p>
+        <div class="dialog-foot">
+          <div class="form-failure" role="alert">
+            {failure !== null && (
+              <p class="text-error">
+                {found.length === 0 ? reason(failure) : elsewhere.length > 0 ? elsewhere.map((e) => `${e.field}: ${e.reason}`).join("; ") : "Please correct the marked fields."}
+                {failure.correlationId !== null && <small class="correlation">{failure.correlationId}</small>}
+              </p>
+            )}
+          </div>
+          <button type="button" onClick={close}>
+            Cancel
+          </button>
+          <button type="submit" class="primary" disabled={busy}>
+            {rule === null ? "Create rule" : "Save"}
+          </button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}
+
+function ChannelChoice({ chosen, change, errors }: { chosen: string[]; change: (names: string[]) => void; errors: FieldError[] }) {
+  const known = (channels.data.value ?? []).map((channel) => channel.name);
+  const all = [...new Set([...known, ...chosen])].sort();
+  return (
+    <fieldset class="span-6 field">
+      <legend>Channels</legend>
+      <div class="choices">
+        {all.length === 0 && <span class="faint">There are no channels yet.</span>}
+        {all.map((name) => (
+          <label key={name} class="choice">
+            <input type="checkbox" checked={chosen.includes(name)} onChange={(e) => change(e.currentTarget.checked ? [...chosen, name] : chosen.filter((other) => other !== name))} />
+            {name}
+          </label>
+        ))}
+      </div>
+      {errors.map((error) => (
+        <p key={error.reason} class="field-error">
+          {error.reason}
+        </p>
+      ))}
+    </fieldset>
+  );
+}

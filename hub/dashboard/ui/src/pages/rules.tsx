@@ -1,0 +1,186 @@
+/** Rules: what is watched, and the form that writes them. */
+
+import { computed, signal } from "@preact/signals";
+import { call } from "../api/client";
+import { mayEdit } from "../api/session";
+import type { Page, Rule } from "../api/types";
+import { resource, useFresh } from "../lib/resource";
+import { firing } from "../live/store";
+import { LevelBadge } from "../parts/badge";
+import { Dialog } from "../parts/dialog";
+import { Icon } from "../parts/icons";
+import { Empty, Failure, Loading } from "../parts/states";
+import { complain, say } from "../parts/toast";
+import { draftOf, newRule } from "./rule-draft";
+import { RuleForm } from "./rule-form";
+
+const rules = resource(async () => (await call<Page<Rule>>("GET", "/api/v1/rules?limit=500")).data);
+const text = signal("");
+const editing = signal<Rule | "new" | null>(null);
+const removing = signal<Rule | null>(null);
+
+const shown = computed(() => {
+  const wanted = text.value.toLowerCase();
+  return (rules.data.value ?? [])
+    .filter((rule) => `${rule.name} ${rule.match} ${rule.aggregate} ${rule.tags.join(" ")}`.toLowerCase().includes(wanted))
+    .sort((a, b) => a.name.localeCompare(b.name));
+});
+
+const path = (rule: Rule): string => `/api/v1/rules/${encodeURIComponent(rule.id)}`;
+
+async function enable(rule: Rule, enabled: boolean): Promise<void> {
+  try {
+    await call("PUT", path(rule), { ...draftOf(rule), enabled });
+    await rules.reload();
+  } catch (error) {
+    complain(error);
+  }
+}
+
+async function remove(rule: Rule): Promise<void> {
+  try {
+    await call("DELETE", path(rule));
+    say(`Deleted: ${rule.name}`);
+    removing.value = null;
+    await rules.reload();
+  } catch (error) {
+    complain(error);
+  }
+}
+
+export function RulesPage() {
+  useFresh(rules.reload);
+  const open = editing.value;
+  return (
+    <section class="panel page" aria-label="Rules">
+      <header class="panel-head page-head">
+        <label class="search">
+          <Icon name="search" />
+          <span class="sr-only">Filter rules</span>
+          <input id="filter" type="search" placeholder="Filter by name, expression or tag" autocomplete="off" value={text.value} onInput={(event) => (text.value = event.currentTarget.value)} />
+          <kbd>/</kbd>
+        </label>
+        {mayEdit() && (
+          <button type="button" class="primary" onClick={() => (editing.value = "new")}>
+            <Icon name="plus" />
+            New rule
+          </button>
+        )}
+      </header>
+      <Body />
+      {open !== null && (
+        <RuleForm
+          rule={open === "new" ? null : open}
+          draft={open === "new" ? newRule() : draftOf(open)}
+          close={() => (editing.value = null)}
+          saved={() => {
+            editing.value = null;
+            void rules.reload();
+          }}
+        />
+      )}
+      {removing.value !== null && (
+        <Dialog title="Delete rule" close={() => (removing.value = null)}>
+          <p class="dialog-lead">
+            Delete <b>{removing.value.name}</b>? Its open alerts are resolved; its history stays.
+          </p>
+          <div class="dialog-foot">
+            <button type="button" onClick={() => (removing.value = null)}>
+              Keep it
+            </button>
+            <button type="button" class="danger" onClick={() => removing.value !== null && void remove(removing.value)}>
+              Delete
+            </button>
+          </div>
+        </Dialog>
+      )}
+    </section>
+  );
+}
+
+function Body() {
+  if (rules.data.value === null) {
+    return rules.error.value === null ? <Loading rows={6} /> : <Failure error={rules.error.value} retry={() => void rules.reload()} />;
+  }
+  if (shown.value.length === 0) {
+    return text.value === "" ? (
+      <Empty icon="rules" title="No rules yet">
+        A rule watches an aggregate over a window and fires an alert for each group that meets its condition.
+      </Empty>
+    ) : (
+      <Empty icon="search" title="No rule matches" />
+    );
+  }
+  return (
+    <div class="table-box">
+      <table class="table">
+        <thead>
+          <tr>
+            <th>Rule</th>
+            <th>Fires when</th>
+            <th class="num">Window</th>
+            <th>Level</th>
+            <th>Tells</th>
+            <th>On</th>
+            <th>
+              <span class="sr-only">Actions</span>
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {shown.value.map((rule) => (
+            <Row key={rule.id} rule={rule} />
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function Row({ rule }: { rule: Rule }) {
+  const alarms = firing.value.filter((alert) => alert.rule_id === rule.id).length;
+  const edit = mayEdit();
+  return (
+    <tr class={rule.enabled ? "" : "disabled"}>
+      <td>
+        <b>{rule.name}</b>
+        {alarms > 0 && <span class={`badge level-${rule.level}`}>{alarms} firing</span>}
+        {rule.group_by.length > 0 && <small>for each {rule.group_by.join(", ")}</small>}
+      </td>
+      <td class="mono">
+        <span>
+          {rule.aggregate} {rule.condition.replace(/^value\s*/, "").replace(/\bthreshold\b/, rule.threshold === null ? "threshold" : String(rule.threshold))}
+        </span>
+        <small class="clip" title={rule.match}>
+          {rule.match === "true" ? "all events" : rule.match}
+        </small>
+      </td>
+      <td class="num">
+        {rule.window}
+        {rule.for !== "0s" && <small>for {rule.for}</small>}
+      </td>
+      <td>
+        <LevelBadge level={rule.level} />
+      </td>
+      <td>{rule.channels.length === 0 ? <span class="faint">nobody</span> : rule.channels.join(", ")}</td>
+      <td>
+        <label class="switch">
+          <input type="checkbox" checked={rule.enabled} disabled={!edit} aria-label={`${rule.name} is enabled`} onChange={(event) => void enable(rule, event.currentTarget.checked)} />
+          <i aria-hidden="true" />
+        </label>
+      </td>
+      <td class="row-actions">
+        {edit && (
+          <>
+            <button type="button" class="ghost square" aria-label={`Edit ${rule.name}`} title="Edit" onClick={() => (editing.value = rule)}>
+              <Icon name="edit" />
+            </button>
+            <button type="button" class="ghost square" aria-label={`Delete ${rule.name}`} title="Delete" onClick={() => (removing.value = rule)}>
+              <Icon name="trash" />
+            </button>
+          </>
+        )}
+      </td>
+    </tr>
+  );
+}
