@@ -1,1 +1,27 @@
-//! placeholder
+//! The two doors through which events come in: QUIC for agents, HTTP and WebSocket for everybody else.
+//!
+//! Both end in the same columnar frames in the same log, and both answer only when a frame is durable. Nothing here looks at single events of agents:
+//! a frame is checked and handed on as it came.
+
+mod admission;
+mod agents;
+mod body;
+mod cloud_event;
+mod dedup;
+mod door;
+pub mod enroll;
+mod events;
+mod ingest;
+mod intake;
+mod media;
+mod metrics;
+mod options;
+pub mod pki;
+mod quic;
+mod roster;
+mod uplink;
+mod websocket;
+
+pub use ingest::{Ingest, IngestError, IngestHandle};
+pub use intake::RejectedEvent;
+pub use options::{DoorOptions, Options, QuicOptions};

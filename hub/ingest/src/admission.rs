@@ -1,0 +1,46 @@
+//! How many bytes of request bodies may be in work at a time, whoever sends them.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// How long a request waits for its turn before it is told to come back.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Permits are kibibytes: a semaphore counts at most `u32` permits at a time.
+const UNIT: usize = 1024;
+
+/// The bound.
+#[derive(Debug, Clone)]
+pub(crate) struct Admission {
+    permits: Arc<Semaphore>,
+    total: usize,
+}
+
+impl Admission {
+    pub(crate) fn new(bytes: usize) -> Self {
+        let total = (bytes / UNIT).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
+        Self { permits: Arc::new(Semaphore::new(total)), total }
+    }
+
+    /// Room for a body; `None` when there is none in time. Dropping it gives the room back.
+    pub(crate) async fn admit(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let units = u32::try_from((bytes / UNIT + 1).min(self.total)).ok()?;
+        let permit = Arc::clone(&self.permits).acquire_many_owned(units);
+        tokio::time::timeout(PATIENCE, permit).await.ok()?.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn bodies_beyond_the_bound_wait_and_are_refused() {
+        let admission = Admission::new(10 * UNIT);
+        let first = admission.admit(6 * UNIT).await.unwrap();
+        assert!(admission.admit(6 * UNIT).await.is_none());
+        drop(first);
+        let whole = admission.admit(usize::MAX / 2).await;
+        assert!(whole.is_some(), "a body larger than the bound is admitted alone");
+    }
+}

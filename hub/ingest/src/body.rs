@@ -1,0 +1,118 @@
+//! A request's body: bounded as it comes, and bounded again as it inflates.
+
+use std::io::Read;
+
+use axum::{
+    body::{Body, to_bytes},
+    http::{HeaderMap, header},
+};
+use bytes::Bytes;
+use streamflow_web::ApiError;
+
+/// How the body is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    Identity,
+    Gzip,
+    Zstd,
+}
+
+impl Encoding {
+    /// From `Content-Encoding`.
+    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
+        let Some(value) = headers.get(header::CONTENT_ENCODING) else { return Ok(Self::Identity) };
+        match value.to_str().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+            "" | "identity" => Ok(Self::Identity),
+            "gzip" | "x-gzip" => Ok(Self::Gzip),
+            "zstd" => Ok(Self::Zstd),
+            other => Err(ApiError::unsupported(format!("Content-Encoding `{other}` is not read here; use gzip, zstd or none"))),
+        }
+    }
+
+    /// The plain body.
+    ///
+    /// # Errors
+    /// 413 beyond `limit`, 400 when it does not inflate.
+    pub(crate) fn decode(self, body: Bytes, limit: usize) -> Result<Bytes, ApiError> {
+        match self {
+            Self::Identity => Ok(body),
+            Self::Gzip => inflate(flate2::read::MultiGzDecoder::new(&body[..]), "gzip", body.len(), limit),
+            Self::Zstd => {
+                let reader = zstd::stream::read::Decoder::with_buffer(&body[..]).and_then(|mut reader| {
+                    // a frame may ask for a window of gigabytes before it yields a byte
+                    reader.window_log_max(24)?;
+                    Ok(reader)
+                });
+                let reader = reader.map_err(|error| ApiError::bad_request(format!("the body is not zstd: {error}")))?;
+                inflate(reader, "zstd", body.len(), limit)
+            }
+        }
+    }
+}
+
+fn inflate(reader: impl Read, name: &str, packed: usize, limit: usize) -> Result<Bytes, ApiError> {
+    let mut plain = Vec::with_capacity((packed * 4).min(limit));
+    reader
+        .take(limit as u64 + 1)
+        .read_to_end(&mut plain)
+        .map_err(|error| ApiError::bad_request(format!("the body is not valid {name}: {error}")))?;
+    if plain.len() > limit { Err(too_large(limit)) } else { Ok(plain.into()) }
+}
+
+/// Bytes to ask admission for: what the body will be at most.
+pub(crate) fn expected_bytes(headers: &HeaderMap, encoding: Encoding, limit: usize) -> Result<usize, ApiError> {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|text| text.parse::<usize>().ok());
+    match length {
+        Some(length) if length > limit => Err(too_large(limit)),
+        Some(length) if encoding == Encoding::Identity => Ok(length),
+        _ => Ok(limit),
+    }
+}
+
+/// Reads the whole body as sent.
+///
+/// # Errors
+/// 413 beyond `limit`, 400 when it breaks off.
+pub(crate) async fn read(body: Body, limit: usize) -> Result<Bytes, ApiError> {
+    to_bytes(body, limit).await.map_err(|error| {
+        let mut cause = Some(&error as &dyn std::error::Error);
+        while let Some(at) = cause {
+            if at.is::<http_body_util::LengthLimitError>() {
+                return too_large(limit);
+            }
+            cause = at.source();
+        }
+        ApiError::bad_request("the body could not be read to its end")
+    })
+}
+
+fn too_large(limit: usize) -> ApiError {
+    ApiError::too_large(format!("the body is larger than {limit} bytes; send it in parts"))
+        .with_details(serde_json::json!({"max_body_bytes": limit}))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn bombs_are_refused_and_good_bodies_come_out_equal() {
+        let plain = vec![b'a'; 100_000];
+        let gzip = {
+            let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+            writer.write_all(&plain).unwrap();
+            Bytes::from(writer.finish().unwrap())
+        };
+        let zstd = Bytes::from(zstd::stream::encode_all(&plain[..], 3).unwrap());
+        for (encoding, body) in [(Encoding::Gzip, gzip), (Encoding::Zstd, zstd), (Encoding::Identity, Bytes::from(plain.clone()))] {
+            assert_eq!(encoding.decode(body.clone(), 100_000).unwrap(), plain, "{encoding:?}");
+            if encoding != Encoding::Identity {
+                assert_eq!(encoding.decode(body.clone(), 99_999).unwrap_err().status(), 413);
+                assert_eq!(encoding.decode(body.slice(..body.len() / 2), 100_000).unwrap_err().status(), 400);
+                assert_eq!(encoding.decode(Bytes::from_static(b"plain"), 100_000).unwrap_err().status(), 400);
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The stage: both doors put together.
+
+use std::{io, net::SocketAddr, path::Path, sync::Arc};
+
+use prometheus::Registry;
+use streamflow_model::{AgentStatus, Instant};
+use streamflow_storage::{Store, StoreError};
+use tokio_util::sync::CancellationToken;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::{
+    admission::Admission,
+    agents,
+    door::{Door, Writer},
+    events::{self, Events},
+    metrics::Metrics,
+    options::Options,
+    pki::{Pki, PkiError},
+    quic::{self, Context},
+    roster::Roster,
+    websocket::{self, Sockets},
+};
+
+/// Why the doors cannot open.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// The address is taken or not ours.
+    #[error("cannot listen for agents on {listen} (udp): {source}; change [quic] listen")]
+    Listen {
+        /// The configured address.
+        listen: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The certificate authority is not usable.
+    #[error(transparent)]
+    Pki(#[from] PkiError),
+    /// The store does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// TLS refuses the certificates.
+    #[error("tls: {0}")]
+    Tls(#[from] rustls::Error),
+    /// TLS refuses the authority.
+    #[error("tls: {0}")]
+    Verifier(#[from] rustls::server::VerifierBuilderError),
+    /// QUIC needs a cipher that is missing.
+    #[error("tls: {0}")]
+    Cipher(#[from] quinn::crypto::rustls::NoInitialCipherSuite),
+    /// The metrics are registered already.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// Both doors, not yet open.
+#[derive(Debug)]
+pub struct Ingest {
+    context: Arc<Context>,
+    endpoint: quinn::Endpoint,
+    quic_addr: SocketAddr,
+    events: Events,
+    sockets: Sockets,
+    writer: Writer,
+}
+
+/// What other rooms may ask.
+#[derive(Debug, Clone)]
+pub struct IngestHandle(Arc<Context>);
+
+impl IngestHandle {
+    /// All enrolled agents and how they do, in the order of their enrolment.
+    #[must_use]
+    pub fn agents(&self) -> Vec<AgentStatus> {
+        self.0.roster.agents()
+    }
+}
+
+impl Ingest {
+    /// Reads or makes the authority, binds the socket, and remembers the ids stored lately.
+    ///
+    /// # Errors
+    /// When the address is taken, or files, store or metrics fail.
+    pub async fn build(options: Options, data_dir: &Path, store: Arc<dyn Store>, registry: &Registry) -> Result<Self, IngestError> {
+        let metrics = Metrics::new(registry)?;
+        let pki = Pki::load_or_create(data_dir, Instant::now().0)?;
+        let roster = Roster::new(metrics.clone());
+        roster.refresh(&*store).await?;
+        let (door, writer) = Door::build(&options.ingest, Arc::clone(&store), metrics.clone()).await?;
+        let context = Context { store: Arc::clone(&store), pki, options: options.quic, roster, metrics };
+        let endpoint = quic::bind(&context)?;
+        let quic_addr = endpoint.local_addr().map_err(|source| IngestError::Listen { listen: context.options.listen, source })?;
+        let admission = Admission::new(options.ingest.max_pending_bytes);
+        let events = Events { door, store, admission, options: Arc::new(options.ingest) };
+        Ok(Self { context: Arc::new(context), endpoint, quic_addr, sockets: Sockets::new(events.clone()), events, writer })
+    }
+
+    /// Where agents connect.
+    #[must_use]
+    pub const fn quic_addr(&self) -> SocketAddr {
+        self.quic_addr
+    }
+
+    /// For other rooms.
+    #[must_use]
+    pub fn handle(&self) -> IngestHandle {
+        IngestHandle(Arc::clone(&self.context))
+    }
+
+    /// `/events`, `/ws` and `/api/v1/agents`.
+    pub fn routes(&self) -> OpenApiRouter {
+        events::routes(self.events.clone()).merge(websocket::routes(self.sockets.clone())).merge(agents::routes(Arc::clone(&self.context)))
+    }
+
+    /// Serves until the token is cancelled and what was accepted is durable and answered.
+    pub async fn run(self, token: CancellationToken) {
+        let quic = quic::run(self.context, self.endpoint, token.clone());
+        let writer = self.writer.run(token.clone());
+        let sockets = self.sockets.run(token);
+        tokio::join!(quic, writer, sockets);
+    }
+}
+
+#[cfg(test)]
+mod tests;

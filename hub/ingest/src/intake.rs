@@ -1,0 +1,224 @@
+//! Events as JSON text into frames: validated one by one, the good ones kept, ids that are known left out.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use memchr::memmem;
+use serde::{Deserialize, Serialize};
+use streamflow_proto::{build::BatchBuilder, event::Rejection, frame::Frame};
+use uuid::Uuid;
+
+use crate::{
+    dedup::{Claim, Claims, Waiting},
+    door::{Door, Unavailable, Verdict, Work},
+    metrics::DoorKind,
+};
+
+/// Events per frame: the unit that the whole system is tuned for.
+pub(crate) const FRAME_EVENTS: usize = 1000;
+/// Smaller requests share frames with others.
+pub(crate) const SHARED_BYTES: usize = 32 * 1024;
+
+/// One event of a batch that was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct RejectedEvent {
+    /// Its place among the events sent, from 0.
+    pub index: usize,
+    /// The field that is wrong.
+    pub field: String,
+    /// What is wrong with it and what is allowed.
+    pub reason: String,
+}
+
+/// What became of a request's events.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    /// Ids of the good ones in order, those known before included.
+    pub(crate) ids: Vec<Uuid>,
+    pub(crate) rejected: Vec<RejectedEvent>,
+}
+
+impl Outcome {
+    fn reject(&mut self, index: usize, rejection: Rejection) {
+        self.rejected.push(RejectedEvent { index, field: rejection.field, reason: rejection.reason });
+    }
+}
+
+/// Events made into frames and ids claimed, all without waiting; then [`Prepared::store`].
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    work: Option<Work>,
+    claims: Claims,
+    pending: Vec<Waiting>,
+    outcome: Outcome,
+    /// For shared frames: the place of each raw event among those sent.
+    places: Vec<usize>,
+    /// For shared frames: ids known before, with their places.
+    known: Vec<(usize, Uuid)>,
+    duplicates: usize,
+}
+
+impl Prepared {
+    /// Few events: their text goes to the writer, which puts them into a shared frame.
+    pub(crate) fn shared(door: &Door, raws: Vec<Bytes>, now_ms: i64) -> Self {
+        let mut prepared = Self::empty(door);
+        let given: Vec<Option<Uuid>> = raws.iter().map(|raw| given_id(raw)).collect();
+        let mut claims = prepared.claims.claim(given.iter().flatten().copied()).into_iter();
+        let mut fresh = Vec::with_capacity(raws.len());
+        for (index, (raw, id)) in raws.into_iter().zip(given).enumerate() {
+            match id.and_then(|id| Some((id, claims.next()?))) {
+                Some((id, claim @ (Claim::Duplicate | Claim::Pending(_)))) => {
+                    prepared.known.push((index, id));
+                    prepared.note(claim);
+                }
+                Some((_, Claim::New)) | None => {
+                    fresh.push(raw);
+                    prepared.places.push(index);
+                }
+            }
+        }
+        prepared.work = (!fresh.is_empty()).then_some(Work::Events { raws: fresh, now_ms });
+        prepared
+    }
+
+    /// Many events: frames of their own. Heavy; not for the threads that serve connections.
+    pub(crate) fn own<'a>(door: &Door, raws: impl Iterator<Item = &'a [u8]>, now_ms: i64) -> Self {
+        let mut prepared = Self::empty(door);
+        let mut builder = BatchBuilder::new();
+        let mut frames = Vec::new();
+        let mut part: Vec<(&[u8], Uuid)> = Vec::with_capacity(FRAME_EVENTS);
+        for (index, raw) in raws.enumerate() {
+            match builder.push_json(raw, now_ms) {
+                Ok(id) => part.push((raw, id)),
+                Err(rejection) => prepared.outcome.reject(index, rejection),
+            }
+            if builder.len() >= FRAME_EVENTS || builder.is_full() {
+                frames.extend(prepared.close(&mut builder, &mut part, now_ms));
+            }
+        }
+        frames.extend(prepared.close(&mut builder, &mut part, now_ms));
+        prepared.work = (!frames.is_empty()).then_some(Work::Frames(frames));
+        prepared
+    }
+
+    fn empty(door: &Door) -> Self {
+        Self {
+            work: None,
+            claims: door.dedup.claims(),
+            pending: Vec::new(),
+            outcome: Outcome::default(),
+            places: Vec::new(),
+            known: Vec::new(),
+            duplicates: 0,
+        }
+    }
+
+    fn note(&mut self, claim: Claim) {
+        self.duplicates += 1;
+        if let Claim::Pending(waiting) = claim {
+            self.pending.push(waiting);
+        }
+    }
+
+    /// A frame of what is in the builder, without the events whose ids are known.
+    fn close(&mut self, builder: &mut BatchBuilder, part: &mut Vec<(&[u8], Uuid)>, now_ms: i64) -> Option<Frame> {
+        let given: Vec<usize> = (0..part.len()).filter(|at| may_give_id(part[*at].0)).collect();
+        let claims = self.claims.claim(given.iter().map(|at| part[*at].1));
+        let mut known = vec![false; part.len()];
+        for (at, claim) in given.into_iter().zip(claims) {
+            if !matches!(claim, Claim::New) {
+                known[at] = true;
+                self.note(claim);
+            }
+        }
+        if known.contains(&true) {
+            // rare, and a batch cannot give back single events: write it again without them
+            *builder = BatchBuilder::new();
+            for ((raw, id), _) in part.iter_mut().zip(&known).filter(|(_, known)| !**known) {
+                if let Ok(again) = builder.push_json(raw, now_ms) {
+                    *id = again;
+                }
+            }
+        }
+        self.outcome.ids.extend(part.drain(..).map(|(_, id)| id));
+        (!builder.is_empty()).then(|| builder.finish(0))
+    }
+
+    /// Stores what is new and waits for what others are storing; answers when all good events are durable.
+    pub(crate) async fn store(self, door: &Door, kind: DoorKind) -> Result<Outcome, Unavailable> {
+        let Self { work, claims, pending, mut outcome, places, known, duplicates } = self;
+        let verdicts = match work {
+            Some(work) => door.store(work, claims, kind).await?,
+            None => Vec::new(),
+        };
+        for waiting in pending {
+            if !waiting.stored().await {
+                return Err(Unavailable);
+            }
+        }
+        if !places.is_empty() || !known.is_empty() {
+            outcome = merged(places, verdicts, known);
+        }
+        door.metrics.duplicates.with_label_values(&[kind.name()]).inc_by(duplicates as u64);
+        for rejected in &outcome.rejected {
+            door.metrics.rejected.with_label_values(&[kind.name(), top_field(&rejected.field)]).inc();
+        }
+        Ok(outcome)
+    }
+}
+
+/// Verdicts of new events and ids known before, in the order sent.
+fn merged(places: Vec<usize>, verdicts: Vec<Verdict>, known: Vec<(usize, Uuid)>) -> Outcome {
+    let mut all: Vec<(usize, Verdict)> = places.into_iter().zip(verdicts).collect();
+    all.extend(known.into_iter().map(|(place, id)| (place, Ok(id))));
+    all.sort_unstable_by_key(|(place, _)| *place);
+    let mut outcome = Outcome::default();
+    for (index, verdict) in all {
+        match verdict {
+            Ok(id) => outcome.ids.push(id),
+            Err(rejection) => outcome.reject(index, rejection),
+        }
+    }
+    outcome
+}
+
+/// The label of a refused field: only the contract's own names, so that clients cannot make label values.
+fn top_field(field: &str) -> &'static str {
+    const FIELDS: [&str; 12] = [
+        "id",
+        "type",
+        "source",
+        "timestamp",
+        "severity",
+        "data",
+        "metadata",
+        "correlation_id",
+        "session_id",
+        "user_id",
+        "tags",
+        "event",
+    ];
+    let top = field.split(['.', '[']).next().unwrap_or_default();
+    FIELDS.into_iter().find(|name| *name == top).unwrap_or("other")
+}
+
+/// Whether the text may hold an `id` of its own. May say yes for a text that does not, which costs a place in the window; never no for one that does,
+/// escapes included.
+fn may_give_id(raw: &[u8]) -> bool {
+    memmem::find(raw, b"\"id\"").is_some() || memmem::find(raw, b"\\u").is_some()
+}
+
+fn given_id(raw: &[u8]) -> Option<Uuid> {
+    #[derive(Deserialize)]
+    struct IdOnly<'a> {
+        #[serde(borrow)]
+        id: Option<Cow<'a, str>>,
+    }
+    if !may_give_id(raw) {
+        return None;
+    }
+    serde_json::from_slice::<IdOnly<'_>>(raw).ok()?.id?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests;

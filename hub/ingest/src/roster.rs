@@ -1,0 +1,186 @@
+//! All known agents: the allow-list as last read, and what their connections tell.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use quinn::VarInt;
+use streamflow_model::{AgentStatus, Instant};
+use streamflow_proto::wire::{Heartbeat, Hello, close};
+use streamflow_storage::{Store, StoreError};
+
+use crate::{
+    enroll::{AGENTS, AgentDoc},
+    metrics::Metrics,
+};
+
+/// Documents read at a time.
+const PAGE: usize = 500;
+
+/// An open connection. The ticket tells it from a later connection of the same agent.
+#[derive(Debug)]
+struct Live {
+    ticket: u64,
+    connection: quinn::Connection,
+}
+
+#[derive(Debug)]
+struct Entry {
+    status: AgentStatus,
+    live: Option<Live>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    agents: HashMap<String, Entry>,
+    next_ticket: u64,
+}
+
+/// The agents. A lock and not a task: it is held for a lookup and a few stores, never across an await, and read by routes and metrics.
+#[derive(Debug)]
+pub(crate) struct Roster {
+    state: Mutex<State>,
+    metrics: Metrics,
+}
+
+impl Roster {
+    pub(crate) fn new(metrics: Metrics) -> Self {
+        Self { state: Mutex::default(), metrics }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the allow-list; closes the connections of agents that are no longer on it, whoever took them off.
+    pub(crate) async fn refresh(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let docs = store.docs(AGENTS, after.as_deref(), PAGE).await?;
+            let more = docs.len() == PAGE;
+            after = docs.last().map(|doc| doc.id.clone());
+            for doc in docs {
+                match serde_json::from_value(doc.body) {
+                    Ok(agent) => self.listed(&doc.id, &agent),
+                    Err(error) => tracing::error!(agent = doc.id, %error, "the document of an agent does not read"),
+                }
+            }
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// An agent as its document says.
+    pub(crate) fn listed(&self, id: &str, agent: &AgentDoc) {
+        let mut state = self.lock();
+        let entry = state.agents.entry(id.to_owned()).or_insert_with(|| Entry { status: unseen(id), live: None });
+        entry.status.revoked = agent.revoked;
+        if entry.status.last_seen.is_none() {
+            entry.status.name.clone_from(&agent.name);
+            entry.status.version.clone_from(&agent.version);
+        }
+        if agent.revoked
+            && let Some(live) = &entry.live
+        {
+            tracing::warn!(agent = id, "closing the connection of a revoked agent");
+            self.metrics.agent_closed.with_label_values(&["revoked"]).inc();
+            live.connection.close(VarInt::from_u32(close::FORBIDDEN), b"this agent is revoked");
+        }
+    }
+
+    /// A session begins. An older connection of the same agent is closed: its end has not noticed that the path is gone. Answers `None` when the agent
+    /// has been revoked meanwhile.
+    pub(crate) fn connected(&self, id: &str, hello: &Hello, last_seq: u64, connection: &quinn::Connection) -> Option<u64> {
+        let now = Instant::now();
+        let mut state = self.lock();
+        state.next_ticket += 1;
+        let ticket = state.next_ticket;
+        let entry = state.agents.entry(id.to_owned()).or_insert_with(|| Entry { status: unseen(id), live: None });
+        if entry.status.revoked {
+            return None;
+        }
+        let status = &mut entry.status;
+        status.name = crate::enroll::clipped(&hello.host);
+        status.version = crate::enroll::clipped(&hello.version);
+        status.connected = true;
+        status.connected_at = Some(now);
+        status.last_seen = Some(now);
+        status.remote = Some(connection.remote_address().to_string());
+        status.epoch = hello.epoch;
+        status.last_seq = last_seq;
+        match entry.live.replace(Live { ticket, connection: connection.clone() }) {
+            Some(old) => {
+                self.metrics.agent_closed.with_label_values(&["replaced"]).inc();
+                old.connection.close(VarInt::from_u32(close::REPLACED), b"another connection of this agent took over");
+            }
+            None => self.metrics.agents.inc(),
+        }
+        Some(ticket)
+    }
+
+    /// A session ended.
+    pub(crate) fn disconnected(&self, id: &str, ticket: u64) {
+        if let Some(entry) = self.lock().agents.get_mut(id)
+            && entry.live.take_if(|live| live.ticket == ticket).is_some()
+        {
+            entry.status.connected = false;
+            self.metrics.agents.dec();
+        }
+    }
+
+    /// The agent tells how it does.
+    pub(crate) fn heartbeat(&self, id: &str, heartbeat: &Heartbeat) {
+        let mut state = self.lock();
+        if let Some(Entry { status, .. }) = state.agents.get_mut(id) {
+            status.last_seen = Some(Instant::now());
+            // both times are of the agent's own clock, so skew does not matter
+            status.lag_ms = heartbeat.oldest_unacked_ms.map_or(0, |oldest| heartbeat.sent_at_ms.saturating_sub(oldest).max(0));
+            status.spool_bytes = heartbeat.spool_bytes;
+            status.spool_events = heartbeat.spool_events;
+            let dropped = heartbeat.dropped.iter().fold(0_u64, |sum, (_, count)| sum.saturating_add(*count));
+            // counted by the agent since its own start: smaller than before means it has started again
+            self.metrics.agent_dropped.inc_by(if dropped >= status.dropped_total { dropped - status.dropped_total } else { dropped });
+            status.dropped_total = dropped;
+        }
+        let lag = state.agents.values().filter(|entry| entry.live.is_some()).map(|entry| entry.status.lag_ms).max();
+        self.metrics.agent_lag.set(lag.unwrap_or(0));
+    }
+
+    /// Frames of the agent became durable.
+    pub(crate) fn stored(&self, id: &str, last_seq: u64, events: u64) {
+        if let Some(Entry { status, .. }) = self.lock().agents.get_mut(id) {
+            status.last_seen = Some(Instant::now());
+            status.last_seq = status.last_seq.max(last_seq);
+            status.events_total += events;
+        }
+    }
+
+    /// All agents in the order of their ids, which is the order of their enrolment.
+    pub(crate) fn agents(&self) -> Vec<AgentStatus> {
+        let mut agents: Vec<AgentStatus> = self.lock().agents.values().map(|entry| entry.status.clone()).collect();
+        agents.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        agents
+    }
+}
+
+fn unseen(id: &str) -> AgentStatus {
+    AgentStatus {
+        id: id.to_owned(),
+        name: String::new(),
+        version: String::new(),
+        connected: false,
+        connected_at: None,
+        last_seen: None,
+        remote: None,
+        epoch: 0,
+        last_seq: 0,
+        lag_ms: 0,
+        spool_bytes: 0,
+        spool_events: 0,
+        events_total: 0,
+        dropped_total: 0,
+        revoked: false,
+    }
+}
