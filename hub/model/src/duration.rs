@@ -50,16 +50,30 @@ impl FromStr for Span {
         let refuse = || SpanError(text.to_owned());
         let days = text.strip_suffix('d').and_then(|n| n.trim().parse::<i64>().ok());
         if let Some(days) = days {
-            return days.checked_mul(86_400_000).filter(|ms| *ms >= 0).map(Self).ok_or_else(refuse);
+            return days
+                .checked_mul(86_400_000)
+                .filter(|ms| *ms >= 0)
+                .map(Self)
+                .ok_or_else(refuse);
         }
         let parsed: SignedDuration = text.parse().map_err(|_| refuse())?;
-        i64::try_from(parsed.as_millis()).ok().filter(|ms| *ms >= 0).map(Self).ok_or_else(refuse)
+        i64::try_from(parsed.as_millis())
+            .ok()
+            .filter(|ms| *ms >= 0)
+            .map(Self)
+            .ok_or_else(refuse)
     }
 }
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const UNITS: [(&str, i64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+        const UNITS: [(&str, i64); 5] = [
+            ("d", 86_400_000),
+            ("h", 3_600_000),
+            ("m", 60_000),
+            ("s", 1000),
+            ("ms", 1),
+        ];
         for (unit, size) in UNITS {
             if self.0 != 0 && self.0 % size == 0 {
                 return write!(f, "{}{unit}", self.0 / size);
@@ -87,10 +101,16 @@ impl<'de> Deserialize<'de> for Span {
                 text.parse().map_err(E::custom)
             }
             fn visit_u64<E: serde::de::Error>(self, secs: u64) -> Result<Span, E> {
-                i64::try_from(secs).ok().and_then(|s| s.checked_mul(1000)).map(Span).ok_or_else(|| E::custom("too long"))
+                i64::try_from(secs)
+                    .ok()
+                    .and_then(|s| s.checked_mul(1000))
+                    .map(Span)
+                    .ok_or_else(|| E::custom("too long"))
             }
             fn visit_i64<E: serde::de::Error>(self, secs: i64) -> Result<Span, E> {
-                u64::try_from(secs).map_err(|_| E::custom("must not be negative")).and_then(|secs| self.visit_u64(secs))
+                u64::try_from(secs)
+                    .map_err(|_| E::custom("must not be negative"))
+                    .and_then(|secs| self.visit_u64(secs))
             }
         }
         deserializer.deserialize_any(Visitor)
@@ -103,9 +123,13 @@ mod tests {
 
     #[test]
     fn reads_and_prints_the_way_people_write() {
-        for (text, ms, shown) in
-            [("5m", 300_000, "5m"), ("1h30m", 5_400_000, "90m"), ("250ms", 250, "250ms"), ("0s", 0, "0s"), ("2d", 172_800_000, "2d")]
-        {
+        for (text, ms, shown) in [
+            ("5m", 300_000, "5m"),
+            ("1h30m", 5_400_000, "90m"),
+            ("250ms", 250, "250ms"),
+            ("0s", 0, "0s"),
+            ("2d", 172_800_000, "2d"),
+        ] {
             let span: Span = text.parse().unwrap();
             assert_eq!((span.ms(), span.to_string()), (ms, shown.to_owned()));
         }

@@ -19,7 +19,10 @@ impl Instant {
     /// Reads RFC 3339 or integer milliseconds.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        text.parse::<i64>().ok().or_else(|| text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond)).map(Self)
+        text.parse::<i64>()
+            .ok()
+            .or_else(|| text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond))
+            .map(Self)
     }
 }
 
@@ -53,7 +56,9 @@ impl<'de> Deserialize<'de> for Instant {
                 Ok(Instant(ms))
             }
             fn visit_u64<E: serde::de::Error>(self, ms: u64) -> Result<Instant, E> {
-                i64::try_from(ms).map(Instant).map_err(|_| E::custom("too far in the future"))
+                i64::try_from(ms)
+                    .map(Instant)
+                    .map_err(|_| E::custom("too far in the future"))
             }
         }
         deserializer.deserialize_any(Visitor)

@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use streamflow_proto::{aggregate::AggregateSpec, filter::{Condition, Filter}, path::Path};
+use streamflow_proto::{
+    aggregate::AggregateSpec,
+    filter::{Condition, Filter},
+    path::Path,
+};
 
 use crate::{Instant, Span};
 
@@ -189,17 +193,29 @@ impl RuleDraft {
         }
         let size = self.window.size();
         if size < WINDOW_BOUNDS.0 || size > WINDOW_BOUNDS.1 {
-            errors.push(plain("window", format!("must be between {} and {}", WINDOW_BOUNDS.0, WINDOW_BOUNDS.1)));
+            errors.push(plain(
+                "window",
+                format!("must be between {} and {}", WINDOW_BOUNDS.0, WINDOW_BOUNDS.1),
+            ));
         }
         if self.group_by.len() > 8 {
             errors.push(plain("group_by", "at most 8 attributes"));
         }
         let mut keep = |field: &str, e: streamflow_proto::filter::ExprError| {
-            errors.push(RuleError { field: field.to_owned(), reason: e.message, line: Some(e.line), column: Some(e.column) });
+            errors.push(RuleError {
+                field: field.to_owned(),
+                reason: e.message,
+                line: Some(e.line),
+                column: Some(e.column),
+            });
         };
         let filter = Filter::compile(&self.matches).map_err(|e| keep("match", e)).ok();
-        let condition = Condition::compile(&self.condition).map_err(|e| keep("condition", e)).ok();
-        let aggregate = AggregateSpec::parse(&self.aggregate).map_err(|e| errors.push(plain("aggregate", e.to_string()))).ok();
+        let condition = Condition::compile(&self.condition)
+            .map_err(|e| keep("condition", e))
+            .ok();
+        let aggregate = AggregateSpec::parse(&self.aggregate)
+            .map_err(|e| errors.push(plain("aggregate", e.to_string())))
+            .ok();
         if self.threshold.is_none() && condition.as_ref().is_some_and(Condition::uses_threshold) {
             errors.push(plain("threshold", "is required, because `condition` uses it"));
         }
@@ -214,16 +230,24 @@ impl RuleDraft {
             }
         }
         match (filter, condition, aggregate) {
-            (Some(filter), Some(condition), Some(aggregate)) if errors.is_empty() => {
-                Ok(Compiled { filter, aggregate, group_by, condition })
-            }
+            (Some(filter), Some(condition), Some(aggregate)) if errors.is_empty() => Ok(Compiled {
+                filter,
+                aggregate,
+                group_by,
+                condition,
+            }),
             _ => Err(errors),
         }
     }
 }
 
 fn plain(field: &str, reason: impl Into<String>) -> RuleError {
-    RuleError { field: field.to_owned(), reason: reason.into(), line: None, column: None }
+    RuleError {
+        field: field.to_owned(),
+        reason: reason.into(),
+        line: None,
+        column: None,
+    }
 }
 
 fn everything() -> String {
