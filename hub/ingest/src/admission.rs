@@ -14,19 +14,24 @@ const UNIT: usize = 1024;
 pub(crate) struct Admission {
     permits: Arc<Semaphore>,
     total: usize,
+    patience: Duration,
 }
 
 impl Admission {
     pub(crate) fn new(bytes: usize) -> Self {
+        Self::with_patience(bytes, PATIENCE)
+    }
+
+    fn with_patience(bytes: usize, patience: Duration) -> Self {
         let total = (bytes / UNIT).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
-        Self { permits: Arc::new(Semaphore::new(total)), total }
+        Self { permits: Arc::new(Semaphore::new(total)), total, patience }
     }
 
     /// Room for a body; `None` when there is none in time. Dropping it gives the room back.
     pub(crate) async fn admit(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let units = u32::try_from((bytes / UNIT + 1).min(self.total)).ok()?;
         let permit = Arc::clone(&self.permits).acquire_many_owned(units);
-        tokio::time::timeout(PATIENCE, permit).await.ok()?.ok()
+        tokio::time::timeout(self.patience, permit).await.ok()?.ok()
     }
 }
 
@@ -34,9 +39,9 @@ impl Admission {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn bodies_beyond_the_bound_wait_and_are_refused() {
-        let admission = Admission::new(10 * UNIT);
+        let admission = Admission::with_patience(10 * UNIT, Duration::from_millis(1));
         let first = admission.admit(6 * UNIT).await.unwrap();
         assert!(admission.admit(6 * UNIT).await.is_none());
         drop(first);

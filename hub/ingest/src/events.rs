@@ -88,8 +88,8 @@ pub(crate) fn routes(state: Events) -> OpenApiRouter {
         .with_state(state)
 }
 
-impl<T> Accepted<T> {
-    fn new(message: String, data: T) -> Response {
+impl<T: Serialize> Accepted<T> {
+    fn answer(message: String, data: T) -> Response {
         let body = Self { success: true, message, data, timestamp: Instant::now(), correlation_id: correlation::current() };
         (StatusCode::ACCEPTED, axum::Json(body)).into_response()
     }
@@ -126,7 +126,7 @@ async fn post_event(State(events): State<Events>, identity: Identity, request: R
             .with_details(serde_json::json!({"field": rejected.field, "reason": rejected.reason})));
     }
     let [event_id] = outcome.ids[..] else { return Err(ApiError::internal("one event had no outcome")) };
-    Ok(Accepted::new("event accepted".to_owned(), AcceptedEvent { event_id }))
+    Ok(Accepted::answer("event accepted".to_owned(), AcceptedEvent { event_id }))
 }
 
 /// Send many events
@@ -206,7 +206,7 @@ fn answer(outcome: Outcome) -> ApiResult<Response> {
         }
         _ => {
             let message = format!("{accepted} accepted, {rejected_count} rejected");
-            Ok(Accepted::new(message, AcceptedBatch { event_ids, accepted, rejected_count, rejected }))
+            Ok(Accepted::answer(message, AcceptedBatch { event_ids, accepted, rejected_count, rejected }))
         }
     }
 }

@@ -173,7 +173,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
     fn every_frame_is_stored_once_and_acknowledged(choices in prop::collection::vec(0_u8..28, 0..400)) {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 use streamflow_bus::Committed;
 use streamflow_model::Instant;
-use streamflow_proto::{bitmap::Bitmap, event::Event, filter::Filter};
+use streamflow_proto::{batch::DecodeError, bitmap::Bitmap, event::Event, filter::{EvalError, Filter}};
 use streamflow_web::ApiError;
 
 use crate::{cloud_event::malformed, door::Unavailable, intake::Outcome};
@@ -109,8 +109,17 @@ impl Reply {
     }
 }
 
+/// Why a batch cannot be shown.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unreadable {
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    #[error(transparent)]
+    Filter(#[from] EvalError),
+}
+
 /// The first matching events of a batch, and how many more match.
-pub(super) fn matching(committed: &Committed, filter: Option<&Filter>, most: usize) -> Result<(Vec<Event>, usize), Box<dyn std::error::Error>> {
+pub(super) fn matching(committed: &Committed, filter: Option<&Filter>, most: usize) -> Result<(Vec<Event>, usize), Unreadable> {
     let batch = committed.batch()?;
     let rows = match filter {
         Some(filter) => filter.eval(&batch)?,
