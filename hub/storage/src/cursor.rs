@@ -58,7 +58,30 @@ impl Key {
         if bytes[0] != VERSION || bytes[1] != order as u8 {
             return Err(StoreError::BadCursor);
         }
-        let [_, _, t0, t1, t2, t3, t4, t5, t6, t7, p0, p1, p2, p3, p4, p5, p6, p7, r0, r1, r2, r3] = bytes;
+        let [
+            _,
+            _,
+            t0,
+            t1,
+            t2,
+            t3,
+            t4,
+            t5,
+            t6,
+            t7,
+            p0,
+            p1,
+            p2,
+            p3,
+            p4,
+            p5,
+            p6,
+            p7,
+            r0,
+            r1,
+            r2,
+            r3,
+        ] = bytes;
         Ok(Self {
             ts: i64::from_be_bytes([t0, t1, t2, t3, t4, t5, t6, t7]),
             position: u64::from_be_bytes([p0, p1, p2, p3, p4, p5, p6, p7]),

@@ -34,15 +34,25 @@ impl Frames {
     /// The table of a batch that is one frame.
     #[must_use]
     pub fn one(position: u64, agent: Arc<str>, stored_at: i64, rows: u32) -> Self {
-        Self { spans: vec![RowSpan { position, agent, stored_at, start: 0, end: rows }] }
+        Self {
+            spans: vec![RowSpan {
+                position,
+                agent,
+                stored_at,
+                start: 0,
+                end: rows,
+            }],
+        }
     }
 
     /// Puts the frames of `next` behind these.
     pub fn append(&mut self, next: &Self) {
         let base = self.spans.last().map_or(0, |span| span.end);
-        self.spans.extend(
-            next.spans.iter().map(|span| RowSpan { start: base + span.start, end: base + span.end, ..span.clone() }),
-        );
+        self.spans.extend(next.spans.iter().map(|span| RowSpan {
+            start: base + span.start,
+            end: base + span.end,
+            ..span.clone()
+        }));
     }
 
     /// All frames.
@@ -62,7 +72,10 @@ impl Frames {
     pub fn rows(&self, first: u64, last: u64) -> Range<u32> {
         let from = self.spans.partition_point(|span| span.position < first);
         let to = self.spans.partition_point(|span| span.position <= last);
-        match (self.spans.get(from), to.checked_sub(1).and_then(|last| self.spans.get(last))) {
+        match (
+            self.spans.get(from),
+            to.checked_sub(1).and_then(|last| self.spans.get(last)),
+        ) {
             (Some(start), Some(end)) if from < to => start.start..end.end,
             _ => 0..0,
         }
@@ -92,10 +105,13 @@ impl Frames {
             .spans
             .iter()
             .map(|span| {
-                let agent = agents.iter().rposition(|known| **known == *span.agent).unwrap_or_else(|| {
-                    agents.push(span.agent.to_string());
-                    agents.len() - 1
-                });
+                let agent = agents
+                    .iter()
+                    .rposition(|known| **known == *span.agent)
+                    .unwrap_or_else(|| {
+                        agents.push(span.agent.to_string());
+                        agents.len() - 1
+                    });
                 let frame = StoredFrame {
                     position_step: span.position.wrapping_sub(position),
                     agent: u32::try_from(agent).unwrap_or(u32::MAX),
@@ -124,7 +140,13 @@ impl Frames {
             stored_at = stored_at.wrapping_add(frame.stored_at_step);
             let end = start.checked_add(frame.rows)?;
             let agent = agents.get(usize::try_from(frame.agent).ok()?)?.clone();
-            spans.push(RowSpan { position, agent, stored_at, start, end });
+            spans.push(RowSpan {
+                position,
+                agent,
+                stored_at,
+                start,
+                end,
+            });
             start = end;
         }
         (read == bytes.len()).then_some(Self { spans })
@@ -141,7 +163,12 @@ mod tests {
         let mut position = 0;
         for (step, agent, stored_at, rows) in frames {
             position += step + 1;
-            all.append(&Frames::one(position, format!("agent-{}", agent % 3).into(), *stored_at, *rows));
+            all.append(&Frames::one(
+                position,
+                format!("agent-{}", agent % 3).into(),
+                *stored_at,
+                *rows,
+            ));
         }
         all
     }

@@ -11,14 +11,16 @@ mod metrics;
 mod options;
 mod page;
 mod plan;
+mod routes;
 mod selection;
 mod sqlite;
 pub mod store;
 
 pub use error::StoreError;
 pub use options::Options;
+pub use routes::routes;
 pub use sqlite::{Service, build, open_tool};
 pub use store::{
-    Appended, Doc, DocOp, EventPage, EventQuery, LogBatch, Order, Origin, Receipt, RowSpan, Scanned, Store, StoreHealth,
-    StoreStats, Visit,
+    Appended, Doc, DocOp, EventPage, EventQuery, LogBatch, Order, Origin, Receipt, RowSpan, Scanned, Store,
+    StoreHealth, StoreStats, Visit,
 };

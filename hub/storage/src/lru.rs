@@ -30,8 +30,16 @@ struct Entry<V> {
 impl<V: Clone> Lru<V> {
     /// Empty, for values that cost `budget` bytes together.
     pub fn new(budget: usize) -> Self {
-        let inner = Inner { entries: HashMap::default(), by_use: BTreeMap::new(), clock: 0, cost: 0 };
-        Self { inner: Mutex::new(inner), budget }
+        let inner = Inner {
+            entries: HashMap::default(),
+            by_use: BTreeMap::new(),
+            clock: 0,
+            cost: 0,
+        };
+        Self {
+            inner: Mutex::new(inner),
+            budget,
+        }
     }
 
     /// A value, which becomes the most recently used.
@@ -59,7 +67,9 @@ impl<V: Clone> Lru<V> {
         inner.cost += cost;
         inner.entries.insert(key, Entry { value, cost, used });
         while inner.cost > self.budget {
-            let Some((_, oldest)) = inner.by_use.first_key_value() else { break };
+            let Some((_, oldest)) = inner.by_use.first_key_value() else {
+                break;
+            };
             let oldest = *oldest;
             inner.remove(oldest);
         }

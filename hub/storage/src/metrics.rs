@@ -57,14 +57,31 @@ impl Metrics {
             Ok(counter)
         };
         Ok(Self {
-            commit_seconds: histogram("streamflow_store_commit_seconds", "Time of a transaction with its sync", seconds)?,
-            commit_frames: histogram("streamflow_store_commit_frames", "Frames that shared a transaction", frames)?,
+            commit_seconds: histogram(
+                "streamflow_store_commit_seconds",
+                "Time of a transaction with its sync",
+                seconds,
+            )?,
+            commit_frames: histogram(
+                "streamflow_store_commit_frames",
+                "Frames that shared a transaction",
+                frames,
+            )?,
             queue_depth: meters::queue_depth(registry, "store")?,
             stored: counter("streamflow_store_events_total", "Events that became durable")?,
-            duplicates: counter("streamflow_store_duplicate_frames_total", "Frames that had been stored before")?,
-            set_aside: counter("streamflow_store_set_aside_events_total", "Events whose frame does not decode")?,
+            duplicates: counter(
+                "streamflow_store_duplicate_frames_total",
+                "Frames that had been stored before",
+            )?,
+            set_aside: counter(
+                "streamflow_store_set_aside_events_total",
+                "Events whose frame does not decode",
+            )?,
             expired: counter("streamflow_store_expired_events_total", "Events removed by retention")?,
-            merge_lag: gauge("streamflow_store_merge_lag_seconds", "Age of the oldest frame not yet merged")?,
+            merge_lag: gauge(
+                "streamflow_store_merge_lag_seconds",
+                "Age of the oldest frame not yet merged",
+            )?,
             inbox_frames: gauge("streamflow_store_inbox_frames", "Frames not yet merged")?,
             chunks: gauge("streamflow_store_chunks", "Stored chunks")?,
             bytes: gauge("streamflow_store_bytes", "Bytes of the database on disk")?,

@@ -34,7 +34,14 @@ impl Page {
     /// An empty page behind a cursor.
     #[must_use]
     pub fn new(order: Order, after: Option<Key>, limit: usize) -> Self {
-        Self { order, after, limit, found: Vec::new(), more: false, scanned: Scanned::default() }
+        Self {
+            order,
+            after,
+            limit,
+            found: Vec::new(),
+            more: false,
+            scanned: Scanned::default(),
+        }
     }
 
     /// Whether a batch with these bounds reaches behind the cursor.
@@ -61,7 +68,13 @@ impl Page {
     ///
     /// # Errors
     /// When a column does not decode.
-    pub fn take(&mut self, batch: &Batch, frames: &Frames, rows: Range<u32>, selection: &Selection) -> Result<(), EvalError> {
+    pub fn take(
+        &mut self,
+        batch: &Batch,
+        frames: &Frames,
+        rows: Range<u32>,
+        selection: &Selection,
+    ) -> Result<(), EvalError> {
         let wanted = selection.rows(batch)?;
         if wanted.is_empty() {
             return Ok(());
@@ -72,10 +85,22 @@ impl Page {
             .filter(|row| rows.contains(&(*row as u32)))
             .filter_map(|row| {
                 let (position, in_frame) = frames.locate(row as u32)?;
-                Some((Key { ts: *timestamps.get(row)?, position, row: in_frame }, row))
+                Some((
+                    Key {
+                        ts: *timestamps.get(row)?,
+                        position,
+                        row: in_frame,
+                    },
+                    row,
+                ))
             })
             .filter(|(key, _)| self.is_after_cursor(key))
-            .filter(|(key, _)| !self.is_full() || self.last_key().is_none_or(|last| key.compare(&last, self.order).is_lt()))
+            .filter(|(key, _)| {
+                !self.is_full()
+                    || self
+                        .last_key()
+                        .is_none_or(|last| key.compare(&last, self.order).is_lt())
+            })
             .collect();
         let room = self.limit + 1;
         if keys.len() > room {
@@ -87,7 +112,8 @@ impl Page {
         for (_, row) in &keys {
             chosen.set(*row, true);
         }
-        self.found.extend(keys.into_iter().map(|(key, _)| key).zip(batch.events(&chosen)?));
+        self.found
+            .extend(keys.into_iter().map(|(key, _)| key).zip(batch.events(&chosen)?));
         self.trim();
         Ok(())
     }
@@ -98,7 +124,11 @@ impl Page {
         let more = self.more || self.found.len() > self.limit;
         self.found.truncate(self.limit);
         let next_cursor = self.last_key().filter(|_| more).map(|key| key.to_cursor(self.order));
-        EventPage { events: self.found.into_iter().map(|(_, event)| event).collect(), next_cursor, scanned: self.scanned }
+        EventPage {
+            events: self.found.into_iter().map(|(_, event)| event).collect(),
+            next_cursor,
+            scanned: self.scanned,
+        }
     }
 
     fn trim(&mut self) {
@@ -134,5 +164,9 @@ impl Page {
 
 fn weight(event: &Event) -> usize {
     let objects = [&event.data, &event.metadata];
-    512 + objects.into_iter().flatten().map(|object| object.get().len()).sum::<usize>()
+    512 + objects
+        .into_iter()
+        .flatten()
+        .map(|object| object.get().len())
+        .sum::<usize>()
 }

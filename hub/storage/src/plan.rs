@@ -98,7 +98,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn waiting(position: u64, events: u64) -> Waiting {
-        Waiting { position, events, raw: events * 100, stored_at: 1_000 }
+        Waiting {
+            position,
+            events,
+            raw: events * 100,
+            stored_at: 1_000,
+        }
     }
 
     #[test]
@@ -124,7 +129,13 @@ mod tests {
         let mut odd = Gathering::default();
         odd.add(waiting(1, 10), &options);
         odd.add(Waiting { raw, ..waiting(2, 10) }, &options);
-        assert!(odd.add(Waiting { raw: raw + 1, ..waiting(3, 10) }, &options));
+        assert!(odd.add(
+            Waiting {
+                raw: raw + 1,
+                ..waiting(3, 10)
+            },
+            &options
+        ));
         assert_eq!(odd.frames.len(), 2);
         assert!(odd.is_due(1_000, &options));
     }

@@ -43,7 +43,11 @@ impl Selection {
             names,
             severities: query.severities.clone(),
             filter: query.filter.clone(),
-            needle: query.text.as_ref().filter(|text| !text.is_empty()).map(|text| text.to_ascii_lowercase().into_bytes()),
+            needle: query
+                .text
+                .as_ref()
+                .filter(|text| !text.is_empty())
+                .map(|text| text.to_ascii_lowercase().into_bytes()),
         })
     }
 
@@ -56,8 +60,13 @@ impl Selection {
     /// Whether a batch with these bounds may hold a wanted row; `false` is certain.
     #[must_use]
     pub fn may_match(&self, min_ts: i64, max_ts: i64, bloom: &Bloom<'_>) -> bool {
-        self.names.iter().all(|(path, values)| values.iter().any(|value| bloom.contains(path, value)))
-            && self.filter.as_ref().is_none_or(|filter| filter.may_match(min_ts, max_ts, bloom))
+        self.names
+            .iter()
+            .all(|(path, values)| values.iter().any(|value| bloom.contains(path, value)))
+            && self
+                .filter
+                .as_ref()
+                .is_none_or(|filter| filter.may_match(min_ts, max_ts, bloom))
     }
 
     /// The wanted rows. The cheapest conditions go first, and what rules out all rows ends the work.
@@ -70,11 +79,17 @@ impl Selection {
             if rows.is_empty() {
                 return Ok(rows);
             }
-            rows = rows.and(&matching(batch.dict(path)?, batch.len(), |value| wanted.iter().any(|name| name == value)));
+            rows = rows.and(&matching(batch.dict(path)?, batch.len(), |value| {
+                wanted.iter().any(|name| name == value)
+            }));
         }
         if !self.severities.is_empty() && !rows.is_empty() {
             let severities = batch.severities()?;
-            let wanted = |row: usize| severities.get(row).is_some_and(|have| self.severities.iter().any(|s| *s as u8 == *have));
+            let wanted = |row: usize| {
+                severities
+                    .get(row)
+                    .is_some_and(|have| self.severities.iter().any(|s| *s as u8 == *have))
+            };
             rows = rows.and(&Bitmap::from_fn(batch.len(), wanted));
         }
         if let Some(filter) = &self.filter
@@ -97,27 +112,41 @@ impl Selection {
             return Ok(Bitmap::new(batch.len(), true));
         }
         let timestamps = batch.timestamps()?;
-        Ok(Bitmap::from_fn(batch.len(), |row| timestamps.get(row).is_some_and(|ts| inside(*ts))))
+        Ok(Bitmap::from_fn(batch.len(), |row| {
+            timestamps.get(row).is_some_and(|ts| inside(*ts))
+        }))
     }
 }
 
 /// Rows whose value passes; each distinct value is tested once.
 fn matching(dict: Option<Dict>, len: usize, test: impl Fn(&str) -> bool) -> Bitmap {
-    let Some(dict) = dict else { return Bitmap::new(len, false) };
+    let Some(dict) = dict else {
+        return Bitmap::new(len, false);
+    };
     let passes: Vec<bool> = dict.values.iter().map(|value| test(value)).collect();
     if !passes.contains(&true) {
         return Bitmap::new(len, false);
     }
-    Bitmap::from_fn(len, |row| dict.ids.get(row).and_then(|id| passes.get(*id as usize)).is_some_and(|passes| *passes))
+    Bitmap::from_fn(len, |row| {
+        dict.ids
+            .get(row)
+            .and_then(|id| passes.get(*id as usize))
+            .is_some_and(|passes| *passes)
+    })
 }
 
 /// Rows with a string that holds the text, in any column.
 fn holding(batch: &Batch, candidates: &Bitmap, needle: &[u8]) -> Result<Bitmap, DecodeError> {
     let mut found = Bitmap::new(batch.len(), false);
-    let heads = ["type", "source"].into_iter().filter_map(|name| Path::parse(name).ok()).map(|path| (path, ColumnKind::Text));
+    let heads = ["type", "source"]
+        .into_iter()
+        .filter_map(|name| Path::parse(name).ok())
+        .map(|path| (path, ColumnKind::Text));
     for (path, kind) in heads.chain(batch.paths()) {
         found = match kind {
-            ColumnKind::Text => found.or(&matching(batch.strings(&path)?, batch.len(), |value| holds(value, needle))),
+            ColumnKind::Text => found.or(&matching(batch.strings(&path)?, batch.len(), |value| {
+                holds(value, needle)
+            })),
             ColumnKind::Array => found.or(&matching(batch.dict(&path)?, batch.len(), |value| holds(value, needle))),
             // Objects of batches with too many columns are kept as text; only their own rows are read as events.
             ColumnKind::Object => {
@@ -126,7 +155,10 @@ fn holding(batch: &Batch, candidates: &Bitmap, needle: &[u8]) -> Result<Bitmap, 
                 let mut more = Bitmap::new(batch.len(), false);
                 for (row, event) in rows.iter_ones().zip(events) {
                     let objects = [&event.data, &event.metadata];
-                    more.set(row, objects.into_iter().flatten().any(|object| holds(object.get(), needle)));
+                    more.set(
+                        row,
+                        objects.into_iter().flatten().any(|object| holds(object.get(), needle)),
+                    );
                 }
                 found.or(&more)
             }
@@ -138,12 +170,15 @@ fn holding(batch: &Batch, candidates: &Bitmap, needle: &[u8]) -> Result<Bitmap, 
 
 /// ASCII case-insensitive search; the needle is in lower case.
 fn holds(text: &str, needle: &[u8]) -> bool {
-    let Some((first, rest)) = needle.split_first() else { return true };
+    let Some((first, rest)) = needle.split_first() else {
+        return true;
+    };
     let text = text.as_bytes();
-    let Some(last_start) = text.len().checked_sub(needle.len()) else { return false };
-    (0..=last_start).any(|at| {
-        text[at].to_ascii_lowercase() == *first && text[at + 1..at + needle.len()].eq_ignore_ascii_case(rest)
-    })
+    let Some(last_start) = text.len().checked_sub(needle.len()) else {
+        return false;
+    };
+    (0..=last_start)
+        .any(|at| text[at].to_ascii_lowercase() == *first && text[at + 1..at + needle.len()].eq_ignore_ascii_case(rest))
 }
 
 #[cfg(test)]

@@ -61,7 +61,11 @@ pub struct SqliteStore {
 ///
 /// # Errors
 /// When another hub serves this folder, or the database cannot be opened.
-pub async fn build(options: &Options, data_dir: &Path, registry: &Registry) -> Result<(Arc<dyn Store>, Service), StoreError> {
+pub async fn build(
+    options: &Options,
+    data_dir: &Path,
+    registry: &Registry,
+) -> Result<(Arc<dyn Store>, Service), StoreError> {
     let (store, service) = SqliteStore::serve(options, data_dir, Metrics::register(registry)?).await?;
     Ok((store, service))
 }
@@ -91,7 +95,12 @@ impl SqliteStore {
             committed,
             metrics: store.metrics.clone(),
         };
-        let service = Service { store: store.clone(), writer, merger, retention: options.retention };
+        let service = Service {
+            store: store.clone(),
+            writer,
+            merger,
+            retention: options.retention,
+        };
         Ok((store, service))
     }
 
@@ -103,7 +112,9 @@ impl SqliteStore {
         lock: Option<std::fs::File>,
         metrics: Metrics,
     ) -> Result<(Arc<Self>, JoinHandle<Result<(), StoreError>>, Arc<Notify>), StoreError> {
-        let (position,): (i64,) = sqlx::query_as("SELECT position FROM totals").fetch_one(&mut connection).await?;
+        let (position,): (i64,) = sqlx::query_as("SELECT position FROM totals")
+            .fetch_one(&mut connection)
+            .await?;
         let (queue, commands) = Queue::new((options.queue_mib as usize) << 20);
         let cache = Arc::new(PartCache::new((options.cache_mib as usize) << 20));
         let (health, watching) = watch::channel(StoreHealth::Ready);
@@ -120,8 +131,18 @@ impl SqliteStore {
             committed: committed.clone(),
             metrics: metrics.clone(),
         };
-        let reader = Reader::new(PartReader { pool: open::readers(&path), cache });
-        let store = Arc::new(Self { path, queue, reader, tail, health: watching, metrics });
+        let reader = Reader::new(PartReader {
+            pool: open::readers(&path),
+            cache,
+        });
+        let store = Arc::new(Self {
+            path,
+            queue,
+            reader,
+            tail,
+            health: watching,
+            metrics,
+        });
         Ok((store, tokio::spawn(writer.run()), committed))
     }
 
@@ -141,7 +162,12 @@ impl SqliteStore {
             .map(|(id, version, body)| {
                 let body = serde_json::from_str(&body)
                     .map_err(|error| StoreError::BadRequest(format!("document {kind} `{id}` is damaged: {error}")))?;
-                Ok(Doc { kind: kind.to_owned(), id, version, body })
+                Ok(Doc {
+                    kind: kind.to_owned(),
+                    id,
+                    version,
+                    body,
+                })
             })
             .collect()
     }
@@ -252,7 +278,14 @@ impl Store for SqliteStore {
     }
 
     async fn put_checkpoint(&self, name: &str, position: u64, body: Vec<u8>) -> Result<(), StoreError> {
-        self.queue.run(Task::Checkpoint { name: name.to_owned(), position, body }).await.map(drop)
+        self.queue
+            .run(Task::Checkpoint {
+                name: name.to_owned(),
+                position,
+                body,
+            })
+            .await
+            .map(drop)
     }
 
     async fn checkpoint(&self, name: &str) -> Result<Option<(u64, Vec<u8>)>, StoreError> {

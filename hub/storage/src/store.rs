@@ -141,13 +141,22 @@ pub struct Doc {
 pub enum DocOp {
     /// Writes it. `expect` is the version it must have now: `Some(0)` = must not exist, `None` = any.
     Put {
+        /// Its collection.
         kind: String,
+        /// Unique in the collection.
         id: String,
+        /// New contents.
         body: Value,
+        /// Version that it must have now.
         expect: Option<i64>,
     },
     /// Removes it.
-    Delete { kind: String, id: String },
+    Delete {
+        /// Its collection.
+        kind: String,
+        /// Unique in the collection.
+        id: String,
+    },
 }
 
 /// Totals of the store.

@@ -37,7 +37,10 @@ pub struct Batch {
 impl Log {
     /// A log that ends at this place.
     pub fn new(position: u64) -> Self {
-        Self { position, marks: MarkMap::default() }
+        Self {
+            position,
+            marks: MarkMap::default(),
+        }
     }
 
     /// Takes over what has become durable.
@@ -56,8 +59,13 @@ impl Log {
         frames: &[NewFrame],
         now: i64,
     ) -> Result<Batch, sqlx::Error> {
-        let mut batch =
-            Batch { answers: Vec::with_capacity(frames.len()), frames: 0, events: 0, position: self.position, marks: MarkMap::default() };
+        let mut batch = Batch {
+            answers: Vec::with_capacity(frames.len()),
+            frames: 0,
+            events: 0,
+            position: self.position,
+            marks: MarkMap::default(),
+        };
         let mut rows: Vec<(u64, &NewFrame)> = Vec::with_capacity(frames.len());
         let (mut oldest, mut newest) = (i64::MAX, i64::MIN);
         for new in frames {

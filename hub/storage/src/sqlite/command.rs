@@ -61,8 +61,15 @@ pub enum Done {
 /// An entry of the queue.
 #[derive(Debug)]
 pub enum Command {
-    Frame { new: NewFrame, reply: oneshot::Sender<Result<Appended, StoreError>>, _room: OwnedSemaphorePermit },
-    Task { task: Task, reply: oneshot::Sender<Result<Done, StoreError>> },
+    Frame {
+        new: NewFrame,
+        reply: oneshot::Sender<Result<Appended, StoreError>>,
+        _room: OwnedSemaphorePermit,
+    },
+    Task {
+        task: Task,
+        reply: oneshot::Sender<Result<Done, StoreError>>,
+    },
     /// Work off what waits, then end.
     Stop,
 }
@@ -80,22 +87,46 @@ impl Queue {
     pub fn new(bytes: usize) -> (Self, mpsc::Receiver<Command>) {
         let (sender, receiver) = mpsc::channel(CAPACITY);
         let units = u32::try_from(bytes / UNIT).unwrap_or(u32::MAX >> 4).max(1);
-        (Self { sender, room: Arc::new(Semaphore::new(units as usize)), units }, receiver)
+        (
+            Self {
+                sender,
+                room: Arc::new(Semaphore::new(units as usize)),
+                units,
+            },
+            receiver,
+        )
     }
 
     /// Puts a frame behind all others; waits for room.
     pub async fn append(&self, new: NewFrame) -> Result<Receipt, StoreError> {
-        let need = u32::try_from(new.frame.bytes().len() / UNIT + 1).unwrap_or(u32::MAX).min(self.units);
-        let room = self.room.clone().acquire_many_owned(need).await.map_err(|_| StoreError::Closed)?;
+        let need = u32::try_from(new.frame.bytes().len() / UNIT + 1)
+            .unwrap_or(u32::MAX)
+            .min(self.units);
+        let room = self
+            .room
+            .clone()
+            .acquire_many_owned(need)
+            .await
+            .map_err(|_| StoreError::Closed)?;
         let (reply, receipt) = oneshot::channel();
-        self.sender.send(Command::Frame { new, reply, _room: room }).await.map_err(|_| StoreError::Closed)?;
+        self.sender
+            .send(Command::Frame {
+                new,
+                reply,
+                _room: room,
+            })
+            .await
+            .map_err(|_| StoreError::Closed)?;
         Ok(receipt)
     }
 
     /// Queues a task and waits until it is durable.
     pub async fn run(&self, task: Task) -> Result<Done, StoreError> {
         let (reply, done) = oneshot::channel();
-        self.sender.send(Command::Task { task, reply }).await.map_err(|_| StoreError::Closed)?;
+        self.sender
+            .send(Command::Task { task, reply })
+            .await
+            .map_err(|_| StoreError::Closed)?;
         done.await.map_err(|_| StoreError::Closed)?
     }
 

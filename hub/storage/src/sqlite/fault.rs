@@ -16,7 +16,10 @@ pub enum Fault {
 impl Fault {
     /// Sorts an error of a write.
     pub fn of(error: &sqlx::Error) -> Self {
-        let code = error.as_database_error().and_then(DatabaseError::code).and_then(|code| code.parse::<u32>().ok());
+        let code = error
+            .as_database_error()
+            .and_then(DatabaseError::code)
+            .and_then(|code| code.parse::<u32>().ok());
         match code {
             // 4874 is SQLITE_IOERR_SHMSIZE: the index of the write-ahead log could not grow.
             Some(4874) => Self::Full,

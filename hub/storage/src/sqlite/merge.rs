@@ -62,7 +62,10 @@ impl Merger {
     /// Merges the oldest frames if they are due; answers whether it did.
     pub async fn merge_due(&self, now: i64) -> Result<bool, StoreError> {
         let gathering = self.gather().await?;
-        let lag = gathering.frames.first().map_or(0, |frame| now.saturating_sub(frame.stored_at) / 1000);
+        let lag = gathering
+            .frames
+            .first()
+            .map_or(0, |frame| now.saturating_sub(frame.stored_at) / 1000);
         self.metrics.merge_lag.set(lag);
         if !gathering.is_due(now, &self.options) {
             return Ok(false);
@@ -104,20 +107,28 @@ impl Merger {
         let lengths: Vec<(i64,)> = sqlx::query_as("SELECT length(body) FROM chunk ORDER BY id DESC LIMIT 64")
             .fetch_all(&self.parts.pool)
             .await?;
-        let small = |(part, (bytes,)): (&Part, &(i64,))| Small { events: part.events, bytes: bytes.cast_unsigned() };
+        let small = |(part, (bytes,)): (&Part, &(i64,))| Small {
+            events: part.events,
+            bytes: bytes.cast_unsigned(),
+        };
         let sizes: Vec<Small> = newest.iter().zip(&lengths).map(small).collect();
         let count = compaction(&sizes, &self.options);
         let mut parts: Vec<Part> = newest.into_iter().take(count).collect();
         parts.reverse();
         let events: u64 = parts.iter().map(|part| part.events).sum();
-        let level = if events * 2 < u64::from(self.options.merge_events) { FAST } else { SMALL };
+        let level = if events * 2 < u64::from(self.options.merge_events) {
+            FAST
+        } else {
+            SMALL
+        };
         self.replace(&parts, level).await?;
         Ok(count > 0)
     }
 
     /// Puts one chunk in place of neighbouring parts, given in log order.
     async fn replace(&self, parts: &[Part], level: i32) -> Result<(), StoreError> {
-        let (Some(first), Some(last)) = (parts.first().map(|part| part.first), parts.last().map(|part| part.last)) else {
+        let (Some(first), Some(last)) = (parts.first().map(|part| part.first), parts.last().map(|part| part.last))
+        else {
             return Ok(());
         };
         let mut stored = Vec::with_capacity(parts.len());
@@ -130,19 +141,36 @@ impl Merger {
                 Err(StoreError::Corrupt { position, source }) => {
                     self.metrics.set_aside.inc_by(part.events);
                     tracing::error!(position, error = %source, "a damaged frame is set aside");
-                    self.install(Install { first: position, last: position, chunk: None, set_aside: vec![(position, source.to_string())] })
-                        .await?;
+                    self.install(Install {
+                        first: position,
+                        last: position,
+                        chunk: None,
+                        set_aside: vec![(position, source.to_string())],
+                    })
+                    .await?;
                 }
                 Err(error) => return Err(error),
             }
         }
-        let joined = tokio::task::spawn_blocking(move || join(&stored, level)).await.map_err(|_| StoreError::Closed)??;
+        let joined = tokio::task::spawn_blocking(move || join(&stored, level))
+            .await
+            .map_err(|_| StoreError::Closed)??;
         for (position, events, reason) in &joined.unreadable {
             self.metrics.set_aside.inc_by(*events);
             tracing::error!(position, %reason, "a frame that does not decode is set aside");
         }
-        let set_aside = joined.unreadable.into_iter().map(|(position, _, reason)| (position, reason)).collect();
-        self.install(Install { first, last, chunk: joined.chunk, set_aside }).await
+        let set_aside = joined
+            .unreadable
+            .into_iter()
+            .map(|(position, _, reason)| (position, reason))
+            .collect();
+        self.install(Install {
+            first,
+            last,
+            chunk: joined.chunk,
+            set_aside,
+        })
+        .await
     }
 
     async fn install(&self, install: Install) -> Result<(), StoreError> {
@@ -155,7 +183,14 @@ impl Merger {
 
 fn part(frame: &Waiting) -> Part {
     let Waiting { position, events, .. } = *frame;
-    Part { last: position, first: position, events, min_ts: i64::MIN, max_ts: i64::MAX, merged: false }
+    Part {
+        last: position,
+        first: position,
+        events,
+        min_ts: i64::MIN,
+        max_ts: i64::MAX,
+        merged: false,
+    }
 }
 
 struct Joined {
@@ -176,12 +211,22 @@ fn join(stored: &[(Part, Arc<Stored>)], level: i32) -> Result<Joined, StoreError
     for (part, stored) in stored {
         match stored.batch() {
             Ok(batch) => add(part, stored, batch, &mut batches),
-            Err(error) if part.merged => return Err(StoreError::Corrupt { position: part.last, source: error }),
+            Err(error) if part.merged => {
+                return Err(StoreError::Corrupt {
+                    position: part.last,
+                    source: error,
+                });
+            }
             Err(error) => unreadable.push((part.last, part.events, error.to_string())),
         }
     }
     match encode(&batches, level) {
-        Ok(chunk) => return Ok(Joined { chunk: chunk.map(|chunk| (chunk, frames)), unreadable }),
+        Ok(chunk) => {
+            return Ok(Joined {
+                chunk: chunk.map(|chunk| (chunk, frames)),
+                unreadable,
+            });
+        }
         Err(EncodeError::Decode(_)) => {}
         Err(other) => return Err(StoreError::BadRequest(format!("merge: {other}"))),
     }
@@ -195,12 +240,20 @@ fn join(stored: &[(Part, Arc<Stored>)], level: i32) -> Result<Joined, StoreError
                 good.append(&stored.frames);
                 kept.push(batch);
             }
-            Err(EncodeError::Decode(source)) if part.merged => return Err(StoreError::Corrupt { position: part.last, source }),
+            Err(EncodeError::Decode(source)) if part.merged => {
+                return Err(StoreError::Corrupt {
+                    position: part.last,
+                    source,
+                });
+            }
             Err(error) => unreadable.push((part.last, part.events, error.to_string())),
         }
     }
     let chunk = encode(&kept, level).map_err(|error| StoreError::BadRequest(format!("merge: {error}")))?;
-    Ok(Joined { chunk: chunk.map(|chunk| (chunk, good)), unreadable })
+    Ok(Joined {
+        chunk: chunk.map(|chunk| (chunk, good)),
+        unreadable,
+    })
 }
 
 fn encode(batches: &[Arc<Batch>], level: i32) -> Result<Option<EncodedChunk>, EncodeError> {

@@ -31,7 +31,10 @@ pub fn database_path(options: &Options, data_dir: &Path) -> Result<PathBuf, Stor
     match options.url.strip_prefix("sqlite:") {
         Some("") => Ok(data_dir.join("streamflow.db")),
         Some(path) => Ok(data_dir.join(path.strip_prefix("//").unwrap_or(path))),
-        None => Err(StoreError::Unsupported(format!("storage.url `{}` is not supported; use `sqlite:`", options.url))),
+        None => Err(StoreError::Unsupported(format!(
+            "storage.url `{}` is not supported; use `sqlite:`",
+            options.url
+        ))),
     }
 }
 
@@ -41,12 +44,22 @@ pub fn database_path(options: &Options, data_dir: &Path) -> Result<PathBuf, Stor
 /// [`StoreError::Locked`] when another hub serves this folder.
 pub fn lock(data_dir: &Path) -> Result<File, StoreError> {
     let path = data_dir.join("hub.lock");
-    let io = |source: std::io::Error| StoreError::Io { path: path.display().to_string(), source: Arc::new(source) };
+    let io = |source: std::io::Error| StoreError::Io {
+        path: path.display().to_string(),
+        source: Arc::new(source),
+    };
     std::fs::create_dir_all(data_dir).map_err(io)?;
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(io)?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(io)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: path.display().to_string() }),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked {
+            path: path.display().to_string(),
+        }),
         Err(TryLockError::Error(error)) => Err(io(error)),
     }
 }
@@ -57,8 +70,10 @@ pub fn lock(data_dir: &Path) -> Result<File, StoreError> {
 /// When the file cannot be opened, belongs to a newer release, or the library is too old.
 pub async fn writer(path: &Path, options: &Options) -> Result<SqliteConnection, StoreError> {
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)
-            .map_err(|source| StoreError::Io { path: folder.display().to_string(), source: Arc::new(source) })?;
+        std::fs::create_dir_all(folder).map_err(|source| StoreError::Io {
+            path: folder.display().to_string(),
+            source: Arc::new(source),
+        })?;
     }
     let mut settings = base(path)
         .create_if_missing(true)
@@ -75,14 +90,17 @@ pub async fn writer(path: &Path, options: &Options) -> Result<SqliteConnection, 
     }
     let mut connection = settings.connect().await?;
     require_version(&mut connection).await?;
-    sqlx::migrate!("./migrations").run(&mut connection).await.map_err(|error| match error {
-        MigrateError::Execute(error) => error.into(),
-        MigrateError::VersionMissing(version) => StoreError::Unsupported(format!(
-            "{} was written by a newer release (schema {version}); run that release",
-            path.display()
-        )),
-        other => StoreError::Unsupported(format!("{}: {other}", path.display())),
-    })?;
+    sqlx::migrate!("./migrations")
+        .run(&mut connection)
+        .await
+        .map_err(|error| match error {
+            MigrateError::Execute(error) => error.into(),
+            MigrateError::VersionMissing(version) => StoreError::Unsupported(format!(
+                "{} was written by a newer release (schema {version}); run that release",
+                path.display()
+            )),
+            other => StoreError::Unsupported(format!("{}: {other}", path.display())),
+        })?;
     Ok(connection)
 }
 
@@ -107,7 +125,9 @@ fn base(path: &Path) -> SqliteConnectOptions {
 }
 
 async fn require_version(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    let (found,): (String,) = sqlx::query_as("SELECT sqlite_version()").fetch_one(&mut *connection).await?;
+    let (found,): (String,) = sqlx::query_as("SELECT sqlite_version()")
+        .fetch_one(&mut *connection)
+        .await?;
     if is_new_enough(&found) {
         return Ok(());
     }
@@ -126,7 +146,11 @@ fn is_new_enough(version: &str) -> bool {
 pub fn bytes_on_disk(path: &Path) -> u64 {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
-    [path, Path::new(&log)].into_iter().filter_map(|path| std::fs::metadata(path).ok()).map(|file| file.len()).sum()
+    [path, Path::new(&log)]
+        .into_iter()
+        .filter_map(|path| std::fs::metadata(path).ok())
+        .map(|file| file.len())
+        .sum()
 }
 
 #[cfg(test)]
@@ -135,7 +159,14 @@ mod tests {
 
     #[test]
     fn refuses_old_libraries() {
-        for (version, fits) in [("3.51.3", true), ("3.52.0", true), ("4.0.0", true), ("3.51.2", false), ("3.46", false), ("", false)] {
+        for (version, fits) in [
+            ("3.51.3", true),
+            ("3.52.0", true),
+            ("4.0.0", true),
+            ("3.51.2", false),
+            ("3.46", false),
+            ("", false),
+        ] {
             assert_eq!(is_new_enough(version), fits, "{version}");
         }
     }

@@ -56,7 +56,12 @@ impl Stored {
     fn frame(committed: Arc<Committed>) -> Self {
         let header = committed.frame.header();
         Self {
-            frames: Frames::one(committed.position, committed.agent.clone(), committed.stored_at, header.count),
+            frames: Frames::one(
+                committed.position,
+                committed.agent.clone(),
+                committed.stored_at,
+                header.count,
+            ),
             bytes: committed.frame.bytes().len() as u64,
             contents: Contents::Frame(committed),
         }
@@ -149,10 +154,15 @@ impl PartReader {
                 .bind(part.last.cast_signed())
                 .fetch_optional(&self.pool)
                 .await?;
-        let Some((agent, stored_at, body)) = row else { return Ok(None) };
+        let Some((agent, stored_at, body)) = row else {
+            return Ok(None);
+        };
         let frame = Frame::parse(Bytes::from(body)).map_err(|error| {
             tracing::error!(position = part.last, %error, "a stored frame is damaged");
-            StoreError::Corrupt { position: part.last, source: DecodeError::Malformed("stored frame") }
+            StoreError::Corrupt {
+                position: part.last,
+                source: DecodeError::Malformed("stored frame"),
+            }
         })?;
         let committed = Arc::new(Committed::new(part.last, agent.into(), stored_at, frame));
         Ok(Some(Arc::new(Stored::frame(committed))))
@@ -165,13 +175,19 @@ impl PartReader {
                 .bind(part.first.cast_signed())
                 .fetch_optional(&self.pool)
                 .await?;
-        let Some((last, frames, body)) = row else { return Ok(None) };
+        let Some((last, frames, body)) = row else {
+            return Ok(None);
+        };
         let last = last.cast_unsigned();
         let corrupt = |source| StoreError::Corrupt { position: last, source };
         let frames = Frames::decode(&frames).ok_or_else(|| corrupt(DecodeError::Malformed("frame table")))?;
         let bytes = body.len() as u64;
         let batch = Arc::new(chunk::open(Bytes::from(body)).map_err(corrupt)?);
-        let stored = Arc::new(Stored { frames, bytes, contents: Contents::Chunk(batch) });
+        let stored = Arc::new(Stored {
+            frames,
+            bytes,
+            contents: Contents::Chunk(batch),
+        });
         if keep == Keep::Yes {
             self.cache.put_chunk(last, stored.clone());
         }
@@ -208,8 +224,10 @@ impl PartReader {
             Which::Values => "SELECT bloom FROM chunk WHERE id = ?",
             Which::Ids => "SELECT id_bloom FROM chunk WHERE id = ?",
         };
-        let row: Option<(Vec<u8>,)> =
-            sqlx::query_as(sql).bind(part.last.cast_signed()).fetch_optional(&self.pool).await?;
+        let row: Option<(Vec<u8>,)> = sqlx::query_as(sql)
+            .bind(part.last.cast_signed())
+            .fetch_optional(&self.pool)
+            .await?;
         Ok(row.map(|(bloom,)| bloom).unwrap_or_default())
     }
 }

@@ -37,16 +37,26 @@ pub struct Reader {
 impl Reader {
     /// Reads through these connections and this cache.
     pub fn new(parts: PartReader) -> Self {
-        Self { parts, scans: Arc::new(Semaphore::new(SCANS)) }
+        Self {
+            parts,
+            scans: Arc::new(Semaphore::new(SCANS)),
+        }
     }
 
     /// One page of events.
     pub async fn query(&self, query: EventQuery) -> Result<EventPage, StoreError> {
         if query.limit == 0 || query.limit > MAX_LIMIT {
-            return Err(StoreError::BadRequest(format!("limit is {}, allowed is 1 to {MAX_LIMIT}", query.limit)));
+            return Err(StoreError::BadRequest(format!(
+                "limit is {}, allowed is 1 to {MAX_LIMIT}",
+                query.limit
+            )));
         }
         let order = query.order;
-        let after = query.cursor.as_deref().map(|cursor| Key::from_cursor(cursor, order)).transpose()?;
+        let after = query
+            .cursor
+            .as_deref()
+            .map(|cursor| Key::from_cursor(cursor, order))
+            .transpose()?;
         let selection = Arc::new(Selection::new(&query)?);
         let _permit = self.permit().await?;
         let mut parts = self.parts.list(query.from, query.to).await?;
@@ -62,11 +72,15 @@ impl Reader {
             if !page.reaches(part.min_ts, part.max_ts) || !self.may_match(&part, &selection).await? {
                 continue;
             }
-            let Some(stored) = self.parts.load(&part, Keep::Yes).await? else { continue };
+            let Some(stored) = self.parts.load(&part, Keep::Yes).await? else {
+                continue;
+            };
             let selection = selection.clone();
             page = blocking(move || {
                 page.scanned.add(&part, &stored);
-                let Some(batch) = readable(&part, stored.batch())? else { return Ok(page) };
+                let Some(batch) = readable(&part, stored.batch())? else {
+                    return Ok(page);
+                };
                 let rows = stored.frames.rows(part.first, part.last);
                 let taken = page.take(&batch, &stored.frames, rows, &selection);
                 evaluated(&part, taken)?;
@@ -85,7 +99,12 @@ impl Reader {
         filter: Option<Arc<Filter>>,
         mut visit: Visit,
     ) -> Result<Scanned, StoreError> {
-        let query = EventQuery { from, to, filter, ..EventQuery::default() };
+        let query = EventQuery {
+            from,
+            to,
+            filter,
+            ..EventQuery::default()
+        };
         let selection = Arc::new(Selection::new(&query)?);
         let _permit = self.permit().await?;
         let mut scanned = Scanned::default();
@@ -93,12 +112,16 @@ impl Reader {
             if !self.may_match(&part, &selection).await? {
                 continue;
             }
-            let Some(stored) = self.parts.load(&part, Keep::No).await? else { continue };
+            let Some(stored) = self.parts.load(&part, Keep::No).await? else {
+                continue;
+            };
             scanned.add(&part, &stored);
             let selection = selection.clone();
             let flow;
             (visit, flow) = blocking(move || {
-                let Some(batch) = readable(&part, stored.batch())? else { return Ok((visit, ControlFlow::Continue(()))) };
+                let Some(batch) = readable(&part, stored.batch())? else {
+                    return Ok((visit, ControlFlow::Continue(())));
+                };
                 let Some(mut rows) = evaluated(&part, selection.rows(&batch))? else {
                     return Ok((visit, ControlFlow::Continue(())));
                 };
@@ -106,7 +129,11 @@ impl Reader {
                 if own.len() < batch.len() {
                     rows = rows.and(&Bitmap::from_fn(batch.len(), |row| own.contains(&(row as u32))));
                 }
-                let flow = if rows.is_empty() { ControlFlow::Continue(()) } else { visit(&batch, &rows) };
+                let flow = if rows.is_empty() {
+                    ControlFlow::Continue(())
+                } else {
+                    visit(&batch, &rows)
+                };
                 Ok((visit, flow))
             })
             .await?;
@@ -162,11 +189,19 @@ impl Reader {
             if part.merged && !Bloom::new(&self.parts.bloom(&part, Which::Ids).await?).contains_id(id) {
                 continue;
             }
-            let Some(stored) = self.parts.load(&part, Keep::Yes).await? else { continue };
+            let Some(stored) = self.parts.load(&part, Keep::Yes).await? else {
+                continue;
+            };
             let found = blocking(move || {
-                let Some(batch) = readable(&part, stored.batch())? else { return Ok(None) };
-                let Some(ids) = readable(&part, batch.ids())? else { return Ok(None) };
-                let Some(row) = ids.iter().position(|have| *have == id) else { return Ok(None) };
+                let Some(batch) = readable(&part, stored.batch())? else {
+                    return Ok(None);
+                };
+                let Some(ids) = readable(&part, batch.ids())? else {
+                    return Ok(None);
+                };
+                let Some(row) = ids.iter().position(|have| *have == id) else {
+                    return Ok(None);
+                };
                 readable(&part, batch.event(row))
             })
             .await?;
@@ -190,19 +225,27 @@ impl Reader {
         let agent: Arc<str> = agent.into();
         let mut ids = Vec::new();
         for part in parts {
-            let Some(stored) = self.parts.load(&part, Keep::No).await? else { continue };
+            let Some(stored) = self.parts.load(&part, Keep::No).await? else {
+                continue;
+            };
             let agent = agent.clone();
             ids.extend(
                 blocking(move || {
                     let wanted = |span: &&RowSpan| {
-                        span.agent == agent && span.stored_at >= since && (part.first..=part.last).contains(&span.position)
+                        span.agent == agent
+                            && span.stored_at >= since
+                            && (part.first..=part.last).contains(&span.position)
                     };
                     let spans: Vec<&RowSpan> = stored.frames.spans().iter().filter(wanted).collect();
                     if spans.is_empty() {
                         return Ok(Vec::new());
                     }
-                    let Some(batch) = readable(&part, stored.batch())? else { return Ok(Vec::new()) };
-                    let Some(all) = readable(&part, batch.ids())? else { return Ok(Vec::new()) };
+                    let Some(batch) = readable(&part, stored.batch())? else {
+                        return Ok(Vec::new());
+                    };
+                    let Some(all) = readable(&part, batch.ids())? else {
+                        return Ok(Vec::new());
+                    };
                     let of_span = |span: &RowSpan| {
                         let ids = all.get(span.start as usize..span.end as usize).unwrap_or_default();
                         ids.iter().map(|id| (*id, span.stored_at)).collect::<Vec<_>>()
@@ -244,7 +287,10 @@ fn readable<T>(part: &Part, batch: Result<T, DecodeError>) -> Result<Option<T>, 
             tracing::warn!(position = part.last, %error, "a frame does not decode");
             Ok(None)
         }
-        Err(source) => Err(StoreError::Corrupt { position: part.last, source }),
+        Err(source) => Err(StoreError::Corrupt {
+            position: part.last,
+            source,
+        }),
     }
 }
 
@@ -257,6 +303,10 @@ fn evaluated<T>(part: &Part, result: Result<T, EvalError>) -> Result<Option<T>, 
 }
 
 /// Runs work on columns where it holds nobody up.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, StoreError> + Send + 'static) -> Result<T, StoreError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Closed)?
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| StoreError::Closed)?
 }

@@ -50,7 +50,11 @@ async fn doc(connection: &mut SqliteConnection, op: &DocOp) -> Result<Result<i64
     let (kind, id, body, expect) = match op {
         DocOp::Put { kind, id, body, expect } => (kind, id, body, *expect),
         DocOp::Delete { kind, id } => {
-            sqlx::query("DELETE FROM doc WHERE kind = ? AND id = ?").bind(kind).bind(id).execute(connection).await?;
+            sqlx::query("DELETE FROM doc WHERE kind = ? AND id = ?")
+                .bind(kind)
+                .bind(id)
+                .execute(connection)
+                .await?;
             return Ok(Ok(0));
         }
     };
@@ -61,7 +65,12 @@ async fn doc(connection: &mut SqliteConnection, op: &DocOp) -> Result<Result<i64
         .await?;
     let found = found.map_or(0, |(version,)| version);
     if let Some(expected) = expect.filter(|expected| *expected != found) {
-        return Ok(Err(StoreError::Conflict { kind: kind.clone(), id: id.clone(), expected, found }));
+        return Ok(Err(StoreError::Conflict {
+            kind: kind.clone(),
+            id: id.clone(),
+            expected,
+            found,
+        }));
     }
     sqlx::query(
         "INSERT INTO doc VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET version = excluded.version, body = excluded.body",
@@ -101,12 +110,21 @@ async fn install(
             .bind(last)
             .fetch_one(&mut *connection)
             .await?;
-    for sql in ["DELETE FROM inbox WHERE id BETWEEN ? AND ?", "DELETE FROM chunk WHERE id BETWEEN ? AND ?"] {
-        sqlx::query(sql).bind(first).bind(last).execute(&mut *connection).await?;
+    for sql in [
+        "DELETE FROM inbox WHERE id BETWEEN ? AND ?",
+        "DELETE FROM chunk WHERE id BETWEEN ? AND ?",
+    ] {
+        sqlx::query(sql)
+            .bind(first)
+            .bind(last)
+            .execute(&mut *connection)
+            .await?;
     }
     let mut added = 0;
     if let Some((chunk, table)) = &install.chunk {
-        let Ok(frames) = table.encode() else { return Err(sqlx::Error::Protocol("frame table".to_owned())) };
+        let Ok(frames) = table.encode() else {
+            return Err(sqlx::Error::Protocol("frame table".to_owned()));
+        };
         added = i64::from(chunk.count);
         sqlx::query("INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
             .bind(last)
@@ -158,5 +176,8 @@ async fn expire(connection: &mut SqliteConnection, before: i64) -> Result<Done, 
         .execute(connection)
         .await?;
     }
-    Ok(Done::Expired { chunks, events: events.cast_unsigned() })
+    Ok(Done::Expired {
+        chunks,
+        events: events.cast_unsigned(),
+    })
 }

@@ -118,7 +118,11 @@ impl Writer {
 
     async fn failed(&mut self, mut group: Group, error: sqlx::Error) -> Result<(), StoreError> {
         let fault = Fault::of(&error);
-        let error = if fault == Fault::Full { StoreError::Full } else { error.into() };
+        let error = if fault == Fault::Full {
+            StoreError::Full
+        } else {
+            error.into()
+        };
         match fault {
             Fault::Full => self.set_health(StoreHealth::Full),
             Fault::Busy => tracing::warn!(%error, "another process keeps the database locked"),
@@ -130,7 +134,11 @@ impl Writer {
         if fault == Fault::Full && !group.tasks.is_empty() && group.tasks.len() + group.frames.len() > 1 {
             // Removal of old chunks needs no room and makes some; a large chunk must not take small frames down with it.
             for (task, reply) in group.tasks.drain(..).zip(group.task_replies.drain(..)) {
-                let alone = Group { tasks: vec![task], task_replies: vec![reply], ..Group::default() };
+                let alone = Group {
+                    tasks: vec![task],
+                    task_replies: vec![reply],
+                    ..Group::default()
+                };
                 Box::pin(self.commit(alone)).await?;
             }
             return Box::pin(self.commit(group)).await;
@@ -152,7 +160,6 @@ impl Writer {
     }
 
     /// One transaction. When it fails nothing of it has happened.
-    #[expect(clippy::type_complexity, reason = "the three results of one step, taken apart at once by its only caller")]
     async fn write(
         &mut self,
         frames: &[NewFrame],
@@ -233,7 +240,9 @@ impl Writer {
     /// Puts the write-ahead log into the database, so that the next start has nothing to recover.
     async fn finish(mut self) -> Result<(), StoreError> {
         if self.lock.is_some() {
-            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut self.connection).await?;
+            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+                .execute(&mut self.connection)
+                .await?;
         }
         self.connection.close().await?;
         Ok(())
