@@ -1,9 +1,30 @@
 //! Events in, one frame out: writes JSON straight into columns.
 
+mod encode;
+mod fast;
+mod mint;
+mod number;
+mod rules;
+mod schema;
+mod shapes;
+mod slow;
+mod store;
+mod text;
+
+pub(crate) use encode::{Streams, put_bits, put_floats, put_shape, put_timestamps};
+pub(crate) use text::write_ids;
+
 use crate::{
-    event::{Event, Rejection, Severity},
+    batch::ColumnKind,
+    event::{Event, MAX_OBJECT, Rejection, Severity},
     frame::{self, Frame, FrameHeader},
 };
+use fast::{Found, Pass};
+use mint::Mint;
+use schema::{NONE, roots};
+use std::fmt;
+use store::Store;
+use text::TextColumn;
 use uuid::Uuid;
 
 /// What stands around a log line's own fields.
@@ -39,71 +60,304 @@ pub enum Scalar<'a> {
 }
 
 /// Collects events into columns.
-#[derive(Debug, Default)]
 pub struct BatchBuilder {
-    count: usize,
+    store: Store,
+    timestamps: Vec<i64>,
+    ids: Vec<Uuid>,
+    severities: Vec<u8>,
+    shapes: Vec<u32>,
+    kinds: TextColumn,
+    sources: TextColumn,
+    mint: Mint,
+    found: Found,
+    array: Vec<u8>,
+    streams: Streams,
+    raw: Vec<u8>,
+    packed: Vec<u8>,
+    compressor: Option<zstd::bulk::Compressor<'static>>,
+}
+
+impl fmt::Debug for BatchBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BatchBuilder").field("len", &self.len()).field("bytes", &self.approx_bytes()).finish_non_exhaustive()
+    }
+}
+
+impl Default for BatchBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl BatchBuilder {
+    /// From this [`BatchBuilder::approx_bytes`] on a batch is full: what one more event could add still fits a frame.
+    pub const FULL_BYTES: usize = 640 * 1024;
+    /// With this many events a batch is full.
+    pub const FULL_EVENTS: usize = frame::MAX_COUNT as usize;
+
     /// An empty batch.
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            store: Store::new(Uuid::new_v4().as_u64_pair().0),
+            timestamps: Vec::new(),
+            ids: Vec::new(),
+            severities: Vec::new(),
+            shapes: Vec::new(),
+            kinds: TextColumn::default(),
+            sources: TextColumn::default(),
+            mint: Mint::new(),
+            found: Found::default(),
+            array: Vec::new(),
+            streams: Streams::default(),
+            raw: Vec::new(),
+            packed: Vec::new(),
+            compressor: zstd::bulk::Compressor::new(1).ok(),
+        }
     }
 
     /// Events so far.
     pub fn len(&self) -> usize {
-        self.count
+        self.timestamps.len()
     }
 
     /// Are there none?
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.timestamps.is_empty()
     }
 
-    /// An upper bound of the frame's size if it were finished now and did not compress at all.
+    /// An upper bound of the payload's size if the batch were finished now and did not compress at all.
     pub fn approx_bytes(&self) -> usize {
-        0
+        self.store.bytes
     }
 
     /// Must the batch be finished before the next event? Pushing into a full batch is refused.
     pub fn is_full(&self) -> bool {
-        false
+        self.len() >= Self::FULL_EVENTS || self.approx_bytes() >= Self::FULL_BYTES
     }
 
     /// Takes one event object as JSON text. A rejected event leaves no trace.
-    pub fn push_json(&mut self, _json: &[u8], _now_ms: i64) -> Result<Uuid, Rejection> {
-        Err(Rejection::new("event", ""))
+    pub fn push_json(&mut self, json: &[u8], now_ms: i64) -> Result<Uuid, Rejection> {
+        let json = std::str::from_utf8(json).map_err(rules::not_utf8)?;
+        let mut found = std::mem::take(&mut self.found);
+        let done = self.attempt(|builder| {
+            builder.read_event(json, &mut found)?;
+            let id = found.id.unwrap_or_else(|| builder.mint.mint(now_ms));
+            let timestamp = found.timestamp.unwrap_or(now_ms);
+            rules::timestamp(timestamp)?;
+            builder.commit(id, timestamp, found.severity.unwrap_or_default(), &found.kind, &found.source);
+            Ok(id)
+        });
+        self.found = found;
+        done
+    }
+
+    fn read_event(&mut self, json: &str, found: &mut Found) -> Result<(), Rejection> {
+        // An event no longer than the limit of `data` cannot have a longer `data`.
+        if json.len() <= MAX_OBJECT && !number::has_long_fraction(json.as_bytes()) {
+            let pass = Pass { store: &mut self.store, json, scratch: &mut self.array };
+            if fast::event(pass, found).is_ok() {
+                return Ok(());
+            }
+            self.restart();
+        }
+        slow::event(&mut self.store, json, found)
     }
 
     /// Takes one event as a row.
-    pub fn push_event(&mut self, _event: &Event) -> Result<(), Rejection> {
-        Err(Rejection::new("event", ""))
+    pub fn push_event(&mut self, event: &Event) -> Result<(), Rejection> {
+        rules::kind(&event.kind)?;
+        rules::source(&event.source)?;
+        rules::timestamp(event.timestamp)?;
+        rules::tags(&event.tags)?;
+        let texts = [&event.correlation_id, &event.session_id, &event.user_id];
+        self.attempt(|builder| {
+            for (root, json) in [(roots::DATA, &event.data), (roots::METADATA, &event.metadata)] {
+                if let Some(json) = json {
+                    builder.read_object(root, json.get())?;
+                }
+            }
+            if !event.tags.is_empty() {
+                slow::put_tags(&mut builder.store, &event.tags);
+            }
+            for (root, text) in (roots::CORRELATION_ID..).zip(texts) {
+                if let Some(text) = text {
+                    rules::text(roots::NAMES[root as usize], text)?;
+                    slow::put_text(&mut builder.store, root, text);
+                }
+            }
+            builder.commit(event.id, event.timestamp, event.severity, &event.kind, &event.source);
+            Ok(())
+        })
     }
 
     /// Takes a log record that is a JSON object; it becomes the event's `data`.
-    pub fn push_log(&mut self, _head: &Head<'_>, _data: &[u8]) -> Result<Uuid, Rejection> {
-        Err(Rejection::new("event", ""))
+    pub fn push_log(&mut self, head: &Head<'_>, data: &[u8]) -> Result<Uuid, Rejection> {
+        let data = std::str::from_utf8(data).map_err(rules::not_utf8)?;
+        self.push_head(head, |builder| builder.read_object(roots::DATA, data))
     }
 
     /// Takes a record of plain fields, which become the event's `data`. Dots in names are part of the name.
-    pub fn push_fields(&mut self, _head: &Head<'_>, _fields: &[(&str, Scalar<'_>)]) -> Result<Uuid, Rejection> {
-        Err(Rejection::new("event", ""))
+    pub fn push_fields(&mut self, head: &Head<'_>, fields: &[(&str, Scalar<'_>)]) -> Result<Uuid, Rejection> {
+        let value_len = |value: &Scalar<'_>| if let Scalar::Str(text) = value { text.len() } else { 8 };
+        let len = fields.iter().map(|(name, value)| name.len() + value_len(value) + 6).sum();
+        if len > MAX_OBJECT {
+            return Err(rules::too_large("data", len));
+        }
+        self.push_head(head, |builder| {
+            let start = builder.store.shape.len();
+            if builder.write_fields(fields).is_some() {
+                return Ok(());
+            }
+            builder.store.rewind(start);
+            let object: serde_json::Map<String, serde_json::Value> =
+                fields.iter().map(|(name, value)| ((*name).to_owned(), value.to_json())).collect();
+            builder.read_object(roots::DATA, &serde_json::Value::Object(object).to_string())
+        })
+    }
+
+    /// Writes fields; `None` when a name stands twice or columns run out.
+    fn write_fields(&mut self, fields: &[(&str, Scalar<'_>)]) -> Option<()> {
+        let store = &mut self.store;
+        let mut previous = NONE;
+        for (name, value) in fields {
+            previous = store.enter(roots::DATA, previous, name)?;
+            match *value {
+                Scalar::Bool(value) => store.bool(previous, value),
+                Scalar::Int(value) => store.int(previous, value),
+                Scalar::Float(value) if value.is_finite() => store.float(previous, value),
+                Scalar::Str(value) => store.text(previous, ColumnKind::Text, value),
+                Scalar::Null | Scalar::Float(_) => store.flag(previous, ColumnKind::Null),
+            }
+            .ok()?;
+        }
+        if fields.is_empty() {
+            store.flag(roots::DATA, ColumnKind::EmptyObject).ok()?;
+        }
+        Some(())
+    }
+
+    fn push_head(
+        &mut self,
+        head: &Head<'_>,
+        data: impl FnOnce(&mut Self) -> Result<(), Rejection>,
+    ) -> Result<Uuid, Rejection> {
+        rules::kind(head.kind)?;
+        rules::source(head.source)?;
+        rules::timestamp(head.timestamp_ms)?;
+        self.attempt(|builder| {
+            data(builder)?;
+            if let Some(metadata) = head.metadata {
+                let metadata = std::str::from_utf8(metadata).map_err(rules::not_utf8)?;
+                builder.read_object(roots::METADATA, metadata)?;
+            }
+            let id = head.id.unwrap_or_else(|| builder.mint.mint(head.timestamp_ms));
+            builder.commit(id, head.timestamp_ms, head.severity, head.kind, head.source);
+            Ok(id)
+        })
+    }
+
+    fn read_object(&mut self, root: u32, json: &str) -> Result<(), Rejection> {
+        let start = self.store.shape.len();
+        if json.len() <= MAX_OBJECT && !number::has_long_fraction(json.as_bytes()) {
+            let pass = Pass { store: &mut self.store, json, scratch: &mut self.array };
+            if fast::object(pass, root).is_ok() {
+                return Ok(());
+            }
+            self.store.rewind(start);
+            self.store.turn();
+        }
+        slow::object(&mut self.store, root, json)
+    }
+
+    /// Runs one push; whatever it wrote is taken back when it fails.
+    fn attempt<T>(&mut self, push: impl FnOnce(&mut Self) -> Result<T, Rejection>) -> Result<T, Rejection> {
+        if self.is_full() {
+            return Err(rules::batch_full());
+        }
+        self.store.begin();
+        let bytes = self.store.bytes;
+        let done = push(self);
+        if done.is_err() {
+            self.restart();
+            self.store.bytes = bytes;
+        }
+        done
+    }
+
+    fn restart(&mut self) {
+        self.store.rewind(0);
+        self.store.begin();
+    }
+
+    fn commit(&mut self, id: Uuid, timestamp: i64, severity: Severity, kind: &str, source: &str) {
+        let shape = self.store.commit();
+        self.shapes.push(shape);
+        self.timestamps.push(timestamp);
+        self.ids.push(id);
+        self.severities.push(severity as u8);
+        let texts = self.kinds.push(kind, &self.store.state) + self.sources.push(source, &self.store.state);
+        // A time step, an id, a severity and a shape id take at most 10 + 8 + 10 + 1 + 4.
+        self.store.bytes += 33 + texts;
     }
 
     /// Encodes the events into a frame and empties the builder, which keeps its memory for the next batch.
     pub fn finish(&mut self, seq: u64) -> Frame {
+        let (mut streams, mut raw) = (std::mem::take(&mut self.streams), std::mem::take(&mut self.raw));
+        let (min_ts, max_ts) = self.encode(&mut streams, &mut raw);
+        let packed = self.compress(&raw);
         let header = FrameHeader {
             version: frame::VERSION,
-            codec: frame::CODEC_ZSTD,
+            codec: if packed { frame::CODEC_ZSTD } else { frame::CODEC_RAW },
             flags: 0,
             payload_len: 0,
             crc: 0,
-            count: self.count as u32,
-            raw_len: 0,
+            count: self.len() as u32,
+            raw_len: raw.len() as u32,
             seq,
-            min_ts: 0,
-            max_ts: 0,
+            min_ts,
+            max_ts,
         };
-        Frame::seal(header, &[])
+        let frame = Frame::seal(header, if packed { &self.packed } else { &raw });
+        (self.streams, self.raw) = (streams, raw);
+        self.clear();
+        frame
+    }
+
+    /// Compresses into `packed` and says whether that made it smaller.
+    fn compress(&mut self, raw: &[u8]) -> bool {
+        self.packed.clear();
+        self.packed.reserve(zstd::zstd_safe::compress_bound(raw.len()));
+        match &mut self.compressor {
+            Some(compressor) => {
+                compressor.compress_to_buffer(raw, &mut self.packed).is_ok_and(|packed| packed < raw.len())
+            }
+            None => false,
+        }
+    }
+
+    fn clear(&mut self) {
+        self.store.clear();
+        self.timestamps.clear();
+        self.ids.clear();
+        self.severities.clear();
+        self.shapes.clear();
+        self.kinds.clear();
+        self.sources.clear();
+        self.mint.reseed();
     }
 }
+
+impl Scalar<'_> {
+    fn to_json(self) -> serde_json::Value {
+        match self {
+            Self::Null => serde_json::Value::Null,
+            Self::Bool(value) => value.into(),
+            Self::Int(value) => value.into(),
+            Self::Float(value) => value.into(),
+            Self::Str(value) => value.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,188 @@
+//! The columns of a finished batch as streams and a directory.
+
+use super::{
+    BatchBuilder,
+    schema::NONE,
+    store::{Store, Values},
+    text::write_ids,
+};
+use crate::column::{
+    layout::{self, Bounds, Column, Directory, Encoding, Node, Payload},
+    read::scale,
+    varint::{self, zigzag},
+};
+
+/// Streams one after the other, and where each ends.
+#[derive(Debug, Default)]
+pub(crate) struct Streams {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) ends: Vec<usize>,
+}
+
+impl Streams {
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    /// Writes one stream.
+    pub(crate) fn put(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.bytes);
+        self.ends.push(self.bytes.len());
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
+    }
+}
+
+impl BatchBuilder {
+    /// Writes the payload of the batch into `out`, using `streams` as scratch.
+    pub(super) fn encode(&self, streams: &mut Streams, out: &mut Vec<u8>) -> (i64, i64) {
+        streams.clear();
+        out.clear();
+        let bounds = (self.timestamps.iter().copied().min(), self.timestamps.iter().copied().max());
+        let (min_ts, max_ts) = (bounds.0.unwrap_or(0), bounds.1.unwrap_or(0));
+        streams.put(|out| put_timestamps(out, min_ts, &self.timestamps));
+        streams.put(|out| {
+            for (id, timestamp) in self.ids.iter().zip(&self.timestamps) {
+                varint::write(out, zigzag(((id.as_u128() >> 80) as i64).wrapping_sub(*timestamp)));
+            }
+        });
+        streams.put(|out| {
+            for id in &self.ids {
+                out.extend_from_slice(id.as_bytes().split_at(6).1);
+            }
+        });
+        streams.put(|out| out.extend_from_slice(&self.severities));
+        let used = Used::of(&self.store);
+        streams.put(|out| {
+            for shape in 0..self.store.shapes.len() {
+                put_shape(out, self.store.shapes.get(shape).iter().map(|column| used.columns[*column as usize]));
+            }
+        });
+        let shapes = self.store.shapes.len() as u32;
+        streams.put(|out| write_ids(out, &self.shapes, shapes));
+        let kind = self.kinds.encode(streams);
+        let source = self.sources.encode(streams);
+        let columns = self.columns(&used, streams);
+        let directory = Directory {
+            count: self.len() as u32,
+            min_ts,
+            max_ts,
+            shapes,
+            kind,
+            source,
+            nodes: used.nodes(&self.store),
+            columns,
+        };
+        layout::write(&Payload { directory, streams: streams.iter().collect() }, out);
+        (min_ts, max_ts)
+    }
+
+    fn columns(&self, used: &Used, streams: &mut Streams) -> Vec<Column> {
+        let live = self.store.columns.iter().filter(|column| column.present > 0);
+        let encode = |column: &super::store::Column| {
+            let (encoding, bounds) = match &column.values {
+                Values::Flag => (Encoding::Flag, None),
+                Values::Bools(values) => {
+                    streams.put(|out| put_bits(out, values));
+                    (Encoding::Bits, None)
+                }
+                Values::Ints(values) => {
+                    streams.put(|out| values.iter().for_each(|value| varint::write(out, zigzag(*value))));
+                    let bounds = values.iter().copied().min().zip(values.iter().copied().max());
+                    (Encoding::Varint, bounds.map(|(min, max)| Bounds::Int(min, max)))
+                }
+                Values::Floats(values) => {
+                    let mut encoding = Encoding::Double;
+                    streams.put(|out| encoding = put_floats(out, values));
+                    let bounds = (values.iter().copied().fold(f64::MAX, f64::min), values.iter().copied().fold(f64::MIN, f64::max));
+                    (encoding, Some(Bounds::Float(bounds.0, bounds.1)))
+                }
+                Values::Text(values) => (values.encode(streams), None),
+            };
+            Column {
+                node: used.nodes[column.node as usize],
+                kind: column.kind as u8,
+                encoding,
+                present: column.present,
+                bounds,
+            }
+        };
+        live.map(encode).collect()
+    }
+}
+
+/// The columns and keys that this batch has values in, renumbered without gaps.
+struct Used {
+    columns: Vec<u32>,
+    nodes: Vec<u32>,
+}
+
+impl Used {
+    fn of(store: &Store) -> Self {
+        let mut nodes = vec![NONE; store.schema.nodes.len()];
+        let mut next = 0;
+        let columns = store.columns.iter().map(|column| {
+            if column.present == 0 {
+                return NONE;
+            }
+            let mut node = column.node;
+            while node != NONE && nodes[node as usize] == NONE {
+                nodes[node as usize] = 0;
+                node = store.schema.nodes[node as usize].parent;
+            }
+            next += 1;
+            next - 1
+        });
+        let columns = columns.collect();
+        // Parents are older than their children, so numbering by age puts them first.
+        nodes.iter_mut().filter(|node| **node == 0).zip(0..).for_each(|(node, number)| *node = number);
+        Self { columns, nodes }
+    }
+
+    fn nodes<'a>(&self, store: &'a Store) -> Vec<Node<'a>> {
+        let used = self.nodes.iter().zip(&store.schema.nodes).filter(|(number, _)| **number != NONE);
+        let parent = |parent: u32| if parent == NONE { 0 } else { self.nodes[parent as usize] + 1 };
+        used.map(|(_, node)| Node { parent: parent(node.parent), key: &node.key }).collect()
+    }
+}
+
+/// Writes times as steps, the first from `base`.
+pub(crate) fn put_timestamps(out: &mut Vec<u8>, base: i64, timestamps: &[i64]) {
+    let mut before = base;
+    for timestamp in timestamps {
+        varint::write(out, zigzag(timestamp.wrapping_sub(before)));
+        before = *timestamp;
+    }
+}
+
+/// Writes a column list.
+pub(crate) fn put_shape(out: &mut Vec<u8>, columns: impl ExactSizeIterator<Item = u32>) {
+    varint::write(out, columns.len() as u64);
+    columns.for_each(|column| varint::write(out, u64::from(column)));
+}
+
+/// Packs booleans, lowest bit first.
+pub(crate) fn put_bits(out: &mut Vec<u8>, values: &[bool]) {
+    out.extend(values.chunks(8).map(|bits| bits.iter().rev().fold(0, |byte, bit| byte << 1 | u8::from(*bit))));
+}
+
+/// Writes floats as scaled decimals if that is exact.
+pub(crate) fn put_floats(out: &mut Vec<u8>, values: &[f64]) -> Encoding {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    for (exponent, scale) in (0..).map_while(|exponent| scale(exponent).map(|scale| (exponent, scale))) {
+        let exact = |value: &f64| {
+            let scaled = (value * scale).round();
+            scaled.abs() < EXACT && (scaled as i64 as f64 / scale).to_bits() == value.to_bits()
+        };
+        if values.iter().all(exact) {
+            values.iter().for_each(|value| varint::write(out, zigzag((value * scale).round() as i64)));
+            return Encoding::Decimal(exponent);
+        }
+    }
+    values.iter().for_each(|value| out.extend_from_slice(&value.to_le_bytes()));
+    Encoding::Double
+}

@@ -1,0 +1,174 @@
+//! A growing column of strings: a dictionary while values repeat, plain once they do not.
+
+use super::Streams;
+use crate::column::{
+    layout::{Encoding, id_width},
+    varint,
+};
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use std::hash::BuildHasher;
+
+/// Values looked at before deciding whether a dictionary pays.
+const SAMPLE: usize = 96;
+/// More distinct values than this in the sample, and it does not.
+const SAMPLE_DISTINCT: usize = 72;
+/// Batches for which that decision is kept before looking again.
+const PLAIN_BATCHES: u8 = 16;
+
+/// Strings of one column.
+#[derive(Debug, Default)]
+pub(super) struct TextColumn {
+    /// Entries of the dictionary, or the rows themselves.
+    arena: Vec<u8>,
+    ends: Vec<u32>,
+    /// Rows as entries; unused when plain.
+    ids: Vec<u32>,
+    table: HashTable<u32>,
+    plain: bool,
+    /// Batches left before sampling again.
+    plain_for: u8,
+    /// Did the last push make an entry?
+    grew: bool,
+}
+
+fn slice<'a>(arena: &'a [u8], ends: &[u32], index: usize) -> &'a [u8] {
+    let start = index.checked_sub(1).map_or(0, |before| ends[before] as usize);
+    &arena[start..ends[index] as usize]
+}
+
+/// Keyed by process start, so that nobody outside can aim at one bucket.
+fn hash(state: &FixedState, value: &[u8]) -> u64 {
+    state.hash_one(value)
+}
+
+impl TextColumn {
+    /// Rows so far.
+    pub(super) fn len(&self) -> usize {
+        if self.plain { self.ends.len() } else { self.ids.len() }
+    }
+
+    /// Appends a row and says by how many bytes the encoded column may have grown.
+    pub(super) fn push(&mut self, value: &str, state: &FixedState) -> usize {
+        let value = value.as_bytes();
+        if self.plain {
+            self.append(value);
+            return value.len() + 3;
+        }
+        let (arena, ends) = (&self.arena, &self.ends);
+        let hashed = hash(state, value);
+        if let Some(id) = self.table.find(hashed, |id| slice(arena, ends, *id as usize) == value) {
+            self.ids.push(*id);
+            self.grew = false;
+            return 4;
+        }
+        let id = self.ends.len() as u32;
+        self.append(value);
+        let (arena, ends) = (&self.arena, &self.ends);
+        self.table.insert_unique(hashed, id, |id| hash(state, slice(arena, ends, *id as usize)));
+        self.ids.push(id);
+        self.grew = true;
+        let mut bytes = value.len() + 7;
+        if self.ids.len() == SAMPLE && self.ends.len() > SAMPLE_DISTINCT {
+            bytes += self.expand();
+            self.plain_for = PLAIN_BATCHES;
+        }
+        bytes
+    }
+
+    /// Takes back the last row, which was pushed within the same event.
+    pub(super) fn pop(&mut self, state: &FixedState) {
+        if !self.plain {
+            self.ids.pop();
+            if !self.grew {
+                return;
+            }
+            self.grew = false;
+            let Some(last) = self.ends.len().checked_sub(1) else { return };
+            let hashed = hash(state, slice(&self.arena, &self.ends, last));
+            if let Ok(entry) = self.table.find_entry(hashed, |id| *id as usize == last) {
+                entry.remove();
+            }
+        }
+        self.ends.pop();
+        self.arena.truncate(self.ends.last().map_or(0, |end| *end as usize));
+    }
+
+    fn append(&mut self, value: &[u8]) {
+        self.arena.extend_from_slice(value);
+        self.ends.push(self.arena.len() as u32);
+    }
+
+    /// Bytes that the rows take side by side.
+    fn expanded_len(&self) -> usize {
+        self.ids.iter().map(|id| slice(&self.arena, &self.ends, *id as usize).len()).sum()
+    }
+
+    /// Gives the dictionary up if the rows side by side are not much larger; returns by how much they are.
+    fn expand(&mut self) -> usize {
+        let expanded = self.expanded_len();
+        if self.plain || expanded > self.arena.len() * 2 {
+            return 0;
+        }
+        let grown = expanded - self.arena.len();
+        let (arena, ends) = (std::mem::take(&mut self.arena), std::mem::take(&mut self.ends));
+        for id in std::mem::take(&mut self.ids) {
+            self.append(slice(&arena, &ends, id as usize));
+        }
+        self.table.clear();
+        self.plain = true;
+        grown
+    }
+
+    /// Writes the streams.
+    pub(super) fn encode(&self, streams: &mut Streams) -> Encoding {
+        let entries = self.ends.len();
+        // A short or varied column is smaller without ids.
+        let varied = !self.plain && entries > 1 && entries * 4 > self.ids.len() * 3;
+        if varied && self.expanded_len() <= self.arena.len() + self.ids.len() {
+            let rows = || self.ids.iter().map(|id| slice(&self.arena, &self.ends, *id as usize));
+            streams.put(|out| rows().for_each(|row| varint::write(out, row.len() as u64)));
+            streams.put(|out| rows().for_each(|row| out.extend_from_slice(row)));
+            return Encoding::Plain;
+        }
+        streams.put(|out| {
+            let mut start = 0;
+            for end in &self.ends {
+                varint::write(out, u64::from(end - start));
+                start = *end;
+            }
+        });
+        streams.put(|out| out.extend_from_slice(&self.arena));
+        if self.plain {
+            return Encoding::Plain;
+        }
+        streams.put(|out| write_ids(out, &self.ids, entries as u32));
+        Encoding::dictionary(entries as u32)
+    }
+
+    /// Forgets the rows and keeps the memory.
+    pub(super) fn clear(&mut self) {
+        self.arena.clear();
+        self.ends.clear();
+        self.ids.clear();
+        self.table.clear();
+        self.grew = false;
+        self.plain_for = self.plain_for.saturating_sub(1);
+        self.plain = self.plain && self.plain_for > 0;
+    }
+
+    /// Bytes of memory kept.
+    pub(super) fn capacity(&self) -> usize {
+        self.arena.capacity() + (self.ends.capacity() + self.ids.capacity() + self.table.capacity()) * 4
+    }
+}
+
+/// Writes ids in as many bytes as so many entries need.
+pub(crate) fn write_ids(out: &mut Vec<u8>, ids: &[u32], entries: u32) {
+    match id_width(entries) {
+        0 => {}
+        1 => out.extend(ids.iter().map(|id| *id as u8)),
+        2 => ids.iter().for_each(|id| out.extend_from_slice(&(*id as u16).to_le_bytes())),
+        _ => ids.iter().for_each(|id| out.extend_from_slice(&id.to_le_bytes())),
+    }
+}
