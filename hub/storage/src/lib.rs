@@ -15,6 +15,8 @@ mod routes;
 mod selection;
 mod sqlite;
 pub mod store;
+#[cfg(any(test, feature = "suite"))]
+pub mod suite;
 
 pub use error::StoreError;
 pub use options::Options;

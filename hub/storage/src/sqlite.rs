@@ -296,3 +296,6 @@ impl Store for SqliteStore {
         Ok(row.map(|(position, body)| (position.cast_unsigned(), body)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -88,10 +88,13 @@ pub async fn writer(path: &Path, options: &Options) -> Result<SqliteConnection, 
     if options.max_mib > 0 {
         settings = settings.pragma("max_page_count", (options.max_mib * (1 << 20) / PAGE_BYTES).to_string());
     }
-    let mut connection = settings.connect().await?;
-    require_version(&mut connection).await?;
+    let pool = SqlitePoolOptions::new()
+        .max_connections(1)
+        .connect_with(settings)
+        .await?;
+    require_version(&pool).await?;
     sqlx::migrate!("./migrations")
-        .run(&mut connection)
+        .run(&pool)
         .await
         .map_err(|error| match error {
             MigrateError::Execute(error) => error.into(),
@@ -101,7 +104,7 @@ pub async fn writer(path: &Path, options: &Options) -> Result<SqliteConnection, 
             )),
             other => StoreError::Unsupported(format!("{}: {other}", path.display())),
         })?;
-    Ok(connection)
+    Ok(pool.acquire().await?.detach())
 }
 
 /// Connections that read.
@@ -124,10 +127,8 @@ fn base(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
-async fn require_version(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    let (found,): (String,) = sqlx::query_as("SELECT sqlite_version()")
-        .fetch_one(&mut *connection)
-        .await?;
+async fn require_version(pool: &SqlitePool) -> Result<(), StoreError> {
+    let (found,): (String,) = sqlx::query_as("SELECT sqlite_version()").fetch_one(pool).await?;
     if is_new_enough(&found) {
         return Ok(());
     }

@@ -32,6 +32,7 @@ impl Service {
     /// When a write failed: the process has to stop, since nothing can be acknowledged any more.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), StoreError> {
         tokio::select! {
+            biased;
             () = shutdown.cancelled() => {}
             result = &mut self.writer => return ended(result),
             () = self.merger.run() => {}

@@ -192,7 +192,7 @@ impl Writer {
         }
     }
 
-    /// Answers first, since senders wait; then shows the frames to those who follow the log.
+    /// Shows the frames to those who follow the log, then answers: who has the answer finds the frame everywhere.
     fn publish(&mut self, frames: Vec<NewFrame>, replies: Vec<FrameReply>, batch: Batch, now: i64) {
         if frames.is_empty() {
             return;
@@ -200,15 +200,15 @@ impl Writer {
         self.metrics.commit_frames.observe(frames.len() as f64);
         self.metrics.stored.inc_by(batch.events);
         self.metrics.duplicates.inc_by(frames.len() as u64 - batch.frames);
-        for (reply, answer) in replies.into_iter().zip(&batch.answers) {
-            drop(reply.send(Ok(*answer)));
-        }
         for (new, answer) in frames.into_iter().zip(&batch.answers) {
             if let Appended::Stored(position) = answer {
                 let committed = Arc::new(Committed::new(*position, new.origin.agent, now, new.frame));
                 self.recent.put_frame(committed.clone());
                 self.tail.publish(committed);
             }
+        }
+        for (reply, answer) in replies.into_iter().zip(&batch.answers) {
+            drop(reply.send(Ok(*answer)));
         }
         self.log.advance(batch);
         self.committed.notify_one();

@@ -1,0 +1,168 @@
+//! What every store must do, as tests that any implementation can run: give a [`Fixture`] to [`store_suite!`](crate::store_suite).
+//!
+//! The expected answers come from a plain list of all events, filtered and sorted in the simplest way.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "tests, although other crates may compile them"
+)]
+
+mod documents;
+mod life;
+mod log;
+mod query;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use streamflow_proto::{build::BatchBuilder, event::Event, frame::Frame};
+use uuid::Uuid;
+
+use crate::store::{Appended, EventQuery, Order, Origin, Store};
+
+pub use documents::*;
+pub use life::*;
+pub use log::*;
+pub use query::*;
+
+/// A store at one place, which can be closed and opened again.
+#[async_trait]
+pub trait Fixture: Send {
+    /// Opens the store; the same contents each time.
+    async fn open(&mut self) -> Arc<dyn Store>;
+    /// Ends it in order.
+    async fn close(&mut self);
+    /// Ends it as `kill -9` would.
+    async fn crash(&mut self);
+    /// Merges all that is durable.
+    async fn merge(&mut self);
+}
+
+/// Makes a test of each promise. `$fixture` is an expression that makes a fresh [`Fixture`].
+#[macro_export]
+macro_rules! store_suite {
+    ($fixture:expr; $($name:ident),* $(,)?) => {
+        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            $crate::suite::$name(&mut $fixture).await;
+        })*
+    };
+    ($fixture:expr) => {
+        $crate::store_suite!($fixture;
+            answers_are_what_was_stored, merging_changes_no_answer, pages_stay_whole_while_data_changes, cursors_of_others_are_refused,
+            scans_see_what_queries_see, an_event_is_found_by_its_id, recent_ids_are_those_of_the_agent,
+            a_replay_is_known, the_log_is_dense_and_ordered, followers_see_every_commit_in_order, the_log_replays_from_every_place,
+            marks_and_places_survive_everything, what_was_acknowledged_survives_a_crash, old_events_expire, totals_are_kept,
+            documents_have_versions, documents_commit_together_or_not_at_all, checkpoints_are_replaced,
+        );
+    };
+}
+
+/// Event time at which the tests' data begins.
+pub(crate) const T0: i64 = 1_700_000_000_000;
+
+pub(crate) fn origin(agent: &str) -> Origin {
+    Origin {
+        agent: agent.into(),
+        epoch: 7,
+    }
+}
+
+/// An event's JSON that is a function of its number alone.
+pub(crate) fn event_json(number: u64) -> Value {
+    let severity = ["low", "medium", "high", "critical"][(number % 4) as usize];
+    let mut event = json!({
+        "id": id_of(number),
+        "type": format!("type.{}", number % 3),
+        "source": format!("host-{}", number % 5),
+        // Out of order within 7 s, and many events share a millisecond.
+        "timestamp": T0 + i64::try_from(number / 4 * 50 + number % 7 * 1000).unwrap(),
+        "severity": severity,
+        "data": {"n": number, "message": format!("Request {number} of client {}", number % 11), "nested": {"flag": number.is_multiple_of(2)}},
+        "tags": if number.is_multiple_of(6) { json!(["Blue", "x"]) } else { json!([]) },
+    });
+    if number.is_multiple_of(9) {
+        event["user_id"] = json!(format!("user-{}", number % 4));
+    }
+    event
+}
+
+pub(crate) fn id_of(number: u64) -> Uuid {
+    Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 | u128::from(number) << 80 | u128::from(number))
+}
+
+/// Events `numbers` as one frame.
+pub(crate) fn frame(seq: u64, numbers: std::ops::Range<u64>) -> Frame {
+    let mut builder = BatchBuilder::new();
+    for number in numbers {
+        builder
+            .push_json(event_json(number).to_string().as_bytes(), T0)
+            .unwrap();
+    }
+    builder.finish(seq)
+}
+
+/// Appends and waits until durable.
+pub(crate) async fn put(store: &dyn Store, agent: &str, frame: Frame) -> Appended {
+    store
+        .append(origin(agent), frame)
+        .await
+        .unwrap()
+        .await
+        .unwrap()
+        .unwrap()
+}
+
+/// Frames of two agents with events `0..count`, of uneven sizes.
+pub(crate) async fn fill(store: &dyn Store, count: u64) {
+    let (mut next, mut seq) = (0, 0);
+    while next < count {
+        seq += 1;
+        let end = (next + 1 + seq * 7 % 40).min(count);
+        put(store, ["web-1", "@http"][(seq % 2) as usize], frame(seq, next..end)).await;
+        next = end;
+    }
+}
+
+/// What a query answers, page by page.
+pub(crate) async fn ask(store: &dyn Store, query: EventQuery) -> Vec<Event> {
+    let (mut events, mut cursor) = (Vec::new(), query.cursor.clone());
+    loop {
+        let page = store
+            .query(EventQuery {
+                cursor,
+                ..query.clone()
+            })
+            .await
+            .unwrap();
+        assert!(page.events.len() <= query.limit);
+        events.extend(page.events);
+        match page.next_cursor {
+            Some(next) => cursor = Some(next),
+            None => return events,
+        }
+    }
+}
+
+/// A query for everything, oldest first.
+pub(crate) fn everything() -> EventQuery {
+    EventQuery {
+        limit: 1000,
+        order: Order::Asc,
+        ..EventQuery::default()
+    }
+}
+
+pub(crate) fn as_json(event: &Event) -> Value {
+    serde_json::to_value(event).unwrap()
+}
+
+/// `data.n` of every event.
+pub(crate) fn numbers(events: &[Event]) -> Vec<u64> {
+    events
+        .iter()
+        .map(|event| as_json(event)["data"]["n"].as_u64().unwrap())
+        .collect()
+}

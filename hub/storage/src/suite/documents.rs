@@ -1,0 +1,92 @@
+//! Documents and checkpoints.
+
+use serde_json::{Value, json};
+
+use super::Fixture;
+use crate::{StoreError, store::DocOp};
+
+fn write(id: &str, body: Value, expect: Option<i64>) -> DocOp {
+    DocOp::Put {
+        kind: "rule".into(),
+        id: id.into(),
+        body,
+        expect,
+    }
+}
+
+/// A version that is expected must hold.
+pub async fn documents_have_versions(fixture: &mut dyn Fixture) {
+    let store = fixture.open().await;
+    assert_eq!(store.doc("rule", "a").await.unwrap(), None);
+    let body = json!({"z": 1, "a": [1.0, 9007199254740993_u64, null, "é\u{0}"], "n": {}});
+    assert_eq!(
+        store.commit(vec![write("a", body.clone(), Some(0))]).await.unwrap(),
+        [1]
+    );
+    let read = store.doc("rule", "a").await.unwrap().unwrap();
+    assert_eq!(
+        (read.version, &read.body, read.body.to_string()),
+        (1, &body, body.to_string())
+    );
+    assert_eq!(store.commit(vec![write("a", json!(2), Some(1))]).await.unwrap(), [2]);
+    assert_eq!(store.commit(vec![write("a", json!(3), None)]).await.unwrap(), [3]);
+    for (id, expect, found) in [("a", 0, 3), ("a", 2, 3), ("b", 1, 0)] {
+        match store.commit(vec![write(id, json!(4), Some(expect))]).await {
+            Err(StoreError::Conflict {
+                expected, found: is, ..
+            }) => assert_eq!((expected, is), (expect, found)),
+            other => panic!("{other:?}"),
+        }
+    }
+    store
+        .commit(vec![DocOp::Delete {
+            kind: "rule".into(),
+            id: "a".into(),
+        }])
+        .await
+        .unwrap();
+    assert_eq!(store.doc("rule", "a").await.unwrap(), None);
+}
+
+/// A conflict undoes the operations before it; collections are listed in the order of ids, page by page.
+pub async fn documents_commit_together_or_not_at_all(fixture: &mut dyn Fixture) {
+    let store = fixture.open().await;
+    let ops = ["c", "a", "b"].map(|id| write(id, json!(id), Some(0))).to_vec();
+    assert_eq!(store.commit(ops).await.unwrap(), [1, 1, 1]);
+    let broken = vec![
+        write("a", json!("changed"), None),
+        write("b", json!("changed"), Some(9)),
+    ];
+    assert!(matches!(store.commit(broken).await, Err(StoreError::Conflict { .. })));
+    assert_eq!(store.doc("rule", "a").await.unwrap().unwrap().body, json!("a"));
+    store
+        .commit(vec![DocOp::Put {
+            kind: "user".into(),
+            id: "x".into(),
+            body: json!(1),
+            expect: None,
+        }])
+        .await
+        .unwrap();
+    let page = store.docs("rule", None, 2).await.unwrap();
+    assert_eq!(page.iter().map(|doc| doc.id.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    let page = store.docs("rule", Some("b"), 2).await.unwrap();
+    assert_eq!(page.iter().map(|doc| doc.id.as_str()).collect::<Vec<_>>(), ["c"]);
+    fixture.close().await;
+    let store = fixture.open().await;
+    assert_eq!(store.docs("rule", None, usize::MAX).await.unwrap().len(), 3);
+}
+
+/// The last one counts, also after a restart.
+pub async fn checkpoints_are_replaced(fixture: &mut dyn Fixture) {
+    let store = fixture.open().await;
+    assert_eq!(store.checkpoint("engine").await.unwrap(), None);
+    store.put_checkpoint("engine", 7, vec![1, 2]).await.unwrap();
+    store.put_checkpoint("engine", 9, vec![]).await.unwrap();
+    store.put_checkpoint("other", 1, vec![5]).await.unwrap();
+    drop(store);
+    fixture.crash().await;
+    let store = fixture.open().await;
+    assert_eq!(store.checkpoint("engine").await.unwrap(), Some((9, vec![])));
+    assert_eq!(store.checkpoint("other").await.unwrap(), Some((1, vec![5])));
+}
