@@ -1,20 +1,38 @@
-//! Routes about agents: the list, new enrolment tokens, revocation.
+//! The list of agents, new enrolment tokens and revocation, as routes and for the command line.
 
 use std::sync::Arc;
 
 use axum::{extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use streamflow_model::{AgentStatus, Instant, Role, Span};
+use streamflow_storage::{Store, StoreError};
 use streamflow_web::{ApiError, ApiResult, Data, Identity, Json, Page, PageQuery, Path, Query};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     enroll::{self, EnrollError},
     quic::Context,
+    roster,
 };
 
 /// Life of a token when the request names none.
 const DEFAULT_TTL: Span = Span::from_secs(3600);
+
+/// All enrolled agents as the store knows them, whether or not a hub runs.
+///
+/// # Errors
+/// When the store fails.
+pub async fn stored(store: &dyn Store) -> Result<Vec<AgentStatus>, StoreError> {
+    Ok(enroll::agents(store).await?.iter().map(|(id, agent)| roster::known(id, agent)).collect())
+}
+
+/// Takes an agent off the allow-list; a running hub closes its connection within five seconds. Answers whether there is such an agent.
+///
+/// # Errors
+/// When the store fails.
+pub async fn revoke(store: &dyn Store, id: &str) -> Result<bool, StoreError> {
+    Ok(enroll::revoke(store, id, "command line", Instant::now()).await?.is_some())
+}
 
 /// What a new token should be.
 #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
@@ -37,7 +55,7 @@ pub(crate) fn routes(context: Arc<Context>) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(create_token))
-        .routes(routes!(revoke))
+        .routes(routes!(post_revoke))
         .routes(routes!(delete))
         .with_state(context)
 }
@@ -76,7 +94,7 @@ async fn create_token(
     (status = 204, description = "Revoked."),
     (status = 404, description = "No such agent."),
 ))]
-async fn revoke(State(context): State<Arc<Context>>, identity: Identity, Path(id): Path<String>) -> ApiResult<StatusCode> {
+async fn post_revoke(State(context): State<Arc<Context>>, identity: Identity, Path(id): Path<String>) -> ApiResult<StatusCode> {
     take_off(&context, &identity, &id).await
 }
 

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::{
     dedup::{Claims, Dedup, Window},
     metrics::{DoorKind, Metrics},
-    options::DoorOptions,
+    options::Options,
 };
 pub(crate) use writer::Writer;
 
@@ -62,7 +62,7 @@ impl Door {
     ///
     /// # Errors
     /// When the store cannot tell which ids it has stored lately.
-    pub(crate) async fn build(options: &DoorOptions, store: Arc<dyn Store>, metrics: Metrics) -> Result<(Self, Writer), StoreError> {
+    pub(crate) async fn build(options: &Options, store: Arc<dyn Store>, metrics: Metrics) -> Result<(Self, Writer), StoreError> {
         let now = Instant::now().0;
         let since = now - options.dedup_window.ms();
         let dedup = Dedup::new(Window::new(options.dedup_window, options.dedup_ids, since), metrics.dedup_evicted.clone());

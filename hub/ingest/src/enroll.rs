@@ -19,6 +19,8 @@ pub const AGENTS: &str = "agent";
 /// Collection of enrolment tokens.
 pub const TOKENS: &str = "agent_token";
 
+/// Documents read at a time.
+const PAGE: usize = 500;
 /// Longest host name and version kept.
 const MAX_NAME: usize = 128;
 
@@ -122,6 +124,22 @@ pub(crate) async fn renew(store: &dyn Store, pki: &Pki, agent_id: &str, csr_der:
     agent.certificate_expires_at = Instant(enrolled.expires_ms);
     store.commit(vec![put(AGENTS, agent_id, &agent, Some(doc.version)).map_err(unavailable)?]).await.map_err(unavailable)?;
     Ok(enrolled)
+}
+
+/// The allow-list, revoked agents included.
+pub(crate) async fn agents(store: &dyn Store) -> Result<Vec<(String, AgentDoc)>, StoreError> {
+    let mut agents = Vec::new();
+    loop {
+        let after = agents.last().map(|(id, _): &(String, AgentDoc)| id.clone());
+        let docs = store.docs(AGENTS, after.as_deref(), PAGE).await?;
+        let more = docs.len() == PAGE;
+        for doc in docs {
+            agents.push((doc.id, serde_json::from_value(doc.body).map_err(damaged)?));
+        }
+        if !more {
+            return Ok(agents);
+        }
+    }
 }
 
 /// Takes an agent off the allow-list; answers its document, or nothing when there is no such agent.

@@ -24,7 +24,7 @@ use crate::{
     intake::{Outcome, Prepared, RejectedEvent},
     media::{self, Media},
     metrics::DoorKind,
-    options::DoorOptions,
+    options::Options,
 };
 
 /// Larger bodies are read on threads that may block.
@@ -40,7 +40,7 @@ pub(crate) struct Events {
     pub(crate) door: Door,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) admission: Admission,
-    pub(crate) options: Arc<DoorOptions>,
+    pub(crate) options: Arc<Options>,
 }
 
 /// Events are durable.

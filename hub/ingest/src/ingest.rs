@@ -14,7 +14,7 @@ use crate::{
     door::{Door, Writer},
     events::{self, Events},
     metrics::Metrics,
-    options::Options,
+    options::{Options, QuicOptions},
     pki::{Pki, PkiError},
     quic::{self, Context},
     roster::Roster,
@@ -38,6 +38,9 @@ pub enum IngestError {
     /// The store does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The socket was lost.
+    #[error("the socket for agents was lost")]
+    Socket,
     /// TLS refuses the certificates.
     #[error("tls: {0}")]
     Tls(#[from] rustls::Error),
@@ -80,17 +83,23 @@ impl Ingest {
     ///
     /// # Errors
     /// When the address is taken, or files, store or metrics fail.
-    pub async fn build(options: Options, data_dir: &Path, store: Arc<dyn Store>, registry: &Registry) -> Result<Self, IngestError> {
+    pub async fn build(
+        quic: &QuicOptions,
+        options: &Options,
+        data_dir: &Path,
+        store: Arc<dyn Store>,
+        registry: &Registry,
+    ) -> Result<Self, IngestError> {
         let metrics = Metrics::new(registry)?;
         let pki = Pki::load_or_create(data_dir, Instant::now().0)?;
         let roster = Roster::new(metrics.clone());
         roster.refresh(&*store).await?;
-        let (door, writer) = Door::build(&options.ingest, Arc::clone(&store), metrics.clone()).await?;
-        let context = Context { store: Arc::clone(&store), pki, options: options.quic, roster, metrics };
+        let (door, writer) = Door::build(options, Arc::clone(&store), metrics.clone()).await?;
+        let context = Context { store: Arc::clone(&store), pki, options: quic.clone(), roster, metrics };
         let endpoint = quic::bind(&context)?;
         let quic_addr = endpoint.local_addr().map_err(|source| IngestError::Listen { listen: context.options.listen, source })?;
-        let admission = Admission::new(options.ingest.max_pending_bytes);
-        let events = Events { door, store, admission, options: Arc::new(options.ingest) };
+        let admission = Admission::new(options.max_pending_bytes);
+        let events = Events { door, store, admission, options: Arc::new(options.clone()) };
         Ok(Self { context: Arc::new(context), endpoint, quic_addr, sockets: Sockets::new(events.clone()), events, writer })
     }
 
@@ -112,11 +121,15 @@ impl Ingest {
     }
 
     /// Serves until the token is cancelled and what was accepted is durable and answered.
-    pub async fn run(self, token: CancellationToken) {
+    ///
+    /// # Errors
+    /// When the socket is lost.
+    pub async fn run(self, token: CancellationToken) -> Result<(), IngestError> {
         let quic = quic::run(self.context, self.endpoint, token.clone());
         let writer = self.writer.run(token.clone());
         let sockets = self.sockets.run(token);
-        tokio::join!(quic, writer, sockets);
+        let (served, (), ()) = tokio::join!(quic, writer, sockets);
+        served
     }
 }
 

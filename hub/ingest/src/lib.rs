@@ -4,7 +4,7 @@
 //! a frame is checked and handed on as it came.
 
 mod admission;
-mod agents;
+pub mod agents;
 mod body;
 mod cloud_event;
 mod dedup;
@@ -24,4 +24,4 @@ mod websocket;
 
 pub use ingest::{Ingest, IngestError, IngestHandle};
 pub use intake::RejectedEvent;
-pub use options::{DoorOptions, Options, QuicOptions};
+pub use options::{Options, QuicOptions};

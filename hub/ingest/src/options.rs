@@ -5,17 +5,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use streamflow_model::Span;
 
-/// Both sections.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Options {
-    /// The door of agents.
-    pub quic: QuicOptions,
-    /// The HTTP and WebSocket door.
-    pub ingest: DoorOptions,
-}
-
-/// Section `[quic]`.
+/// Section `[quic]`: the door of agents.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct QuicOptions {
@@ -55,10 +45,10 @@ impl Default for QuicOptions {
     }
 }
 
-/// Section `[ingest]`.
+/// Section `[ingest]`: the HTTP and WebSocket door.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct DoorOptions {
+pub struct Options {
     /// Largest body, before and after decompression.
     pub max_body_bytes: usize,
     /// Bytes of all bodies in work at a time; requests beyond wait a moment, then get 503.
@@ -71,7 +61,7 @@ pub struct DoorOptions {
     pub max_websockets: usize,
 }
 
-impl Default for DoorOptions {
+impl Default for Options {
     fn default() -> Self {
         Self {
             max_body_bytes: 10 * 1024 * 1024,

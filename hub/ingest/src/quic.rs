@@ -116,18 +116,18 @@ fn server_config(context: &Context) -> Result<ServerConfig, IngestError> {
 }
 
 /// Serves until the token is cancelled; then tells the agents, waits for what is in flight, and closes.
-pub(crate) async fn run(context: Arc<Context>, endpoint: Endpoint, token: CancellationToken) {
+pub(crate) async fn run(context: Arc<Context>, endpoint: Endpoint, token: CancellationToken) -> Result<(), IngestError> {
     let tasks = TaskTracker::new();
     let gate = Arc::new(Gate { enrolling: Semaphore::new(context.options.max_enrolling), half_open: AtomicUsize::new(0) });
     let mut refresh = interval(REFRESH);
     let mut renew = interval(NEW_CERTIFICATE);
     renew.reset();
-    loop {
+    let served = loop {
         tokio::select! {
-            () = token.cancelled() => break,
+            () = token.cancelled() => break Ok(()),
             incoming = endpoint.accept() => match incoming {
                 Some(incoming) => admit(&context, &gate, &endpoint, incoming, &tasks, &token),
-                None => break,
+                None => break Err(IngestError::Socket),
             },
             _ = refresh.tick() => if let Err(error) = context.roster.refresh(&*context.store).await {
                 tracing::warn!(%error, "the allow-list of agents cannot be read now");
@@ -137,7 +137,7 @@ pub(crate) async fn run(context: Arc<Context>, endpoint: Endpoint, token: Cancel
                 Err(error) => tracing::error!(%error, "no new server certificate"),
             },
         }
-    }
+    };
     endpoint.set_server_config(None);
     tasks.close();
     if timeout(DRAIN, tasks.wait()).await.is_err() {
@@ -145,6 +145,7 @@ pub(crate) async fn run(context: Arc<Context>, endpoint: Endpoint, token: Cancel
     }
     endpoint.close(VarInt::from_u32(close::SHUTDOWN), b"the hub is stopping");
     drop(timeout(DRAIN, endpoint.wait_idle()).await);
+    served
 }
 
 #[derive(Debug)]

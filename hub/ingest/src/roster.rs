@@ -11,12 +11,9 @@ use streamflow_proto::wire::{Heartbeat, Hello, close};
 use streamflow_storage::{Store, StoreError};
 
 use crate::{
-    enroll::{AGENTS, AgentDoc},
+    enroll::{self, AgentDoc},
     metrics::Metrics,
 };
-
-/// Documents read at a time.
-const PAGE: usize = 500;
 
 /// An open connection. The ticket tells it from a later connection of the same agent.
 #[derive(Debug)]
@@ -55,32 +52,17 @@ impl Roster {
 
     /// Reads the allow-list; closes the connections of agents that are no longer on it, whoever took them off.
     pub(crate) async fn refresh(&self, store: &dyn Store) -> Result<(), StoreError> {
-        let mut after = None;
-        loop {
-            let docs = store.docs(AGENTS, after.as_deref(), PAGE).await?;
-            let more = docs.len() == PAGE;
-            after = docs.last().map(|doc| doc.id.clone());
-            for doc in docs {
-                match serde_json::from_value(doc.body) {
-                    Ok(agent) => self.listed(&doc.id, &agent),
-                    Err(error) => tracing::error!(agent = doc.id, %error, "the document of an agent does not read"),
-                }
-            }
-            if !more {
-                return Ok(());
-            }
+        for (id, agent) in enroll::agents(store).await? {
+            self.listed(&id, &agent);
         }
+        Ok(())
     }
 
     /// An agent as its document says.
     pub(crate) fn listed(&self, id: &str, agent: &AgentDoc) {
         let mut state = self.lock();
-        let entry = state.agents.entry(id.to_owned()).or_insert_with(|| Entry { status: unseen(id), live: None });
+        let entry = state.agents.entry(id.to_owned()).or_insert_with(|| Entry { status: known(id, agent), live: None });
         entry.status.revoked = agent.revoked;
-        if entry.status.last_seen.is_none() {
-            entry.status.name.clone_from(&agent.name);
-            entry.status.version.clone_from(&agent.version);
-        }
         if agent.revoked
             && let Some(live) = &entry.live
         {
@@ -97,13 +79,10 @@ impl Roster {
         let mut state = self.lock();
         state.next_ticket += 1;
         let ticket = state.next_ticket;
-        let entry = state.agents.entry(id.to_owned()).or_insert_with(|| Entry { status: unseen(id), live: None });
-        if entry.status.revoked {
-            return None;
-        }
+        let entry = state.agents.get_mut(id).filter(|entry| !entry.status.revoked)?;
         let status = &mut entry.status;
-        status.name = crate::enroll::clipped(&hello.host);
-        status.version = crate::enroll::clipped(&hello.version);
+        status.name = enroll::clipped(&hello.host);
+        status.version = enroll::clipped(&hello.version);
         status.connected = true;
         status.connected_at = Some(now);
         status.last_seen = Some(now);
@@ -165,11 +144,12 @@ impl Roster {
     }
 }
 
-fn unseen(id: &str) -> AgentStatus {
+/// What the allow-list tells of an agent that has not been seen yet.
+pub(crate) fn known(id: &str, agent: &AgentDoc) -> AgentStatus {
     AgentStatus {
         id: id.to_owned(),
-        name: String::new(),
-        version: String::new(),
+        name: agent.name.clone(),
+        version: agent.version.clone(),
         connected: false,
         connected_at: None,
         last_seen: None,
@@ -181,6 +161,6 @@ fn unseen(id: &str) -> AgentStatus {
         spool_events: 0,
         events_total: 0,
         dropped_total: 0,
-        revoked: false,
+        revoked: agent.revoked,
     }
 }
