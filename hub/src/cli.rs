@@ -7,7 +7,12 @@ use streamflow_model::{Role, Span};
 
 /// StreamFlow hub: receives events from agents and over HTTP, stores them, evaluates rules, sends alerts and serves the dashboard.
 #[derive(Debug, Parser)]
-#[command(name = "streamflow-hub", version, arg_required_else_help = true, propagate_version = true)]
+#[command(
+    name = "streamflow-hub",
+    version,
+    arg_required_else_help = true,
+    propagate_version = true
+)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -16,7 +21,14 @@ pub struct Cli {
 #[derive(Debug, Args, Clone)]
 pub struct Common {
     /// Configuration file; every key is explained in deploy/config/hub.toml
-    #[arg(long, short, global = true, value_name = "FILE", default_value = "/etc/streamflow/hub.toml", env = "STREAMFLOW_HUB_CONFIG")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "FILE",
+        default_value = "/etc/streamflow/hub.toml",
+        env = "STREAMFLOW_HUB_CONFIG"
+    )]
     pub config: PathBuf,
 
     /// How results are printed
@@ -36,7 +48,9 @@ pub enum Output {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the hub
-    #[command(after_help = "Examples:\n  streamflow-hub serve --config /etc/streamflow/hub.toml\n  STREAMFLOW_HUB__HTTP__LISTEN=127.0.0.1:0 streamflow-hub serve --ready-json\n\nSIGTERM or Ctrl-C stops it: new work is refused, what is in flight is finished. A second signal stops at once.")]
+    #[command(
+        after_help = "Examples:\n  streamflow-hub serve --config /etc/streamflow/hub.toml\n  STREAMFLOW_HUB__HTTP__LISTEN=127.0.0.1:0 streamflow-hub serve --ready-json\n\nSIGTERM or Ctrl-C stops it: new work is refused, what is in flight is finished. A second signal stops at once."
+    )]
     Serve {
         #[command(flatten)]
         common: Common,
@@ -81,7 +95,9 @@ pub enum ConfigCommand {
 #[derive(Debug, Subcommand)]
 pub enum AgentCommand {
     /// Print a one-time token with which one agent can enrol; it pins the hub's CA
-    #[command(after_help = "Then, on the host:\n  streamflow-agent enroll --hub HOST:4433 --token TOKEN --config /etc/streamflow/agent.toml")]
+    #[command(
+        after_help = "Then, on the host:\n  streamflow-agent enroll --hub HOST:4433 --token TOKEN --config /etc/streamflow/agent.toml"
+    )]
     Token {
         #[command(flatten)]
         common: Common,

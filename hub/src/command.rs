@@ -31,29 +31,46 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Config(ConfigCommand::Check { common }) => {
             config::load(&common.config)?;
-            print::done(common.output, &format!("{}: fine", common.config.display()), &serde_json::json!({"ok": true}))
+            print::done(
+                common.output,
+                &format!("{}: fine", common.config.display()),
+                &serde_json::json!({"ok": true}),
+            )
         }
         Command::Config(ConfigCommand::Show { common }) => {
             let config = config::load(&common.config)?;
-            print::done(common.output, &toml::to_string(&config)?, &serde_json::to_value(&config)?)
+            print::done(
+                common.output,
+                &toml::to_string(&config)?,
+                &serde_json::to_value(&config)?,
+            )
         }
         Command::Agent(command) => match command {
-            AgentCommand::Token { common, ttl } => with_store(&common, async |config, store| agent::token(&common, &config, store, ttl).await),
+            AgentCommand::Token { common, ttl } => with_store(&common, async |config, store| {
+                agent::token(&common, &config, store, ttl).await
+            }),
             AgentCommand::List { common } => with_store(&common, async |_, store| agent::list(&common, store).await),
-            AgentCommand::Revoke { common, id } => with_store(&common, async |_, store| agent::revoke(&common, store, &id).await),
+            AgentCommand::Revoke { common, id } => {
+                with_store(&common, async |_, store| agent::revoke(&common, store, &id).await)
+            }
         },
         Command::User(command) => match command {
             UserCommand::List { common } => with_store(&common, async |_, store| user::list(&common, store).await),
-            UserCommand::Add { common, username, role } => {
-                with_store(&common, async |_, store| user::add(&common, store, &username, role).await)
-            }
-            UserCommand::SetPassword { common, username } => {
-                with_store(&common, async |_, store| user::set_password(&common, store, &username).await)
-            }
+            UserCommand::Add { common, username, role } => with_store(&common, async |_, store| {
+                user::add(&common, store, &username, role).await
+            }),
+            UserCommand::SetPassword { common, username } => with_store(&common, async |_, store| {
+                user::set_password(&common, store, &username).await
+            }),
         },
-        Command::Token(TokenCommand::Create { common, name, role, ttl }) => {
-            with_store(&common, async |_, store| user::create_token(&common, store, &name, role, ttl).await)
-        }
+        Command::Token(TokenCommand::Create {
+            common,
+            name,
+            role,
+            ttl,
+        }) => with_store(&common, async |_, store| {
+            user::create_token(&common, store, &name, role, ttl).await
+        }),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "streamflow-hub", &mut std::io::stdout());
             Ok(())
@@ -62,11 +79,17 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
 }
 
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(work)
 }
 
 /// Opens the store beside a hub that may be running.
-fn with_store(common: &Common, work: impl AsyncFnOnce(HubConfig, &dyn Store) -> anyhow::Result<()>) -> anyhow::Result<()> {
+fn with_store(
+    common: &Common,
+    work: impl AsyncFnOnce(HubConfig, &dyn Store) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let config = config::load(&common.config)?;
     block_on(async {
         let store = streamflow_storage::open_tool(&config.storage, &config.data_dir).await?;
@@ -86,5 +109,9 @@ pub fn report(error: &anyhow::Error) {
 
 /// 2 for wrong usage or configuration, else 1.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.is::<ConfigError>() || error.is::<UsageError>() { 2 } else { 1 }
+    if error.is::<ConfigError>() || error.is::<UsageError>() {
+        2
+    } else {
+        1
+    }
 }

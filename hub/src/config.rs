@@ -2,7 +2,10 @@
 
 mod check;
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,16 +22,36 @@ const LISTS: [&str; 3] = ["egress.allow", "plugins.trusted_keys", "http.cors_ori
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
     /// Address of the API and the page.
-    pub listen: String,
+    pub listen: SocketAddr,
     /// Address that people and links in notifications use; `http://` + `listen` when empty.
     pub public_url: String,
     /// Origins that browsers may call the API from, besides the hub's own.
     pub cors_origins: Vec<String>,
+    /// Bounds on what callers may take up.
+    pub limits: streamflow_web::Limits,
 }
 
 impl Default for Http {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:8080".to_owned(), public_url: String::new(), cors_origins: Vec::new() }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            public_url: String::new(),
+            cors_origins: Vec::new(),
+        }
+    }
+}
+
+/// `[bus]` and `[live]`: how roles talk.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Link {
+    /// `local:` inside one process.
+    pub url: String,
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self { url: "local:".to_owned() }
     }
 }
 
@@ -40,10 +63,16 @@ pub struct HubConfig {
     pub data_dir: PathBuf,
     /// API and page.
     pub http: Http,
+    /// Sign-in.
+    pub auth: streamflow_web::AuthOptions,
     /// Agents.
     pub quic: streamflow_ingest::QuicOptions,
     /// Admission of events over HTTP.
     pub ingest: streamflow_ingest::Options,
+    /// Work between roles.
+    pub bus: Link,
+    /// Live updates and shared limits.
+    pub live: Link,
     /// The log and its retention.
     pub storage: streamflow_storage::Options,
     /// Windows and rules.
@@ -65,8 +94,11 @@ impl Default for HubConfig {
         Self {
             data_dir: PathBuf::from("/var/lib/streamflow"),
             http: Http::default(),
+            auth: streamflow_web::AuthOptions::default(),
             quic: streamflow_ingest::QuicOptions::default(),
             ingest: streamflow_ingest::Options::default(),
+            bus: Link::default(),
+            live: Link::default(),
             storage: streamflow_storage::Options::default(),
             analytics: streamflow_analytics::Options::default(),
             alerting: streamflow_alerting::Options::default(),
@@ -98,7 +130,11 @@ pub fn load(path: &Path) -> Result<HubConfig, ConfigError> {
         )],
     })?;
     let mut mistakes = check::mistakes::<HubConfig>(&text, &path.display().to_string());
-    let config = if mistakes.is_empty() { layered(&text).map_err(|e| mistakes.push(e)).ok() } else { None };
+    let config = if mistakes.is_empty() {
+        layered(&text).map_err(|e| mistakes.push(e)).ok()
+    } else {
+        None
+    };
     if let Some(config) = &config {
         mistakes.extend(config.contradictions());
     }
@@ -135,7 +171,10 @@ impl HubConfig {
             }
         }
         if self.storage.url != "sqlite:" {
-            wrong.push(format!("storage.url: `{}` is not supported; this version stores in `sqlite:` (in data_dir)", self.storage.url));
+            wrong.push(format!(
+                "storage.url: `{}` is not supported; this version stores in `sqlite:` (in data_dir)",
+                self.storage.url
+            ));
         }
         wrong
     }

@@ -10,10 +10,9 @@ use streamflow_bus::signals;
 use streamflow_dashboard::Dashboard;
 use streamflow_ingest::Ingest;
 use streamflow_plugin_host::PluginHost;
-use streamflow_storage::Store;
+use streamflow_storage::{Store, StoreHealth};
 use streamflow_web::{Auth, FinishOptions, Health};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::HubConfig,
@@ -32,7 +31,7 @@ pub async fn serve(config: HubConfig, ready_json: bool) -> anyhow::Result<()> {
     std::fs::create_dir_all(&config.data_dir)
         .with_context(|| format!("data_dir {} cannot be made", config.data_dir.display()))?;
     let registry = Registry::new();
-    let listener = bind(&config.http.listen).await?;
+    let listener = bind(config.http.listen).await?;
     let http = listener.local_addr()?;
     let public_url = match config.http.public_url.as_str() {
         "" => format!("http://{http}"),
@@ -42,17 +41,32 @@ pub async fn serve(config: HubConfig, ready_json: bool) -> anyhow::Result<()> {
     let mut stages = Stages::default();
     let built = build(&config, &public_url, &registry).await?;
     let quic = built.ingest.quic_addr();
-    let router = built.router;
-    let health = built.health;
+    let (router, health) = (built.router, built.health);
+    let limits = config.http.limits.clone();
 
     // The order of these lines is the order of stopping: doors first, the store last.
-    stages.start("http", move |token| serve_http(listener, router, token));
+    stages.start("http", move |token| async move {
+        Ok(streamflow_web::serve(listener, router, &limits, &registry, token).await?)
+    });
     stages.start("ingest", move |token| async move { Ok(built.ingest.run(token).await?) });
-    stages.start("dashboard", move |token| async move { Ok(built.dashboard.run(token).await?) });
-    stages.start("analytics", move |token| async move { Ok(built.analytics.run(token).await?) });
-    stages.start("alerting", move |token| async move { Ok(built.alerting.run(token).await?) });
-    stages.start("plugins", move |token| async move { Ok(built.plugins.run(token).await?) });
-    stages.start("storage", move |token| async move { Ok(built.storage.run(token).await?) });
+    stages.start("dashboard", move |token| async move {
+        Ok(built.dashboard.run(token).await?)
+    });
+    stages.start("analytics", move |token| async move {
+        Ok(built.analytics.run(token).await?)
+    });
+    stages.start(
+        "alerting",
+        move |token| async move { Ok(built.alerting.run(token).await?) },
+    );
+    stages.start(
+        "plugins",
+        move |token| async move { Ok(built.plugins.run(token).await?) },
+    );
+    stages.start(
+        "storage",
+        move |token| async move { Ok(built.storage.run(token).await?) },
+    );
 
     announce(ready_json, http, quic, built.admin_password.as_deref());
     let outcome = tokio::select! {
@@ -83,19 +97,33 @@ struct Built {
 
 async fn build(config: &HubConfig, public_url: &str, registry: &Registry) -> anyhow::Result<Built> {
     let dir: &Path = &config.data_dir;
-    let (store, storage) = streamflow_storage::build(&config.storage, dir, registry).await.context("storage")?;
+    let (store, storage) = streamflow_storage::build(&config.storage, dir, registry)
+        .await
+        .context("storage")?;
     let admin_password = admin(&store).await?;
     shipped::offer(store.as_ref()).await.context("shipped rules")?;
 
-    let plugins = PluginHost::build(&config.plugins, &config.egress, dir, registry).await.context("plugins")?;
-    let ingest = Ingest::build(&config.quic, &config.ingest, dir, store.clone(), registry).await.context("ingest")?;
-    let (sender, receiver) = signals::channel();
-    let alerting = Alerting::build(&config.alerting, public_url, store.clone(), plugins.clone(), receiver, registry)
+    let plugins = PluginHost::build(&config.plugins, &config.egress, dir, registry)
         .await
-        .context("alerting")?;
-    let analytics =
-        Analytics::build(&config.analytics, store.clone(), alerting.rules(), sender, registry).await.context("analytics")?;
-    let auth = Arc::new(Auth::build(dir, streamflow_dashboard::accounts(store.clone())).context("sign-in")?);
+        .context("plugins")?;
+    let ingest = Ingest::build(&config.quic, &config.ingest, dir, store.clone(), registry)
+        .await
+        .context("ingest")?;
+    let (sender, receiver) = signals::channel();
+    let alerting = Alerting::build(
+        &config.alerting,
+        public_url,
+        store.clone(),
+        plugins.clone(),
+        receiver,
+        registry,
+    )
+    .await
+    .context("alerting")?;
+    let analytics = Analytics::build(&config.analytics, store.clone(), alerting.rules(), sender, registry)
+        .await
+        .context("analytics")?;
+    let auth = Arc::new(Auth::build(&config.auth, dir, streamflow_dashboard::accounts(store.clone())).context("sign-in")?);
     let dashboard = Dashboard::build(
         &config.dashboard,
         store.clone(),
@@ -109,8 +137,12 @@ async fn build(config: &HubConfig, public_url: &str, registry: &Registry) -> any
     .context("dashboard")?;
 
     let health = Health::default();
-    let failed = store.clone();
-    health.register("storage", move || failed.check());
+    let log = store.clone();
+    health.register("storage", move || match log.health() {
+        StoreHealth::Ready => Ok(()),
+        StoreHealth::Full => Err("the disk under the store is full; events are refused until there is room".to_owned()),
+        StoreHealth::Failed(reason) => Err(format!("the store has failed: {reason}")),
+    });
     let routes = streamflow_storage::routes(store.clone())
         .merge(ingest.routes())
         .merge(analytics.routes())
@@ -122,38 +154,55 @@ async fn build(config: &HubConfig, public_url: &str, registry: &Registry) -> any
         health: health.clone(),
         registry: registry.clone(),
         cors_origins: config.http.cors_origins.clone(),
+        limits: config.http.limits.clone(),
         fallback: streamflow_dashboard::ui_fallback(),
     };
     let router = streamflow_web::finish(routes, options)?;
-    Ok(Built { ingest, analytics, alerting, dashboard, plugins, storage, router, health, admin_password })
+    Ok(Built {
+        ingest,
+        analytics,
+        alerting,
+        dashboard,
+        plugins,
+        storage,
+        router,
+        health,
+        admin_password,
+    })
 }
 
 async fn admin(store: &Arc<dyn Store>) -> anyhow::Result<Option<String>> {
     let wanted = std::env::var(ADMIN_PASSWORD).ok().filter(|p| !p.is_empty());
     let given = wanted.is_some();
-    let made = streamflow_dashboard::ensure_admin(store.as_ref(), wanted).await.context("first administrator")?;
+    let made = streamflow_dashboard::ensure_admin(store.as_ref(), wanted)
+        .await
+        .context("first administrator")?;
     Ok(made.filter(|_| !given))
 }
 
-async fn bind(listen: &str) -> anyhow::Result<TcpListener> {
+async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(listen).await.with_context(|| {
         format!("http.listen: {listen} cannot be bound; is another program using the port? set another one there, or port 0 for any free one")
     })
 }
 
-async fn serve_http(listener: TcpListener, router: axum::Router, token: CancellationToken) -> anyhow::Result<()> {
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(token.cancelled_owned()).await.context("http listener")
-}
-
 /// Tells people and programs that the hub is ready.
-#[expect(clippy::print_stdout, reason = "the ready line and the first password are this command's output")]
+#[expect(
+    clippy::print_stdout,
+    reason = "the ready line and the first password are this command's output"
+)]
 fn announce(json: bool, http: SocketAddr, quic: SocketAddr, password: Option<&str>) {
     if json {
         if let Some(password) = password {
-            println!("{}", serde_json::json!({"event": "admin-created", "username": "admin", "password": password}));
+            println!(
+                "{}",
+                serde_json::json!({"event": "admin-created", "username": "admin", "password": password})
+            );
         }
-        println!("{}", serde_json::json!({"event": "ready", "http": http.to_string(), "quic": quic.to_string()}));
+        println!(
+            "{}",
+            serde_json::json!({"event": "ready", "http": http.to_string(), "quic": quic.to_string()})
+        );
     } else {
         println!("dashboard  http://{http}/");
         println!("agents     {quic} (QUIC)");

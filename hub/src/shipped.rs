@@ -27,8 +27,19 @@ pub async fn offer(store: &dyn Store) -> anyhow::Result<()> {
             continue;
         }
         seen.push(draft.name.clone());
-        let rule = Rule { id: Uuid::now_v7().to_string(), draft, version: 1, created_at: now, updated_at: now };
-        ops.push(DocOp::Put { kind: "rule".into(), id: rule.id.clone(), body: serde_json::to_value(rule)?, expect: Some(0) });
+        let rule = Rule {
+            id: Uuid::now_v7().to_string(),
+            draft,
+            version: 1,
+            created_at: now,
+            updated_at: now,
+        };
+        ops.push(DocOp::Put {
+            kind: "rule".into(),
+            id: rule.id.clone(),
+            body: serde_json::to_value(rule)?,
+            expect: Some(0),
+        });
     }
     if ops.is_empty() {
         return Ok(());

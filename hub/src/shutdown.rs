@@ -2,7 +2,10 @@
 
 use std::{future::Future, time::Duration};
 
-use tokio::{signal::unix::{SignalKind, signal}, task::JoinHandle};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 /// All stages together may take this long to stop.
@@ -77,7 +80,9 @@ impl Stages {
             }
             match tokio::time::timeout_at(deadline, &mut task).await {
                 Ok(Ok(Ok(()))) => tracing::debug!(stage = name, "stopped"),
-                Ok(Ok(Err(error))) => tracing::error!(stage = name, error = format!("{error:#}"), "stopped with an error"),
+                Ok(Ok(Err(error))) => {
+                    tracing::error!(stage = name, error = format!("{error:#}"), "stopped with an error")
+                }
                 Ok(Err(panic)) => tracing::error!(stage = name, error = %panic, "panicked while stopping"),
                 Err(_) => {
                     tracing::error!(stage = name, "did not stop in time");

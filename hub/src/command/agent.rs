@@ -9,7 +9,11 @@ use crate::{cli::Common, config::HubConfig};
 /// Prints a one-time enrolment token.
 pub async fn token(common: &Common, config: &HubConfig, store: &dyn Store, ttl: Span) -> anyhow::Result<()> {
     let token = streamflow_ingest::enroll::create_token(store, &config.data_dir, ttl).await?;
-    print::done(common.output, &token, &serde_json::json!({"token": token, "ttl": ttl.to_string()}))
+    print::done(
+        common.output,
+        &token,
+        &serde_json::json!({"token": token, "ttl": ttl.to_string()}),
+    )
 }
 
 /// Lists the allow-list.
@@ -19,7 +23,13 @@ pub async fn list(common: &Common, store: &dyn Store) -> anyhow::Result<()> {
         .iter()
         .map(|a| {
             let seen = a.last_seen.map_or_else(|| "never".to_owned(), |at| at.to_string());
-            vec![a.id.clone(), a.name.clone(), a.version.clone(), seen, if a.revoked { "revoked" } else { "allowed" }.to_owned()]
+            vec![
+                a.id.clone(),
+                a.name.clone(),
+                a.version.clone(),
+                seen,
+                if a.revoked { "revoked" } else { "allowed" }.to_owned(),
+            ]
         })
         .collect();
     let text = if rows.is_empty() {
@@ -35,5 +45,9 @@ pub async fn revoke(common: &Common, store: &dyn Store, id: &str) -> anyhow::Res
     if !streamflow_ingest::agents::revoke(store, id).await? {
         return Err(UsageError(format!("no agent `{id}`; `streamflow-hub agent list` shows them")).into());
     }
-    print::done(common.output, &format!("revoked {id}"), &serde_json::json!({"id": id, "revoked": true}))
+    print::done(
+        common.output,
+        &format!("revoked {id}"),
+        &serde_json::json!({"id": id, "revoked": true}),
+    )
 }

@@ -47,10 +47,18 @@ fn key_of(text: &str, line: usize) -> String {
 
 /// Replaces the lines of a span by empty ones; `false` when that changes nothing.
 fn blank(text: &mut String, span: std::ops::Range<usize>) -> bool {
-    let start = text.get(..span.start).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
+    let start = text
+        .get(..span.start)
+        .and_then(|before| before.rfind('\n'))
+        .map_or(0, |at| at + 1);
     let from = span.end.max(span.start + 1).min(text.len());
-    let end = text.get(from.saturating_sub(1)..).and_then(|after| after.find('\n')).map_or(text.len(), |at| from - 1 + at);
-    let Some(piece) = text.get(start..end) else { return false };
+    let end = text
+        .get(from.saturating_sub(1)..)
+        .and_then(|after| after.find('\n'))
+        .map_or(text.len(), |at| from - 1 + at);
+    let Some(piece) = text.get(start..end) else {
+        return false;
+    };
     let empty: String = piece.chars().filter(|c| *c == '\n').collect();
     let changed = piece != empty;
     text.replace_range(start..end, &empty);
@@ -81,9 +89,20 @@ mod tests {
         let text = "_number = \"x\"\n_words = [\n 1,\n]\n[_inner]\n_yes = 3\nnope = 1\n";
         let found = mistakes::<Root>(text, "hub.toml");
         assert_eq!(found.len(), 4, "{found:#?}");
-        assert!(found.iter().any(|m| m.starts_with("hub.toml:1: _number: ")), "{found:#?}");
-        assert!(found.iter().any(|m| m.starts_with("hub.toml:6: _inner._yes: ")), "{found:#?}");
-        assert!(found.iter().any(|m| m.starts_with("hub.toml:7: _inner.nope: unknown field")), "{found:#?}");
+        assert!(
+            found.iter().any(|m| m.starts_with("hub.toml:1: _number: ")),
+            "{found:#?}"
+        );
+        assert!(
+            found.iter().any(|m| m.starts_with("hub.toml:6: _inner._yes: ")),
+            "{found:#?}"
+        );
+        assert!(
+            found
+                .iter()
+                .any(|m| m.starts_with("hub.toml:7: _inner.nope: unknown field")),
+            "{found:#?}"
+        );
     }
 
     #[test]
