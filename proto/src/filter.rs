@@ -92,14 +92,14 @@ impl Filter {
     /// # Errors
     /// When a column does not decode.
     pub fn eval(&self, batch: &Batch) -> Result<Bitmap, EvalError> {
-        self.eval_columns(&mut Columns::new(batch))
+        Ok(self.eval_columns(&mut Columns::new(batch))?)
     }
 
     /// The rows that match, with columns shared between several filters.
     ///
     /// # Errors
     /// When a column does not decode.
-    pub fn eval_columns(&self, columns: &mut Columns<'_>) -> Result<Bitmap, EvalError> {
+    pub fn eval_columns(&self, columns: &mut Columns<'_>) -> Result<Bitmap, DecodeError> {
         let all = Bitmap::new(columns.batch().len(), true);
         Ok(self.pred.eval(columns, &all)?.yes)
     }

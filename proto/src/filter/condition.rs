@@ -35,6 +35,7 @@ pub struct Condition {
     interpreted: Interpreted,
     trend: Trend,
     uses_threshold: bool,
+    uses_labels: bool,
 }
 
 /// The right side of `value OP …`.
@@ -67,6 +68,7 @@ impl Condition {
             native: native(&expr),
             trend: trend(&expr),
             uses_threshold: expr.references().has_variable("threshold"),
+            uses_labels: expr.references().has_variable("labels"),
             interpreted: Interpreted::new(&expr),
         })
     }
@@ -104,6 +106,12 @@ impl Condition {
     #[must_use]
     pub const fn uses_threshold(&self) -> bool {
         self.uses_threshold
+    }
+
+    /// Whether it reads the group's labels.
+    #[must_use]
+    pub const fn uses_labels(&self) -> bool {
+        self.uses_labels
     }
 
     /// As written.

@@ -16,8 +16,13 @@ use cel::{
 };
 use serde_json::value::RawValue;
 
-use super::{EvalError, predicate::Answer};
-use crate::{batch::Batch, bitmap::Bitmap, event::Event, path};
+use super::predicate::Answer;
+use crate::{
+    batch::{Batch, DecodeError},
+    bitmap::Bitmap,
+    event::Event,
+    path,
+};
 
 /// Standard CEL; building it costs far more than evaluating an expression.
 static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
@@ -59,7 +64,7 @@ impl Interpreted {
     }
 
     /// Answers for the asked rows, one event at a time.
-    pub(super) fn eval(&self, batch: &Batch, asked: &Bitmap) -> Result<Answer, EvalError> {
+    pub(super) fn eval(&self, batch: &Batch, asked: &Bitmap) -> Result<Answer, DecodeError> {
         let root = self.context();
         let mut answer = Answer { yes: Bitmap::new(asked.len(), false), no: Bitmap::new(asked.len(), false) };
         for row in asked.iter_ones() {

@@ -2,7 +2,7 @@
 
 use cel::IdedExpr;
 
-use super::{EvalError, columns::Columns, interpret::Interpreted, plan::Op};
+use super::{columns::Columns, interpret::Interpreted, plan::Op};
 use crate::{
     batch::{DecodeError, Dict},
     bitmap::Bitmap,
@@ -70,7 +70,7 @@ impl Pred {
     }
 
     /// Answers for the asked rows; says nothing of others.
-    pub(super) fn eval(&self, columns: &mut Columns<'_>, asked: &Bitmap) -> Result<Answer, EvalError> {
+    pub(super) fn eval(&self, columns: &mut Columns<'_>, asked: &Bitmap) -> Result<Answer, DecodeError> {
         let none = || Bitmap::new(asked.len(), false);
         match self {
             Self::Const(true) => Ok(Answer { yes: asked.clone(), no: none() }),
@@ -106,9 +106,9 @@ impl Pred {
 }
 
 impl Leaf {
-    fn eval(&self, columns: &mut Columns<'_>, asked: &Bitmap) -> Result<Answer, EvalError> {
+    fn eval(&self, columns: &mut Columns<'_>, asked: &Bitmap) -> Result<Answer, DecodeError> {
         match &self.test {
-            Ok((path, test)) => Ok(test.eval(columns, path, asked)?),
+            Ok((path, test)) => test.eval(columns, path, asked),
             Err(_) => self.fallback.eval(columns.batch(), asked),
         }
     }

@@ -1,0 +1,170 @@
+//! Aggregates over stored events by group and step of time: the same cells as a rule's windows, filled from a scan.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    rc::Rc,
+    sync::{Arc, Mutex, PoisonError},
+    ops::ControlFlow,
+};
+
+use serde::Serialize;
+use streamflow_proto::{
+    aggregate::{AggregateSpec, Func},
+    batch::{Batch, DecodeError},
+    bitmap::Bitmap,
+    filter::{Columns, Filter},
+    path::Path,
+};
+use streamflow_storage::{StoreError, store::Store};
+
+use crate::engine::{
+    cells::{Cells, Input, Scratch, window_start},
+    grouping::LocalGroups,
+};
+
+/// Most points of an answer.
+pub const MAX_POINTS: i64 = 100_000;
+/// Most points of an answer made of sketches, which take kilobytes each while they are filled.
+pub const MAX_SKETCHES: i64 = 10_000;
+
+/// What to compute.
+#[derive(Debug, Clone)]
+pub struct AggregationQuery {
+    /// The aggregate.
+    pub spec: AggregateSpec,
+    /// Which events count.
+    pub filter: Arc<Filter>,
+    /// One series for each combination of these attributes.
+    pub group_by: Vec<Path>,
+    /// Event time from, inclusive.
+    pub from: i64,
+    /// Event time to, exclusive.
+    pub to: i64,
+    /// Length of a step, ms.
+    pub step: i64,
+}
+
+/// One group's values over time.
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct GroupSeries {
+    /// Attributes and their values; all `other` for the groups beyond the limit.
+    pub group: BTreeMap<String, String>,
+    /// Begin of each step, its value, and whether all hosts have reported past its end.
+    #[schema(value_type = Vec<Vec<Object>>)]
+    pub points: Vec<(i64, f64, bool)>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AggregationError {
+    /// `from` is not before `to`, or the step is none.
+    #[error("`from` must be before `to`, and `step` at least 1s")]
+    Range,
+    /// Too many steps.
+    #[error("{steps} steps are too many, at most {max} are allowed; take a longer `step` or a shorter range")]
+    TooManySteps {
+        /// Steps asked for.
+        steps: i64,
+        /// Steps allowed.
+        max: i64,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A stored batch does not decode.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+}
+
+impl AggregationQuery {
+    /// Number of steps that the range touches, when that is allowed.
+    fn steps(&self) -> Result<i64, AggregationError> {
+        if self.step < 1000 || self.from >= self.to {
+            return Err(AggregationError::Range);
+        }
+        let steps = (self.to - 1).div_euclid(self.step) - self.from.div_euclid(self.step) + 1;
+        let max = self.max_points();
+        if steps > max { Err(AggregationError::TooManySteps { steps, max }) } else { Ok(steps) }
+    }
+
+    const fn max_points(&self) -> i64 {
+        if matches!(self.spec.func, Func::Percentile(_) | Func::Distinct) { MAX_SKETCHES } else { MAX_POINTS }
+    }
+
+    /// Computes it over the store. Steps that end after `complete_until` are marked incomplete. At most `max_groups` groups are told apart.
+    ///
+    /// # Errors
+    /// When the range or step is not allowed, or the store fails.
+    pub async fn run(&self, store: &dyn Store, max_groups: usize, complete_until: i64) -> Result<Vec<GroupSeries>, AggregationError> {
+        let steps = self.steps()?;
+        let room = usize::try_from(self.max_points() / steps).unwrap_or(1);
+        let collector = Collector { query: self.clone(), cap: max_groups.min(room).max(1), cells: Cells::new(self.step), scratch: Scratch::default(), failed: None };
+        // The store calls the visitor from a thread of its own and drops it before the scan answers; the lock is never waited for.
+        let shared = Arc::new(Mutex::new(collector));
+        let visitor = Arc::clone(&shared);
+        let visit = Box::new(move |batch: &Batch, rows: &Bitmap| {
+            let mut collector = visitor.lock().unwrap_or_else(PoisonError::into_inner);
+            match collector.add(batch, rows) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    collector.failed = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        });
+        store.scan(Some(self.from), Some(self.to), Some(Arc::clone(&self.filter)), visit).await?;
+        let mut collector = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        match collector.failed.take() {
+            Some(error) => Err(error.into()),
+            None => Ok(collector.finish(complete_until)),
+        }
+    }
+}
+
+/// Cells that a scan fills.
+struct Collector {
+    query: AggregationQuery,
+    cap: usize,
+    cells: Cells,
+    scratch: Scratch,
+    failed: Option<DecodeError>,
+}
+
+impl Collector {
+    fn add(&mut self, batch: &Batch, rows: &Bitmap) -> Result<(), DecodeError> {
+        let mut columns = Columns::new(batch);
+        let times: Rc<Vec<i64>> = columns.timestamps()?;
+        let range = self.query.from..self.query.to;
+        let rows = Bitmap::from_fn(rows.len(), |row| rows.get(row) && range.contains(&times[row]));
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let groups = LocalGroups::new(&mut columns, &self.query.group_by)?;
+        let input = Input { rows: &rows, times: &times, groups: &groups, floor: i64::MIN, stored_at: 0, cap: self.cap };
+        self.cells.fold(&self.query.spec, &mut columns, &input, &mut self.scratch).map(|_| ())
+    }
+
+    /// Counts have a value, zero, in every step; other aggregates only where there were events.
+    fn finish(&mut self, complete_until: i64) -> Vec<GroupSeries> {
+        let (query, step) = (self.query.clone(), self.query.step);
+        let names: Vec<String> = query.group_by.iter().map(ToString::to_string).collect();
+        let mut by_group: BTreeMap<Vec<String>, HashMap<i64, f64>> = BTreeMap::new();
+        while let Some(start) = self.cells.first_window() {
+            for (cell, accumulator) in self.cells.take_window(start, &query.spec) {
+                let labels = self.cells.groups.get(cell.group).map(|group| group.labels.clone()).unwrap_or_default();
+                let points = by_group.entry(labels).or_default();
+                points.extend(accumulator.value(step).map(|value| (start, value)));
+            }
+        }
+        let zero = matches!(query.spec.func, Func::Count | Func::Rate).then_some(0.0);
+        if zero.is_some() && names.is_empty() {
+            by_group.entry(Vec::new()).or_default();
+        }
+        let first = window_start(query.from, step);
+        let starts = || std::iter::successors(Some(first), |start| start.checked_add(step)).take_while(|start| *start < query.to);
+        by_group.into_iter().map(|(labels, values)| {
+            let value = |start: i64| values.get(&start).copied().or(zero).map(|value| (start, value, start.saturating_add(step) <= complete_until));
+            GroupSeries { group: names.iter().cloned().zip(labels).collect(), points: starts().filter_map(value).collect() }
+        }).collect()
+    }
+}

@@ -1,0 +1,137 @@
+//! The groups of one rule or query over time: labels by number, bounded in how many there are.
+
+use std::{collections::HashMap, fmt::Write as _};
+
+use serde::{Deserialize, Serialize};
+
+/// What every label of the group of all surplus groups is.
+pub(crate) const OTHER: &str = "other";
+
+/// What alerting was last told of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Standing {
+    /// Nothing yet: it may have an open alert from before.
+    Unknown,
+    /// That the condition holds.
+    Met,
+    /// That it does not.
+    Unmet,
+}
+
+/// One group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Group {
+    pub(crate) labels: Vec<String>,
+    pub(crate) standing: Standing,
+    /// End of the newest window of which something was said.
+    pub(crate) told_until: i64,
+    /// Windows that hold a value of it.
+    pub(crate) cells: u32,
+}
+
+/// All groups; the numbers of dropped groups are used again.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Groups {
+    slots: Vec<Option<Group>>,
+    free: Vec<u32>,
+    /// Group of all surplus groups.
+    other: Option<u32>,
+    #[serde(skip)]
+    index: HashMap<Box<str>, u32, foldhash::fast::RandomState>,
+    #[serde(skip)]
+    scratch: String,
+}
+
+impl Groups {
+    /// The group with these labels; a new one while there are fewer than `cap`, else the group `other`. The second value says that it was surplus.
+    pub(crate) fn intern<'a>(&mut self, labels: impl Iterator<Item = &'a str> + Clone, cap: usize) -> (u32, bool) {
+        self.scratch.clear();
+        for label in labels.clone() {
+            key(&mut self.scratch, label);
+        }
+        if let Some(id) = self.index.get(self.scratch.as_str()) {
+            return (*id, false);
+        }
+        if self.index.len() >= cap {
+            return (self.other(labels.count()), true);
+        }
+        let id = self.insert(labels.map(str::to_owned).collect());
+        self.index.insert(self.scratch.as_str().into(), id);
+        (id, false)
+    }
+
+    /// The group of all surplus groups.
+    pub(crate) fn other(&mut self, labels: usize) -> u32 {
+        if let Some(id) = self.other {
+            return id;
+        }
+        let id = self.insert(vec![OTHER.to_owned(); labels]);
+        self.other = Some(id);
+        id
+    }
+
+    fn insert(&mut self, labels: Vec<String>) -> u32 {
+        let group = Group { labels, standing: Standing::Unknown, told_until: i64::MIN, cells: 0 };
+        if let Some(id) = self.free.pop() {
+            self.slots[id as usize] = Some(group);
+            return id;
+        }
+        self.slots.push(Some(group));
+        u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    pub(crate) fn get(&self, id: u32) -> Option<&Group> {
+        self.slots.get(id as usize)?.as_ref()
+    }
+
+    pub(crate) fn get_mut(&mut self, id: u32) -> Option<&mut Group> {
+        self.slots.get_mut(id as usize)?.as_mut()
+    }
+
+    /// Groups of whose alert alerting may hold open, in the order of their numbers.
+    pub(crate) fn met(&self) -> Vec<u32> {
+        let ids = self.slots.iter().zip(0..).filter(|(slot, _)| slot.as_ref().is_some_and(|group| group.standing == Standing::Met));
+        ids.map(|(_, id)| id).collect()
+    }
+
+    /// Forgets a group that holds nothing and is owed nothing.
+    pub(crate) fn release(&mut self, id: u32) {
+        let Some(group) = self.get(id) else { return };
+        if group.cells > 0 || group.standing == Standing::Met {
+            return;
+        }
+        if self.other == Some(id) {
+            self.other = None;
+        } else {
+            let name = name(&group.labels);
+            self.index.remove(name.as_str());
+        }
+        self.slots[id as usize] = None;
+        self.free.push(id);
+    }
+
+    /// Builds the index of groups that were read from a checkpoint.
+    pub(crate) fn reindex(&mut self) {
+        let named = self.slots.iter().zip(0..).filter(|(_, id)| self.other != Some(*id));
+        self.index = named.filter_map(|(slot, id)| slot.as_ref().map(|group| (name(&group.labels).into(), id))).collect();
+    }
+
+    /// How many groups there are.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+}
+
+/// Length and text of each label: no two lists of labels have the same key.
+fn key(out: &mut String, label: &str) {
+    // Writing to a string does not fail.
+    drop(write!(out, "{}:{label}", label.len()));
+}
+
+fn name(labels: &[String]) -> String {
+    let mut out = String::new();
+    for label in labels {
+        key(&mut out, label);
+    }
+    out
+}

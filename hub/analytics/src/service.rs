@@ -1,0 +1,313 @@
+//! The shell around the engine: follows the log, hands verdicts on, saves checkpoints.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, Instant as Clock},
+};
+
+use prometheus::Registry;
+use streamflow_bus::signals::{Disconnected, SignalSender};
+use streamflow_model::{Instant, Rule, Signal};
+use streamflow_storage::{StoreError, store::{LogBatch, Store}};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::{
+    Options,
+    checkpoint::{self, CheckpointError},
+    engine::{Engine, Outcome},
+    follow::{self, FollowError, Follower, Part},
+    metrics::Metrics,
+    realtime::{Realtime, SPAN_MS, Snapshot, Tick},
+    routes,
+};
+
+/// Name of the checkpoint in the store.
+const CHECKPOINT: &str = "analytics";
+/// Verdicts in one message to alerting.
+const SIGNALS_PER_MESSAGE: usize = 1000;
+/// Between two looks at the clock.
+const TICK: Duration = Duration::from_secs(1);
+/// Silence is judged this far behind the clock, so that what was stored but not read yet is not taken for silence.
+const TICK_MARGIN_MS: i64 = 1000;
+
+/// Why the room stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum AnalyticsError {
+    /// A metric's name is taken.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// The store failed.
+    #[error("store: {0}")]
+    Store(#[from] StoreError),
+    /// The engine panicked.
+    #[error("the engine failed: {0}")]
+    Engine(#[from] tokio::task::JoinError),
+}
+
+/// What the room shares with its handles.
+#[derive(Debug, Default)]
+struct Shared {
+    /// Locked for a batch or a snapshot at a time, from threads that do not wait for anything else while they hold it.
+    realtime: Mutex<Realtime>,
+    complete_until: AtomicI64,
+}
+
+impl Shared {
+    fn realtime(&self) -> MutexGuard<'_, Realtime> {
+        self.realtime.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The live view, for whoever shows it. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct AnalyticsHandle(Arc<Shared>);
+
+impl AnalyticsHandle {
+    /// The last five minutes.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.0.realtime().snapshot(Instant::now().0)
+    }
+
+    /// The last whole second, with the metrics that came after `since` (wall clock ms).
+    #[must_use]
+    pub fn tick(&self, since: i64) -> Tick {
+        self.0.realtime().tick(since, Instant::now().0)
+    }
+
+    /// Event time up to which all hosts have reported.
+    #[must_use]
+    pub fn complete_until(&self) -> i64 {
+        self.0.complete_until.load(Ordering::Relaxed)
+    }
+}
+
+/// The room, built and not running yet.
+#[derive(Debug)]
+pub struct Analytics {
+    options: Options,
+    store: Arc<dyn Store>,
+    rules: watch::Receiver<Arc<Vec<Rule>>>,
+    signals: SignalSender,
+    metrics: Metrics,
+    shared: Arc<Shared>,
+    /// `None` while a blocking task has it.
+    engine: Option<Engine>,
+    follower: Follower,
+    saved: Saved,
+}
+
+/// What the last checkpoint covers.
+#[derive(Debug)]
+struct Saved {
+    at: Clock,
+    position: u64,
+    events: u64,
+}
+
+/// What woke the loop.
+enum Wake {
+    Stop,
+    Rules,
+    Log(Result<Part, FollowError>),
+    Tick,
+}
+
+/// What the engine is given.
+enum Work {
+    Log(Vec<LogBatch>),
+    Tick(i64),
+}
+
+impl Analytics {
+    /// Reads the checkpoint and finds its place in the log.
+    ///
+    /// # Errors
+    /// When the store fails or a metric's name is taken.
+    pub async fn build(
+        options: &Options,
+        store: Arc<dyn Store>,
+        mut rules: watch::Receiver<Arc<Vec<Rule>>>,
+        signals: SignalSender,
+        registry: &Registry,
+    ) -> Result<Self, AnalyticsError> {
+        let metrics = Metrics::register(registry)?;
+        let now_rules = Arc::clone(&rules.borrow_and_update());
+        let (mut engine, position) = open(*options, &*store, &now_rules).await?;
+        take_rules(&mut engine, &now_rules);
+        let shared = Arc::new(Shared { realtime: Mutex::default(), complete_until: AtomicI64::new(i64::MIN) });
+        let follower = Follower::new(Arc::clone(&store), position);
+        let saved = Saved { at: Clock::now(), position, events: 0 };
+        Ok(Self { options: *options, store, rules, signals, metrics, shared, engine: Some(engine), follower, saved })
+    }
+
+    /// The live view.
+    #[must_use]
+    pub fn handle(&self) -> AnalyticsHandle {
+        AnalyticsHandle(Arc::clone(&self.shared))
+    }
+
+    /// The room's routes.
+    pub fn routes(&self) -> OpenApiRouter {
+        let (store, max_groups) = (Arc::clone(&self.store), self.options.max_groups as usize);
+        routes::routes(routes::Context { handle: self.handle(), store, max_groups })
+    }
+
+    /// Follows the log until told to stop or until storage or alerting has stopped; then saves a checkpoint.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), AnalyticsError> {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut rules_live = true;
+        loop {
+            let wake = tokio::select! {
+                biased;
+                () = stop.cancelled() => Wake::Stop,
+                changed = self.rules.changed(), if rules_live => {
+                    rules_live = changed.is_ok();
+                    Wake::Rules
+                }
+                _ = ticks.tick() => Wake::Tick,
+                part = self.follower.next() => Wake::Log(part),
+            };
+            let told = match wake {
+                Wake::Stop | Wake::Log(Err(FollowError::Closed)) => break,
+                Wake::Rules => {
+                    let rules = Arc::clone(&self.rules.borrow_and_update());
+                    if let Some(engine) = &mut self.engine {
+                        take_rules(engine, &rules);
+                    }
+                    Ok(())
+                }
+                Wake::Tick => self.tick().await?,
+                Wake::Log(Ok(part)) => {
+                    (0..part.unreadable).for_each(|_| self.metrics.unreadable());
+                    self.work(Work::Log(part.batches)).await?
+                }
+            };
+            if told.is_err() || self.checkpoint(false).await?.is_err() {
+                tracing::info!("alerting has stopped, so analytics stops");
+                return Ok(());
+            }
+        }
+        if self.checkpoint(true).await?.is_err() {
+            tracing::debug!("alerting stopped first, so the last checkpoint stands");
+        }
+        Ok(())
+    }
+
+    async fn tick(&mut self) -> Result<Result<(), Disconnected>, AnalyticsError> {
+        if !self.follower.caught_up() {
+            let position = self.store.stats().await.map_or(0, |stats| stats.position);
+            self.metrics.lag.set(position.saturating_sub(self.follower.position()).cast_signed());
+            return Ok(Ok(()));
+        }
+        self.metrics.lag.set(0);
+        self.work(Work::Tick(Instant::now().0 - TICK_MARGIN_MS)).await
+    }
+
+    /// Lets the engine work on a thread where it may take its time, and hands its verdicts on.
+    async fn work(&mut self, work: Work) -> Result<Result<(), Disconnected>, AnalyticsError> {
+        let Some(mut engine) = self.engine.take() else { return Ok(Ok(())) };
+        let (shared, metrics) = (Arc::clone(&self.shared), self.metrics.clone());
+        let task = tokio::task::spawn_blocking(move || {
+            let outcomes = match work {
+                Work::Tick(now) => vec![engine.tick(now)],
+                Work::Log(batches) => batches.iter().map(|batch| evaluate(&mut engine, batch, &shared, &metrics)).collect(),
+            };
+            shared.complete_until.store(engine.complete_until(), Ordering::Relaxed);
+            (engine, outcomes)
+        });
+        let (engine, outcomes) = task.await?;
+        self.engine = Some(engine);
+        let mut signals: Vec<Signal> = Vec::new();
+        for mut outcome in outcomes {
+            self.saved.events += outcome.events;
+            self.metrics.add(&outcome);
+            signals.append(&mut outcome.signals);
+        }
+        while !signals.is_empty() {
+            let rest = signals.split_off(signals.len().min(SIGNALS_PER_MESSAGE));
+            if self.signals.send(std::mem::replace(&mut signals, rest)).await.is_err() {
+                return Ok(Err(Disconnected));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Saves the state when it is time to, after alerting has made durable all verdicts that led to it.
+    async fn checkpoint(&mut self, now: bool) -> Result<Result<(), Disconnected>, AnalyticsError> {
+        let position = self.follower.position();
+        let due = self.saved.at.elapsed() >= self.options.checkpoint_interval.std() || self.saved.events >= self.options.checkpoint_events;
+        if position == self.saved.position || !(due || now) {
+            return Ok(Ok(()));
+        }
+        if self.signals.flush().await.is_err() {
+            return Ok(Err(Disconnected));
+        }
+        let Some(engine) = self.engine.take() else { return Ok(Ok(())) };
+        let (engine, bytes) = tokio::task::spawn_blocking(move || {
+            let bytes = checkpoint::encode(&engine.state());
+            (engine, bytes)
+        })
+        .await?;
+        self.engine = Some(engine);
+        self.saved = Saved { at: Clock::now(), position, events: 0 };
+        if let Err(reason) = self.save(position, bytes).await {
+            // The log holds everything: an older checkpoint only means a longer replay.
+            tracing::warn!(%reason, "the checkpoint was not saved");
+        }
+        Ok(Ok(()))
+    }
+
+    async fn save(&self, position: u64, bytes: Result<Vec<u8>, CheckpointError>) -> Result<(), String> {
+        let bytes = bytes.map_err(|e| e.to_string())?;
+        let size = bytes.len();
+        self.store.put_checkpoint(CHECKPOINT, position, bytes).await.map_err(|e| e.to_string())?;
+        self.metrics.checkpoints.inc();
+        self.metrics.checkpoint_bytes.set(i64::try_from(size).unwrap_or(i64::MAX));
+        Ok(())
+    }
+}
+
+fn evaluate(engine: &mut Engine, batch: &LogBatch, shared: &Shared, metrics: &Metrics) -> Outcome {
+    let outcome = engine.ingest(batch);
+    let now = Instant::now().0;
+    if let Err(error) = shared.realtime().record(batch, now) {
+        tracing::warn!(%error, "a batch cannot be read for the live view");
+    }
+    for span in &batch.spans {
+        #[expect(clippy::cast_precision_loss, reason = "milliseconds of a delay")]
+        metrics.duration.observe((now - span.stored_at).max(0) as f64 / 1000.0);
+    }
+    outcome
+}
+
+fn take_rules(engine: &mut Engine, rules: &[Rule]) {
+    for (rule, errors) in engine.set_rules(rules) {
+        let reasons: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        tracing::warn!(rule, reasons = reasons.join("; "), "a rule does not compile and is not evaluated");
+    }
+}
+
+/// The engine of the last checkpoint, or a new one that reads as much of the log as the longest window needs.
+async fn open(options: Options, store: &dyn Store, rules: &[Rule]) -> Result<(Engine, u64), AnalyticsError> {
+    if let Some((position, bytes)) = store.checkpoint(CHECKPOINT).await? {
+        match checkpoint::decode(&bytes) {
+            Ok(state) => return Ok((Engine::restore(options, state), position)),
+            Err(reason) => tracing::warn!(%reason, "the checkpoint is not used; windows are rebuilt from the log"),
+        }
+    }
+    let longest = rules.iter().map(|rule| rule.draft.window.size().ms()).max().unwrap_or(0).max(SPAN_MS);
+    let since = Instant::now().0.saturating_sub(longest);
+    let position = follow::position_before(store, since).await?;
+    let origin = if position == 0 { i64::MIN } else { since };
+    Ok((Engine::new(options, origin), position))
+}
