@@ -1,1 +1,115 @@
-//! placeholder
+//! From verdicts to people: the life of alerts, and notifications that are neither lost nor repeated.
+//!
+//! One task owns all state ([`Alerting::run`]). An alert and the notifications about it are written in one transaction before
+//! anybody is told, so a crash loses neither; a crash between a send and the note that it was sent repeats it once, under the
+//! same idempotency key.
+
+mod book;
+mod desk;
+mod documents;
+mod engine;
+mod error;
+mod handle;
+mod history;
+mod incident;
+mod metrics;
+mod options;
+mod outbox;
+mod routes;
+mod text;
+
+use std::sync::Arc;
+
+use prometheus::Registry;
+use streamflow_bus::signals::SignalReceiver;
+use streamflow_model::Rule;
+use streamflow_plugin_host::ChannelSender;
+use streamflow_storage::Store;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::{book::Book, desk::Desk, engine::{Clock, Engine}, metrics::Metrics};
+
+pub use error::AlertingError;
+pub use handle::AlertingHandle;
+pub use options::Options;
+
+/// The alerting stage, ready to run.
+pub struct Alerting {
+    engine: Engine,
+    handle: AlertingHandle,
+    routes: routes::Rooms,
+}
+
+impl Alerting {
+    /// Reads rules, channels, open alerts and unsent notifications. `external_url` is the hub's address in messages.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn build(
+        options: &Options,
+        external_url: &str,
+        store: Arc<dyn Store>,
+        sender: Arc<dyn ChannelSender>,
+        signals: SignalReceiver,
+        registry: &Registry,
+    ) -> Result<Self, AlertingError> {
+        let metrics = Metrics::new(registry)?;
+        let loaded = documents::load(store.as_ref()).await?;
+        let clock = Clock::start();
+        let (handle, jobs) = AlertingHandle::new(metrics.clone());
+        handle.board.rules.send_replace(Arc::new(loaded.rules.clone()));
+        let book =
+            Book::load(options.clone(), external_url, loaded.rules, loaded.channels, loaded.incidents, clock.now());
+        handle.board.show(book.open_alerts().cloned(), false);
+        handle.board.channels.send_replace(Arc::new(book.channels().clone()));
+        let desk = Desk::new(book, loaded.outbox, loaded.finished, options.clone());
+        let routes = routes::Rooms {
+            handle: handle.clone(),
+            store: Arc::clone(&store),
+            sender: Arc::clone(&sender),
+            external_url: external_url.into(),
+        };
+        let engine = Engine {
+            options: options.clone(),
+            store,
+            sender,
+            signals,
+            jobs,
+            desk,
+            board: Arc::clone(&handle.board),
+            metrics,
+            clock,
+            sends: tokio::task::JoinSet::new(),
+            answers: engine::Answers::default(),
+        };
+        Ok(Self { engine, handle, routes })
+    }
+
+    /// All rules, now and whenever they change.
+    #[must_use]
+    pub fn rules(&self) -> watch::Receiver<Arc<Vec<Rule>>> {
+        self.handle.board.rules.subscribe()
+    }
+
+    /// Access for other rooms.
+    #[must_use]
+    pub fn handle(&self) -> AlertingHandle {
+        self.handle.clone()
+    }
+
+    /// Rules, alerts, channels and deliveries.
+    #[must_use]
+    pub fn routes(&self) -> OpenApiRouter {
+        routes::routes(self.routes.clone())
+    }
+
+    /// Works until the token is cancelled; then takes in what is on its way and makes it durable.
+    ///
+    /// # Errors
+    /// When changes could not be made durable up to the end.
+    pub async fn run(self, token: CancellationToken) -> Result<(), AlertingError> {
+        self.engine.run(token).await
+    }
+}

@@ -71,8 +71,8 @@ impl Keys {
         }
     }
 
-    pub(super) fn sign(&self, identity: &Identity, ttl: Span) -> Result<String, jsonwebtoken::errors::Error> {
-        let now = Instant::now().0 / 1000;
+    pub(super) fn sign(&self, identity: &Identity, ttl: Span, now: Instant) -> Result<String, jsonwebtoken::errors::Error> {
+        let now = now.0 / 1000;
         let claims = Claims {
             iss: ISSUER.to_owned(),
             aud: AUDIENCE.to_owned(),

@@ -88,7 +88,7 @@ impl Auth {
         };
         let access_token = self
             .keys
-            .sign(&identity, self.options.access_ttl)
+            .sign(&identity, self.options.access_ttl, Instant::now())
             .map_err(ApiError::internal)?;
         Ok(TokenPair {
             access_token,

@@ -1,0 +1,256 @@
+//! Everything that alerting knows, owned by one task: incidents, the outbox, and the documents to write next.
+//!
+//! Pure: each method changes values and notes the documents that must become durable before anybody hears of it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::Serialize;
+use streamflow_model::{Alert, Channel, Delivery, DeliveryState, Rule, RuleDraft, Instant};
+use streamflow_plugin_host::DeliverError;
+use streamflow_storage::DocOp;
+use streamflow_web::{ApiError, ApiResult};
+use uuid::Uuid;
+
+use crate::{
+    book::{Book, Changes},
+    documents::{ALERT, CHANNEL, DELIVERY, RULE, newest_first},
+    incident::Incident,
+    options::Options,
+    outbox::{Outbox, Outgoing},
+};
+
+/// State of alerting.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    /// Incidents, rules, channels.
+    pub(crate) book: Book,
+    /// Notifications under way.
+    pub(crate) outbox: Outbox,
+    options: Options,
+    ops: BTreeMap<(&'static str, String), DocOp>,
+    /// Documents of finished deliveries, oldest first.
+    finished: VecDeque<String>,
+    rules_changed: bool,
+    channels_changed: bool,
+}
+
+/// What must be durable, and what may be told then.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    /// Documents.
+    pub(crate) ops: Vec<DocOp>,
+    /// Changes of incidents.
+    pub(crate) changes: Changes,
+    /// Whether rules have changed.
+    pub(crate) rules_changed: bool,
+    /// Whether channels have changed.
+    pub(crate) channels_changed: bool,
+}
+
+impl Desk {
+    /// `finished`: documents of finished deliveries, oldest first.
+    pub(crate) fn new(book: Book, outbox: Outbox, finished: VecDeque<String>, options: Options) -> Self {
+        Self { book, outbox, options, ops: BTreeMap::new(), finished, rules_changed: true, channels_changed: true }
+    }
+
+    /// Takes what has changed since the last call.
+    pub(crate) fn take_batch(&mut self) -> ApiResult<Batch> {
+        let changes = self.book.take_changes();
+        for key in &changes.written {
+            if let Some(incident) = self.book.incident(key) {
+                put(&mut self.ops, ALERT, newest_first(&incident.alert.id), incident)?;
+            }
+        }
+        let forgotten = changes.forgotten.iter().map(|alert| &alert.id);
+        for id in changes.expired.iter().chain(forgotten) {
+            delete(&mut self.ops, ALERT, newest_first(id));
+        }
+        for outgoing in &changes.outgoing {
+            put(&mut self.ops, DELIVERY, newest_first(&outgoing.delivery.id), outgoing)?;
+        }
+        while self.finished.len() > self.options.keep_at_most {
+            if let Some(id) = self.finished.pop_front() {
+                delete(&mut self.ops, DELIVERY, id);
+            }
+        }
+        Ok(Batch {
+            ops: std::mem::take(&mut self.ops).into_values().collect(),
+            changes,
+            rules_changed: std::mem::take(&mut self.rules_changed),
+            channels_changed: std::mem::take(&mut self.channels_changed),
+        })
+    }
+
+    /// Books the outcome of an attempt to send.
+    pub(crate) fn sent(
+        &mut self,
+        mut outgoing: Outgoing,
+        outcome: Result<String, DeliverError>,
+        now: i64,
+        jitter: f64,
+    ) -> ApiResult<Delivery> {
+        outgoing.after(outcome, now, jitter, &self.options);
+        let delivery = outgoing.delivery.clone();
+        let (channel, status) = (&delivery.channel, &delivery.status);
+        match delivery.state {
+            DeliveryState::Pending => {}
+            DeliveryState::Delivered => self.book.note(&delivery.alert_id, "notified", &format!("{channel}: {status}"), now),
+            DeliveryState::Failed => {
+                let error = delivery.error.as_deref().unwrap_or("");
+                self.book.note(&delivery.alert_id, "not notified", &format!("{channel}: {status}: {error}"), now);
+            }
+        }
+        self.write_delivery(&outgoing)?;
+        self.outbox.done(outgoing);
+        Ok(delivery)
+    }
+
+    /// Keeps a delivery that was made elsewhere, such as a test message.
+    pub(crate) fn log(&mut self, outgoing: &Outgoing) -> ApiResult<()> {
+        self.write_delivery(outgoing)
+    }
+
+    /// Sends a given-up notification again.
+    pub(crate) fn retry(&mut self, mut outgoing: Outgoing, now: i64) -> ApiResult<Delivery> {
+        let document = newest_first(&outgoing.delivery.id);
+        if outgoing.delivery.state != DeliveryState::Failed || !self.finished.contains(&document) {
+            return Err(ApiError::conflict("only a failed delivery can be sent again"));
+        }
+        self.finished.retain(|id| *id != document);
+        outgoing.again(now);
+        self.write_delivery(&outgoing)?;
+        self.outbox.push(outgoing.clone());
+        Ok(outgoing.delivery)
+    }
+
+    /// Makes a rule (`id` = `None`) or replaces one, of this version when one is given. Its expressions and channels have
+    /// been checked.
+    pub(crate) fn save_rule(
+        &mut self,
+        id: Option<&str>,
+        draft: RuleDraft,
+        version: Option<i64>,
+        by: &str,
+        now: i64,
+    ) -> ApiResult<Rule> {
+        let rules = self.book.rules();
+        let taken = rules.values().any(|rule| rule.draft.name == draft.name && Some(rule.id.as_str()) != id);
+        if taken {
+            return Err(ApiError::conflict(format!("there is a rule called `{}` already", draft.name)));
+        }
+        let now_at = Instant(now);
+        let rule = match id {
+            None => {
+                let id = Uuid::now_v7().to_string();
+                Rule { id, draft, version: 1, created_at: now_at, updated_at: now_at }
+            }
+            Some(id) => {
+                let before = rules.get(id).ok_or_else(|| no_rule(id))?;
+                if version.is_some_and(|version| version != before.version) {
+                    let message = format!("the rule has changed meanwhile; it has version {} now", before.version);
+                    return Err(ApiError::conflict(message));
+                }
+                Rule { draft, version: before.version + 1, updated_at: now_at, ..Rule::clone(before) }
+            }
+        };
+        put(&mut self.ops, RULE, rule.id.clone(), &rule)?;
+        self.book.put_rule(rule.clone(), by, now);
+        self.rules_changed = true;
+        Ok(rule)
+    }
+
+    /// Removes a rule; its open alerts are over.
+    pub(crate) fn delete_rule(&mut self, id: &str, by: &str, now: i64) -> ApiResult<()> {
+        self.book.remove_rule(id, by, now).ok_or_else(|| no_rule(id))?;
+        delete(&mut self.ops, RULE, id.to_owned());
+        self.rules_changed = true;
+        Ok(())
+    }
+
+    /// Makes a channel (`new`) or replaces one. Its plugin has taken the configuration.
+    pub(crate) fn save_channel(&mut self, mut channel: Channel, new: bool, now: i64) -> ApiResult<Channel> {
+        let before = self.book.channels().get(&channel.name);
+        channel.created_at = match (before, new) {
+            (Some(_), true) => return Err(ApiError::conflict(format!("there is a channel called `{}` already", channel.name))),
+            (None, false) => return Err(no_channel(&channel.name)),
+            (Some(before), false) => before.created_at,
+            (None, true) => Instant(now),
+        };
+        channel.updated_at = Instant(now);
+        put(&mut self.ops, CHANNEL, channel.name.clone(), &channel)?;
+        self.book.put_channel(channel.clone());
+        self.channels_changed = true;
+        Ok(channel)
+    }
+
+    /// Removes a channel that no rule names.
+    pub(crate) fn delete_channel(&mut self, name: &str) -> ApiResult<()> {
+        if !self.book.channels().contains_key(name) {
+            return Err(no_channel(name));
+        }
+        let users = self.book.rules().values().filter(|rule| rule.draft.channels.iter().any(|channel| channel == name));
+        let users: Vec<&str> = users.map(|rule| rule.draft.name.as_str()).collect();
+        if !users.is_empty() {
+            let message = format!("rules use this channel: {}", users.join(", "));
+            return Err(ApiError::conflict(message).with_details(serde_json::json!({"rules": users})));
+        }
+        delete(&mut self.ops, CHANNEL, name.to_owned());
+        self.book.remove_channel(name);
+        self.channels_changed = true;
+        Ok(())
+    }
+
+    /// A person takes an alert.
+    pub(crate) fn acknowledge(&mut self, id: &str, by: &str, comment: &str, now: i64) -> ApiResult<Alert> {
+        if self.open_alert(id)?.alert.fired_at.is_none() {
+            return Err(ApiError::conflict("the alert does not fire yet"));
+        }
+        self.book.acknowledge(id, by, comment, now).ok_or_else(|| no_alert(id))
+    }
+
+    /// A person closes an alert.
+    pub(crate) fn resolve(&mut self, id: &str, by: &str, comment: &str, now: i64) -> ApiResult<Alert> {
+        self.open_alert(id)?;
+        self.book.resolve(id, by, comment, now).ok_or_else(|| no_alert(id))
+    }
+
+    fn open_alert(&self, id: &str) -> ApiResult<&Incident> {
+        let incident = self.book.by_id(id).ok_or_else(|| no_alert(id))?;
+        if incident.is_open() { Ok(incident) } else { Err(ApiError::conflict("the alert is already resolved")) }
+    }
+
+    fn write_delivery(&mut self, outgoing: &Outgoing) -> ApiResult<()> {
+        let document = newest_first(&outgoing.delivery.id);
+        if outgoing.delivery.state != DeliveryState::Pending {
+            self.finished.push_back(document.clone());
+        }
+        put(&mut self.ops, DELIVERY, document, outgoing)
+    }
+}
+
+fn put(
+    ops: &mut BTreeMap<(&'static str, String), DocOp>,
+    kind: &'static str,
+    id: String,
+    body: &impl Serialize,
+) -> ApiResult<()> {
+    let body = serde_json::to_value(body).map_err(ApiError::internal)?;
+    ops.insert((kind, id.clone()), DocOp::Put { kind: kind.to_owned(), id, body, expect: None });
+    Ok(())
+}
+
+fn delete(ops: &mut BTreeMap<(&'static str, String), DocOp>, kind: &'static str, id: String) {
+    ops.insert((kind, id.clone()), DocOp::Delete { kind: kind.to_owned(), id });
+}
+
+pub(crate) fn no_rule(id: &str) -> ApiError {
+    ApiError::not_found(format!("there is no rule {id}"))
+}
+
+pub(crate) fn no_channel(name: &str) -> ApiError {
+    ApiError::not_found(format!("there is no channel called `{name}`"))
+}
+
+pub(crate) fn no_alert(id: &str) -> ApiError {
+    ApiError::not_found(format!("there is no alert {id}"))
+}

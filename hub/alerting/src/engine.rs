@@ -1,0 +1,268 @@
+//! The shell: one task that owns the desk, makes its changes durable, shows them, and sends notifications.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
+use streamflow_bus::signals::{SignalMessage, SignalReceiver};
+use streamflow_model::DeliveryState;
+use streamflow_plugin_host::{ChannelSender, DeliverError};
+use streamflow_storage::{DocOp, Store};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    desk::Desk,
+    error::AlertingError,
+    handle::{AfterCommit, Board, Job},
+    metrics::Metrics,
+    options::Options,
+    outbox::Outgoing,
+};
+
+/// Messages taken into one commit.
+const MOST_AT_ONCE: usize = 256;
+/// Retention is looked at this often even when nothing happens.
+const IDLE: Duration = Duration::from_secs(600);
+/// At the end, sends under way may take this long; what is not finished is sent again after the next start.
+const LAST_SENDS: Duration = Duration::from_secs(3);
+/// Pauses between attempts to write.
+const WRITE_AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// The task.
+pub(crate) struct Engine {
+    pub(crate) options: Options,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) sender: Arc<dyn ChannelSender>,
+    pub(crate) signals: SignalReceiver,
+    pub(crate) jobs: mpsc::Receiver<Job>,
+    pub(crate) desk: Desk,
+    pub(crate) board: Arc<Board>,
+    pub(crate) metrics: Metrics,
+    pub(crate) clock: Clock,
+    pub(crate) sends: JoinSet<Sent>,
+    pub(crate) answers: Answers,
+}
+
+/// Who waits for the next commit.
+#[derive(Default)]
+pub(crate) struct Answers {
+    jobs: Vec<AfterCommit>,
+    flushes: Vec<oneshot::Sender<()>>,
+    signals_ended: bool,
+}
+
+/// Wall clock of the start, carried on by the monotonic one: a clock that is set does not fire or hold back anything.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    wall_ms: i64,
+    since: Instant,
+}
+
+/// An attempt that is over.
+pub(crate) struct Sent {
+    outgoing: Outgoing,
+    outcome: Result<String, DeliverError>,
+    took: Duration,
+}
+
+enum Event {
+    Signals(SignalMessage),
+    SignalsEnded,
+    Job(Job),
+    Sent(Sent),
+    Time,
+    Stop,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Self { wall_ms: streamflow_model::Instant::now().0, since: Instant::now() }
+    }
+
+    pub(crate) fn now(&self) -> i64 {
+        self.wall_ms.saturating_add(i64::try_from(self.since.elapsed().as_millis()).unwrap_or(i64::MAX))
+    }
+
+    fn at(&self, ms: i64) -> Instant {
+        self.since + Duration::from_millis(u64::try_from(ms - self.wall_ms).unwrap_or(0))
+    }
+}
+
+impl Engine {
+    pub(crate) async fn run(mut self, token: CancellationToken) -> Result<(), AlertingError> {
+        loop {
+            self.settle(&token).await?;
+            self.launch();
+            let event = self.next(&token).await;
+            if matches!(event, Event::Stop) {
+                break;
+            }
+            self.absorb(event)?;
+            for _ in 1..MOST_AT_ONCE {
+                let Some(event) = self.waiting() else { break };
+                self.absorb(event)?;
+            }
+        }
+        self.stop(&token).await
+    }
+
+    async fn next(&mut self, token: &CancellationToken) -> Event {
+        let due = [self.desk.book.due(), self.desk.outbox.due(self.options.channel_concurrency)];
+        let idle = Instant::now() + IDLE;
+        let wake = due.into_iter().flatten().min().map_or(idle, |due| self.clock.at(due).min(idle));
+        tokio::select! {
+            biased;
+            () = token.cancelled() => Event::Stop,
+            Some(Ok(sent)) = self.sends.join_next() => Event::Sent(sent),
+            Some(job) = self.jobs.recv() => Event::Job(job),
+            message = self.signals.recv(), if !self.answers.signals_ended => message.map_or(Event::SignalsEnded, Event::Signals),
+            () = tokio::time::sleep_until(wake) => Event::Time,
+        }
+    }
+
+    /// What has arrived meanwhile and may share the commit.
+    fn waiting(&mut self) -> Option<Event> {
+        if let Some(Ok(sent)) = self.sends.try_join_next() {
+            return Some(Event::Sent(sent));
+        }
+        if let Ok(job) = self.jobs.try_recv() {
+            return Some(Event::Job(job));
+        }
+        if self.answers.signals_ended {
+            return None;
+        }
+        self.signals.recv().now_or_never().map(|message| message.map_or(Event::SignalsEnded, Event::Signals))
+    }
+
+    fn absorb(&mut self, event: Event) -> Result<(), AlertingError> {
+        let now = self.clock.now();
+        match event {
+            Event::Signals(SignalMessage::Signals(signals)) => self.desk.book.signals(&signals, now),
+            Event::Signals(SignalMessage::Flush(done)) => self.answers.flushes.push(done),
+            Event::SignalsEnded => self.answers.signals_ended = true,
+            Event::Job(job) => self.answers.jobs.push(job(&mut self.desk, now)),
+            Event::Sent(sent) => self.book_sent(sent, now)?,
+            Event::Time | Event::Stop => {}
+        }
+        self.desk.book.tick(now);
+        Ok(())
+    }
+
+    fn book_sent(&mut self, sent: Sent, now: i64) -> Result<(), AlertingError> {
+        let Sent { outgoing, outcome, took } = sent;
+        let stored_at = outgoing.stored_at;
+        if let Err(error) = &outcome {
+            let (channel, alert) = (&outgoing.delivery.channel, &outgoing.delivery.alert_id);
+            tracing::warn!(%channel, %alert, attempt = outgoing.delivery.attempts + 1, %error, "notification not delivered");
+        }
+        let delivery = self.desk.sent(outgoing, outcome, now, rand::random()).map_err(AlertingError::Encode)?;
+        let outcome = match delivery.state {
+            DeliveryState::Pending => "retry",
+            DeliveryState::Delivered => "delivered",
+            DeliveryState::Failed => "failed",
+        };
+        self.metrics.deliveries.with_label_values(&[delivery.channel.as_str(), outcome]).inc();
+        self.metrics.delivery_seconds.observe(took.as_secs_f64());
+        if delivery.state == DeliveryState::Delivered && delivery.attempts == 1 && stored_at > 0 {
+            #[expect(clippy::cast_precision_loss, reason = "a latency in ms is far below 2^52")]
+            self.metrics.end_to_end_seconds.observe((now - stored_at).max(0) as f64 / 1000.0);
+        }
+        Ok(())
+    }
+
+    /// Makes everything durable, then shows it and answers who waits.
+    async fn settle(&mut self, token: &CancellationToken) -> Result<(), AlertingError> {
+        let batch = self.desk.take_batch().map_err(AlertingError::Encode)?;
+        self.commit(batch.ops, token).await?;
+        let changes = batch.changes;
+        let book = &self.desk.book;
+        let alerts = |keys: &std::collections::BTreeSet<String>| -> Vec<_> {
+            keys.iter().filter_map(|key| book.incident(key)).map(|incident| incident.alert.clone()).collect()
+        };
+        self.board.show(alerts(&changes.touched).into_iter(), false);
+        self.board.show(alerts(&changes.written).into_iter().chain(changes.forgotten), true);
+        if batch.rules_changed {
+            let rules = book.rules().values().map(|rule| streamflow_model::Rule::clone(rule)).collect();
+            self.board.rules.send_replace(Arc::new(rules));
+        }
+        if batch.channels_changed {
+            self.board.channels.send_replace(Arc::new(book.channels().clone()));
+        }
+        for level in changes.fired {
+            self.metrics.fired.with_label_values(&[level.name()]).inc();
+        }
+        if changes.refused > 0 {
+            self.metrics.refused.inc_by(changes.refused);
+            tracing::warn!(refused = changes.refused, limit = self.options.max_open, "too many open alerts");
+        }
+        changes.outgoing.into_iter().for_each(|outgoing| self.desk.outbox.push(outgoing));
+        self.answers.jobs.drain(..).for_each(|answer| answer());
+        // Analytics may have stopped waiting; then it saves no checkpoint either.
+        self.answers.flushes.drain(..).for_each(|done| drop(done.send(())));
+        Ok(())
+    }
+
+    /// Tries until it works: verdicts wait in their queue meanwhile, and analytics saves no checkpoint past them.
+    async fn commit(&self, ops: Vec<DocOp>, token: &CancellationToken) -> Result<(), AlertingError> {
+        if ops.is_empty() {
+            return Ok(());
+        }
+        let mut pause = WRITE_AGAIN.0;
+        while let Err(error) = self.store.commit(ops.clone()).await {
+            tracing::error!(%error, "alerts cannot be written, trying again");
+            self.board.set_failing(Some(format!("alerts cannot be written: {error}")));
+            tokio::select! {
+                () = token.cancelled() => return Err(AlertingError::Store(error)),
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(WRITE_AGAIN.1),
+            }
+        }
+        self.board.set_failing(None);
+        Ok(())
+    }
+
+    /// Starts the sends that are due.
+    fn launch(&mut self) {
+        let now = self.clock.now();
+        while let Some(outgoing) = self.desk.outbox.take(now, self.options.channel_concurrency) {
+            let channel = self.desk.book.channels().get(&outgoing.delivery.channel).cloned();
+            let (sender, limit) = (Arc::clone(&self.sender), self.options.send_timeout.std());
+            self.sends.spawn(async move {
+                let started = Instant::now();
+                let attempt = outgoing.delivery.attempts + 1;
+                let send = async {
+                    let channel = channel.ok_or_else(|| DeliverError::Permanent("the channel was deleted".to_owned()))?;
+                    if !channel.enabled {
+                        return Err(DeliverError::Permanent("the channel is disabled".to_owned()));
+                    }
+                    sender.deliver(&channel.plugin, &channel.name, &channel.config, &outgoing.notice, attempt).await
+                };
+                let transient = |reason: String| Err(DeliverError::Transient { reason, retry_after_ms: None });
+                let outcome = match tokio::time::timeout(limit, AssertUnwindSafe(send).catch_unwind()).await {
+                    Ok(Ok(outcome)) => outcome,
+                    Ok(Err(_)) => transient("the channel's host failed".to_owned()),
+                    Err(_) => transient(format!("no answer within {} s", limit.as_secs())),
+                };
+                Sent { outgoing, outcome, took: started.elapsed() }
+            });
+        }
+        self.metrics.waiting.set(i64::try_from(self.desk.outbox.len()).unwrap_or(i64::MAX));
+    }
+
+    /// Takes in what analytics still sent, and waits a little for the sends under way.
+    async fn stop(mut self, token: &CancellationToken) -> Result<(), AlertingError> {
+        self.jobs.close();
+        while let Some(event) = self.waiting() {
+            self.absorb(event)?;
+        }
+        self.settle(token).await?;
+        let deadline = Instant::now() + LAST_SENDS;
+        while let Ok(Some(Ok(sent))) = tokio::time::timeout_at(deadline, self.sends.join_next()).await {
+            self.book_sent(sent, self.clock.now())?;
+        }
+        self.settle(token).await
+    }
+}

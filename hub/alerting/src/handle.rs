@@ -1,0 +1,128 @@
+//! What other rooms and the routes see of alerting, and how they ask the task that owns it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use streamflow_model::{Alert, Channel, Rule};
+use streamflow_web::{ApiError, ApiResult, CheckResult};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use crate::{desk::Desk, metrics::Metrics};
+
+/// Changes of alerts kept for a listener that is behind; one further behind reads [`AlertingHandle::open_alerts`] anew.
+const EVENTS: usize = 1024;
+/// Questions waiting for the owner.
+const JOBS: usize = 64;
+
+/// Work on the desk; what it returns is run when its changes are durable.
+pub(crate) type Job = Box<dyn FnOnce(&mut Desk, i64) -> AfterCommit + Send>;
+/// Answers the one who asked.
+pub(crate) type AfterCommit = Box<dyn FnOnce() + Send>;
+
+/// Cheap access to alerting.
+#[derive(Debug, Clone)]
+pub struct AlertingHandle {
+    pub(crate) board: Arc<Board>,
+    jobs: mpsc::Sender<Job>,
+}
+
+/// The durable state as everybody may see it.
+#[derive(Debug)]
+pub(crate) struct Board {
+    open: RwLock<BTreeMap<String, Arc<Alert>>>,
+    failing: RwLock<Option<String>>,
+    events: broadcast::Sender<Alert>,
+    pub(crate) rules: watch::Sender<Arc<Vec<Rule>>>,
+    pub(crate) channels: watch::Sender<Arc<BTreeMap<String, Arc<Channel>>>>,
+    metrics: Metrics,
+}
+
+impl AlertingHandle {
+    pub(crate) fn new(metrics: Metrics) -> (Self, mpsc::Receiver<Job>) {
+        let (jobs, receiver) = mpsc::channel(JOBS);
+        let board = Board {
+            open: RwLock::default(),
+            failing: RwLock::default(),
+            events: broadcast::channel(EVENTS).0,
+            rules: watch::Sender::default(),
+            channels: watch::Sender::default(),
+            metrics,
+        };
+        (Self { board: Arc::new(board), jobs }, receiver)
+    }
+
+    /// Alerts that are not over: pending, firing, acknowledged or stale; oldest first.
+    #[must_use]
+    pub fn open_alerts(&self) -> Vec<Alert> {
+        self.board.open().values().map(|alert| Alert::clone(alert)).collect()
+    }
+
+    /// Every change of an alert from now on, as the alert then is.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<Alert> {
+        self.board.events.subscribe()
+    }
+
+    /// Readiness: red while changes cannot be made durable.
+    ///
+    /// # Errors
+    /// The store's failure in words.
+    pub fn check(&self) -> CheckResult {
+        let failing = self.board.failing.read().unwrap_or_else(PoisonError::into_inner);
+        failing.clone().map_or(Ok(()), Err)
+    }
+
+    /// Runs work on the desk and answers when it is durable.
+    pub(crate) async fn call<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Desk, i64) -> ApiResult<T> + Send + 'static,
+    ) -> ApiResult<T> {
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move |desk, now| {
+            let result = work(desk, now);
+            // The caller may have gone; the work stays done.
+            Box::new(move || drop(reply.send(result)))
+        });
+        self.jobs.send(job).await.map_err(|_| ApiError::unavailable(1))?;
+        answer.await.map_err(|_| ApiError::unavailable(1))?
+    }
+}
+
+impl Board {
+    /// Alerts that are not over, by id.
+    pub(crate) fn open(&self) -> BTreeMap<String, Arc<Alert>> {
+        self.open.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// One alert that is not over.
+    pub(crate) fn alert(&self, id: &str) -> Option<Arc<Alert>> {
+        self.open.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// Shows alerts as they are now. Values that merely moved are no news to listeners.
+    pub(crate) fn show(&self, alerts: impl Iterator<Item = Alert>, news: bool) {
+        for alert in alerts {
+            let is_open = alert.resolved_at.is_none();
+            let before = {
+                let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+                if is_open { open.insert(alert.id.clone(), Arc::new(alert.clone())) } else { open.remove(&alert.id) }
+            };
+            if let Some(before) = before {
+                self.metrics.active.with_label_values(&[before.state.name()]).dec();
+            }
+            if is_open {
+                self.metrics.active.with_label_values(&[alert.state.name()]).inc();
+            }
+            if news && self.events.receiver_count() > 0 {
+                drop(self.events.send(alert));
+            }
+        }
+    }
+
+    /// Remembers why changes cannot be made durable; `None` when they can.
+    pub(crate) fn set_failing(&self, reason: Option<String>) {
+        *self.failing.write().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+}

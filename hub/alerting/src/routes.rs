@@ -1,0 +1,79 @@
+//! HTTP: rules, alerts, channels and the delivery log. Viewers read, editors change.
+
+mod alerts;
+mod channels;
+mod deliveries;
+mod rules;
+
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use streamflow_plugin_host::ChannelSender;
+use streamflow_storage::{Doc, Store};
+use streamflow_web::{ApiError, ApiResult, Page, parse_json};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::handle::AlertingHandle;
+
+/// Documents read at once while a filter is applied.
+const SCAN: usize = 256;
+
+/// What the routes need.
+#[derive(Clone)]
+pub(crate) struct Rooms {
+    pub(crate) handle: AlertingHandle,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) sender: Arc<dyn ChannelSender>,
+    pub(crate) external_url: Arc<str>,
+}
+
+pub(crate) fn routes(rooms: Rooms) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(rules::list, rules::create))
+        .routes(routes!(rules::read, rules::replace, rules::change, rules::remove))
+        .routes(routes!(alerts::list))
+        .routes(routes!(alerts::stats))
+        .routes(routes!(alerts::read))
+        .routes(routes!(alerts::acknowledge))
+        .routes(routes!(alerts::resolve))
+        .routes(routes!(channels::list, channels::create))
+        .routes(routes!(channels::read, channels::replace, channels::remove))
+        .routes(routes!(channels::test))
+        .routes(routes!(deliveries::list))
+        .routes(routes!(deliveries::retry))
+        .with_state(rooms)
+}
+
+/// Reads what a caller got from a GET and edited: the fields that are not theirs to write may stay in.
+fn editable<T: DeserializeOwned>(mut body: Map<String, Value>, read_only: &[&str]) -> ApiResult<T> {
+    body.retain(|key, _| !read_only.contains(&key.as_str()));
+    let bytes = serde_json::to_vec(&body).map_err(ApiError::internal)?;
+    parse_json(&bytes)
+}
+
+/// A page of the documents that `pick` takes, in their order.
+async fn page_of<T>(
+    store: &dyn Store,
+    kind: &str,
+    cursor: Option<String>,
+    limit: usize,
+    pick: impl Fn(Doc) -> Option<T>,
+) -> ApiResult<Page<T>> {
+    let (mut found, mut after) = (Vec::new(), cursor);
+    loop {
+        let docs = store.docs(kind, after.as_deref(), SCAN).await.map_err(ApiError::internal)?;
+        let full = docs.len() == SCAN;
+        for doc in docs {
+            let id = doc.id.clone();
+            after = Some(doc.id.clone());
+            if let Some(value) = pick(doc) {
+                found.push((id, value));
+            }
+        }
+        if found.len() > limit || !full {
+            let page = Page::cut(found, limit, |(id, _)| id.clone());
+            return Ok(Page { data: page.data.into_iter().map(|(_, value)| value).collect(), pagination: page.pagination });
+        }
+    }
+}

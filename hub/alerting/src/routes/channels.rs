@@ -1,0 +1,229 @@
+//! `/api/v1/channels`
+
+use std::collections::BTreeMap;
+
+use axum::{extract::State, http::StatusCode, response::IntoResponse};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use streamflow_model::{AlertState, Channel, Delivery, DeliveryState, Instant, Level, Role};
+use streamflow_plugin_host::{ChannelError, Notice};
+use streamflow_web::{ApiError, ApiResult, Data, Identity, Json, Page, PageQuery, Path, Query};
+use uuid::Uuid;
+
+use super::{Rooms, editable};
+use crate::{desk::no_channel, outbox::Outgoing};
+
+/// Stands in answers for a secret; in a request it means the one that is kept.
+const MASK: &str = "***";
+/// Fields of a channel that the hub writes.
+const READ_ONLY: [&str; 2] = ["created_at", "updated_at"];
+
+/// A channel as a user writes it.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ChannelDraft {
+    /// Unique name.
+    name: String,
+    /// Channel plugin that delivers.
+    plugin: String,
+    /// The plugin's configuration.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    config: Map<String, Value>,
+    /// Alerts below this level are not sent here.
+    #[serde(default)]
+    level: Level,
+    /// A disabled channel delivers nothing.
+    #[serde(default = "yes")]
+    enabled: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// Lists channels by name
+#[utoipa::path(get, path = "/api/v1/channels", tag = "channels", params(PageQuery), responses((status = 200, body = Page<Channel>)))]
+pub(super) async fn list(
+    State(rooms): State<Rooms>,
+    identity: Identity,
+    Query(query): Query<PageQuery>,
+) -> ApiResult<Json<Page<Channel>>> {
+    identity.require(Role::Viewer)?;
+    let limit = query.limit()?;
+    let after = query.cursor.unwrap_or_default();
+    let channels = rooms.handle.board.channels.borrow().clone();
+    let page = channels.values().filter(|channel| channel.name > after).take(limit + 1);
+    let page = page.map(|channel| masked(&rooms, channel)).collect();
+    Ok(Json(Page::cut(page, limit, |channel: &Channel| channel.name.clone())))
+}
+
+/// Makes a channel
+#[utoipa::path(post, path = "/api/v1/channels", tag = "channels", request_body = ChannelDraft,
+    responses((status = 201, body = Data<Channel>), (status = 409, description = "The name is taken.")))]
+pub(super) async fn create(
+    State(rooms): State<Rooms>,
+    identity: Identity,
+    Json(draft): Json<ChannelDraft>,
+) -> ApiResult<impl IntoResponse> {
+    Ok((StatusCode::CREATED, save(&rooms, &identity, draft, true).await?))
+}
+
+/// Reads a channel
+#[utoipa::path(get, path = "/api/v1/channels/{name}", tag = "channels", params(("name" = String, Path)),
+    responses((status = 200, body = Data<Channel>)))]
+pub(super) async fn read(
+    State(rooms): State<Rooms>,
+    identity: Identity,
+    Path(name): Path<String>,
+) -> ApiResult<Json<Data<Channel>>> {
+    identity.require(Role::Viewer)?;
+    Ok(Json(Data { data: masked(&rooms, &find(&rooms, &name)?) }))
+}
+
+/// Replaces a channel
+///
+/// A secret given as `***` stays as it is.
+#[utoipa::path(put, path = "/api/v1/channels/{name}", tag = "channels", params(("name" = String, Path)), request_body = ChannelDraft,
+    responses((status = 200, body = Data<Channel>)))]
+pub(super) async fn replace(
+    State(rooms): State<Rooms>,
+    identity: Identity,
+    Path(name): Path<String>,
+    Json(mut body): Json<Map<String, Value>>,
+) -> ApiResult<Json<Data<Channel>>> {
+    if body.insert("name".to_owned(), json!(name)).is_some_and(|given| given != name.as_str()) {
+        return Err(ApiError::validation("a channel cannot be renamed; make a new one").with_details(json!({"field": "name"})));
+    }
+    save(&rooms, &identity, editable(body, &READ_ONLY)?, false).await
+}
+
+/// Removes a channel that no rule uses
+#[utoipa::path(delete, path = "/api/v1/channels/{name}", tag = "channels", params(("name" = String, Path)),
+    responses((status = 204), (status = 409, description = "Rules use it.")))]
+pub(super) async fn remove(
+    State(rooms): State<Rooms>,
+    identity: Identity,
+    Path(name): Path<String>,
+) -> ApiResult<StatusCode> {
+    identity.require(Role::Editor)?;
+    rooms.handle.call(move |desk, _| desk.delete_channel(&name)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Sends a marked test message at once and answers with its outcome
+#[utoipa::path(post, path = "/api/v1/channels/{name}/test", tag = "channels", params(("name" = String, Path)),
+    responses((status = 200, body = Data<Delivery>, description = "`state` is `delivered`, or `failed` with the reason in `error`.")))]
+pub(super) async fn test(
+    State(rooms): State<Rooms>,
+    identity: Identity,
+    Path(name): Path<String>,
+) -> ApiResult<Json<Data<Delivery>>> {
+    identity.require(Role::Editor)?;
+    let channel = find(&rooms, &name)?;
+    let mut outgoing = test_message(&channel, &identity.name, &rooms.external_url);
+    let outcome = rooms.sender.deliver(&channel.plugin, &channel.name, &channel.config, &outgoing.notice, 1).await;
+    let delivery = &mut outgoing.delivery;
+    delivery.attempts = 1;
+    match outcome {
+        Ok(reference) => {
+            delivery.state = DeliveryState::Delivered;
+            delivery.reference = Some(reference);
+            delivery.delivered_at = Some(Instant::now());
+        }
+        Err(error) => delivery.error = Some(error.to_string()),
+    }
+    let data = delivery.clone();
+    rooms.handle.call(move |desk, _| desk.log(&outgoing)).await?;
+    Ok(Json(Data { data }))
+}
+
+async fn save(rooms: &Rooms, identity: &Identity, draft: ChannelDraft, new: bool) -> ApiResult<Json<Data<Channel>>> {
+    identity.require(Role::Editor)?;
+    let ChannelDraft { name, plugin, mut config, level, enabled } = draft;
+    if name.is_empty() || name.len() > 128 || name.contains(|c: char| c == '/' || c.is_control()) {
+        let message = "`name` must have 1 to 128 bytes and hold no `/`";
+        return Err(ApiError::validation(message).with_details(json!({"field": "name"})));
+    }
+    let before = rooms.handle.board.channels.borrow().get(&name).cloned();
+    for (key, value) in config.iter_mut().filter(|(_, value)| *value == MASK) {
+        let kept = before.as_ref().filter(|before| before.plugin == plugin).and_then(|before| before.config.get(key));
+        *value = kept.cloned().ok_or_else(|| {
+            ApiError::validation(format!("`config.{key}` is `***`, but no secret is kept for it"))
+                .with_details(json!({"field": format!("config.{key}")}))
+        })?;
+    }
+    rooms.sender.check(&plugin, &config).await.map_err(refused)?;
+    let at = Instant::default();
+    let channel = Channel { name, plugin, config, level, enabled, created_at: at, updated_at: at };
+    let channel = rooms.handle.call(move |desk, now| desk.save_channel(channel, new, now)).await?;
+    Ok(Json(Data { data: masked(rooms, &channel) }))
+}
+
+fn refused(error: ChannelError) -> ApiError {
+    let message = error.to_string();
+    match error {
+        ChannelError::UnknownPlugin { .. } => ApiError::validation(message).with_details(json!({"field": "plugin"})),
+        ChannelError::Unavailable { .. } => ApiError::unavailable(5).with_message(message),
+        ChannelError::Config { problems, .. } => {
+            ApiError::validation(message).with_details(json!({"field": "config", "errors": problems}))
+        }
+    }
+}
+
+fn find(rooms: &Rooms, name: &str) -> ApiResult<Channel> {
+    let channels = rooms.handle.board.channels.borrow();
+    channels.get(name).map(|channel| Channel::clone(channel)).ok_or_else(|| no_channel(name))
+}
+
+fn masked(rooms: &Rooms, channel: &Channel) -> Channel {
+    let mut channel = channel.clone();
+    for key in rooms.sender.secret_keys(&channel.plugin) {
+        if let Some(value) = channel.config.get_mut(&key) {
+            *value = json!(MASK);
+        }
+    }
+    channel
+}
+
+fn test_message(channel: &Channel, by: &str, external_url: &str) -> Outgoing {
+    let (id, now) = (Uuid::now_v7().to_string(), Instant::now());
+    let idempotency_key = format!("{id}:test:1");
+    let delivery = Delivery {
+        id: id.clone(),
+        alert_id: id.clone(),
+        channel: channel.name.clone(),
+        status: "test".to_owned(),
+        idempotency_key: idempotency_key.clone(),
+        state: DeliveryState::Failed,
+        attempts: 0,
+        next_attempt_at: None,
+        error: None,
+        reference: None,
+        created_at: now,
+        delivered_at: None,
+        test: true,
+    };
+    let notice = Notice {
+        key: id.clone(),
+        id,
+        rule_id: String::new(),
+        rule: "test".to_owned(),
+        state: AlertState::Firing,
+        level: channel.level,
+        title: format!("test message for channel {}", channel.name),
+        body: format!("{by} asked StreamFlow to send this. Nothing is wrong."),
+        at_ms: now.0,
+        starts_at_ms: now.0,
+        ends_at_ms: None,
+        value: None,
+        labels: BTreeMap::from([("alertname".to_owned(), "test".to_owned())]),
+        group_labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        idempotency_key,
+        external_url: external_url.to_owned(),
+        url: external_url.to_owned(),
+        test: true,
+    };
+    Outgoing { delivery, notice, since: now.0, stored_at: 0 }
+}

@@ -1,0 +1,127 @@
+//! `/api/v1/rules`
+
+use axum::{extract::State, http::StatusCode, response::IntoResponse};
+use serde_json::{Map, Value, json};
+use streamflow_model::{Role, Rule, RuleDraft, RuleError};
+use streamflow_web::{ApiError, ApiResult, Data, Identity, Json, Page, PageQuery, Path, Query};
+
+use super::{Rooms, editable};
+use crate::desk::no_rule;
+
+/// Fields of a rule that the hub writes. A `version` that is given must be the present one.
+const READ_ONLY: [&str; 4] = ["id", "version", "created_at", "updated_at"];
+
+/// Lists rules, oldest first
+#[utoipa::path(get, path = "/api/v1/rules", tag = "rules", params(PageQuery), responses((status = 200, body = Page<Rule>)))]
+pub(super) async fn list(
+    State(rooms): State<Rooms>,
+    identity: Identity,
+    Query(query): Query<PageQuery>,
+) -> ApiResult<Json<Page<Rule>>> {
+    identity.require(Role::Viewer)?;
+    let limit = query.limit()?;
+    let rules = rooms.handle.board.rules.borrow().clone();
+    let after = query.cursor.unwrap_or_default();
+    let page = rules.iter().filter(|rule| rule.id > after).take(limit + 1).cloned().collect();
+    Ok(Json(Page::cut(page, limit, |rule: &Rule| rule.id.clone())))
+}
+
+/// Makes a rule
+#[utoipa::path(post, path = "/api/v1/rules", tag = "rules", request_body = RuleDraft,
+    responses((status = 201, body = Data<Rule>), (status = 409, description = "The name is taken.")))]
+pub(super) async fn create(
+    State(rooms): State<Rooms>,
+    identity: Identity,
+    Json(draft): Json<RuleDraft>,
+) -> ApiResult<impl IntoResponse> {
+    identity.require(Role::Editor)?;
+    check(&rooms, &draft)?;
+    let rule = rooms.handle.call(move |desk, now| desk.save_rule(None, draft, None, &identity.name, now)).await?;
+    Ok((StatusCode::CREATED, Json(Data { data: rule })))
+}
+
+/// Reads a rule
+#[utoipa::path(get, path = "/api/v1/rules/{id}", tag = "rules", params(("id" = String, Path)),
+    responses((status = 200, body = Data<Rule>)))]
+pub(super) async fn read(
+    State(rooms): State<Rooms>,
+    identity: Identity,
+    Path(id): Path<String>,
+) -> ApiResult<Json<Data<Rule>>> {
+    identity.require(Role::Viewer)?;
+    Ok(Json(Data { data: find(&rooms, &id)? }))
+}
+
+/// Replaces a rule
+///
+/// Fields that are left out get their defaults. With `version`, it must be the present one.
+#[utoipa::path(put, path = "/api/v1/rules/{id}", tag = "rules", params(("id" = String, Path)), request_body = RuleDraft,
+    responses((status = 200, body = Data<Rule>), (status = 409, description = "The name is taken, or the rule has changed.")))]
+pub(super) async fn replace(
+    State(rooms): State<Rooms>,
+    identity: Identity,
+    Path(id): Path<String>,
+    Json(body): Json<Map<String, Value>>,
+) -> ApiResult<Json<Data<Rule>>> {
+    save(&rooms, identity, id, body).await
+}
+
+/// Changes some fields of a rule
+#[utoipa::path(patch, path = "/api/v1/rules/{id}", tag = "rules", params(("id" = String, Path)), request_body = Object,
+    responses((status = 200, body = Data<Rule>), (status = 409, description = "The name is taken, or the rule has changed.")))]
+pub(super) async fn change(
+    State(rooms): State<Rooms>,
+    identity: Identity,
+    Path(id): Path<String>,
+    Json(fields): Json<Map<String, Value>>,
+) -> ApiResult<Json<Data<Rule>>> {
+    identity.require(Role::Editor)?;
+    let Value::Object(mut body) = serde_json::to_value(find(&rooms, &id)?).map_err(ApiError::internal)? else {
+        return Err(ApiError::internal("a rule is not an object"));
+    };
+    body.extend(fields);
+    save(&rooms, identity, id, body).await
+}
+
+/// Removes a rule; its open alerts are resolved
+#[utoipa::path(delete, path = "/api/v1/rules/{id}", tag = "rules", params(("id" = String, Path)), responses((status = 204)))]
+pub(super) async fn remove(
+    State(rooms): State<Rooms>,
+    identity: Identity,
+    Path(id): Path<String>,
+) -> ApiResult<StatusCode> {
+    identity.require(Role::Editor)?;
+    rooms.handle.call(move |desk, now| desk.delete_rule(&id, &identity.name, now)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn save(rooms: &Rooms, identity: Identity, id: String, body: Map<String, Value>) -> ApiResult<Json<Data<Rule>>> {
+    identity.require(Role::Editor)?;
+    let version = body.get("version").and_then(Value::as_i64);
+    let draft: RuleDraft = editable(body, &READ_ONLY)?;
+    check(rooms, &draft)?;
+    let work = move |desk: &mut crate::desk::Desk, now| desk.save_rule(Some(&id), draft, version, &identity.name, now);
+    Ok(Json(Data { data: rooms.handle.call(work).await? }))
+}
+
+fn find(rooms: &Rooms, id: &str) -> ApiResult<Rule> {
+    rooms.handle.board.rules.borrow().iter().find(|rule| rule.id == id).cloned().ok_or_else(|| no_rule(id))
+}
+
+/// Everything that is wrong with a rule, at once.
+fn check(rooms: &Rooms, draft: &RuleDraft) -> ApiResult<()> {
+    let mut errors = draft.compile().err().unwrap_or_default();
+    let channels = rooms.handle.board.channels.borrow().clone();
+    let unknown = draft.channels.iter().filter(|name| !channels.contains_key(*name));
+    errors.extend(unknown.map(|name| RuleError {
+        field: "channels".to_owned(),
+        reason: format!("there is no channel called `{name}`"),
+        line: None,
+        column: None,
+    }));
+    if errors.is_empty() {
+        return Ok(());
+    }
+    let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    Err(ApiError::validation(format!("the rule is wrong: {}", all.join("; "))).with_details(json!({"errors": errors})))
+}
