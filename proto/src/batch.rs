@@ -166,7 +166,7 @@ impl Batch {
         Ok(batch)
     }
 
-    fn from_payload(raw: Bytes) -> Result<Self, DecodeError> {
+    pub(crate) fn from_payload(raw: Bytes) -> Result<Self, DecodeError> {
         let payload: Payload<'_> = format::read(&raw, "payload")?;
         let layout = Layout::read(&payload.directory, layout::MAX_FRAME_COLUMNS)?;
         if payload.streams.len() != payload.directory.streams() {

@@ -11,11 +11,11 @@ mod slow;
 mod store;
 mod text;
 
-pub(crate) use encode::{Streams, put_bits, put_floats, put_shape, put_timestamps};
-pub(crate) use text::write_ids;
+pub(crate) use encode::{Streams, put_bits, put_floats, put_ids, put_shape, put_timestamps};
+pub(crate) use text::{TextColumn, write_ids};
 
 use crate::{
-    batch::ColumnKind,
+    batch::{Batch, ColumnKind, DecodeError},
     event::{Event, MAX_OBJECT, Rejection, Severity},
     frame::{self, Frame, FrameHeader},
 };
@@ -24,7 +24,6 @@ use mint::Mint;
 use schema::{NONE, roots};
 use std::fmt;
 use store::Store;
-use text::TextColumn;
 use uuid::Uuid;
 
 /// What stands around a log line's own fields.
@@ -62,6 +61,7 @@ pub enum Scalar<'a> {
 /// Collects events into columns.
 pub struct BatchBuilder {
     store: Store,
+    max_object: usize,
     timestamps: Vec<i64>,
     ids: Vec<Uuid>,
     severities: Vec<u8>,
@@ -97,8 +97,18 @@ impl BatchBuilder {
 
     /// An empty batch.
     pub fn new() -> Self {
+        Self::with_columns(store::MAX_ATTRIBUTE_COLUMNS, MAX_OBJECT)
+    }
+
+    /// A batch whose objects are all kept as JSON text, of any length: for what would need too many columns.
+    pub(crate) fn without_columns() -> Self {
+        Self::with_columns(0, usize::MAX)
+    }
+
+    fn with_columns(max_columns: usize, max_object: usize) -> Self {
         Self {
-            store: Store::new(Uuid::new_v4().as_u64_pair().0),
+            store: Store::new(Uuid::new_v4().as_u64_pair().0, max_columns),
+            max_object,
             timestamps: Vec::new(),
             ids: Vec::new(),
             severities: Vec::new(),
@@ -160,7 +170,7 @@ impl BatchBuilder {
             }
             self.restart();
         }
-        slow::event(&mut self.store, json, found)
+        slow::event(&mut self.store, json, self.max_object, found)
     }
 
     /// Takes one event as a row.
@@ -266,7 +276,7 @@ impl BatchBuilder {
             self.store.rewind(start);
             self.store.turn();
         }
-        slow::object(&mut self.store, root, json)
+        slow::object(&mut self.store, root, json, self.max_object)
     }
 
     /// Runs one push; whatever it wrote is taken back when it fails.
@@ -321,6 +331,15 @@ impl BatchBuilder {
         (self.streams, self.raw) = (streams, raw);
         self.clear();
         frame
+    }
+
+    /// As [`BatchBuilder::finish`], for a reader in the same process: nothing is compressed.
+    pub(crate) fn finish_batch(&mut self) -> Result<Batch, DecodeError> {
+        let (mut streams, mut raw) = (std::mem::take(&mut self.streams), Vec::new());
+        self.encode(&mut streams, &mut raw);
+        self.streams = streams;
+        self.clear();
+        Batch::from_payload(raw.into())
     }
 
     /// Compresses into `packed` and says whether that made it smaller.

@@ -1,9 +1,37 @@
-//! Stored batches: many frames merged column by column, every stream compressed on its own so that a query reads only what it needs.
+//! Stored batches: many frames merged column by column, every stream compressed on its own so that a query reads only
+//! what it needs.
+//!
+//! `SFC1` is 16 bytes (magic `SFK1` | version u8 | three zero bytes | length of the packed head u32 | length of the raw
+//! head u32), the head as zstd of bincode, then the blocks. A large stream has a block of its own; small ones share.
+
+mod index;
+mod merge;
+mod narrow;
 
 pub use crate::bloom::Bloom;
-use crate::batch::{Batch, DecodeError};
+use index::Index;
+use merge::{Merged, Plan};
+
+use crate::{
+    batch::{Batch, DecodeError, Layout, MAX_CHUNK_COLUMNS},
+    bloom::{BloomWriter, id_hash},
+    build::Streams as Written,
+    column::{
+        layout::{self, Block, ChunkHead, Place},
+        streams::{LazyBlock, Streams, inflate},
+    },
+    frame::{MAX_COUNT, MAX_RAW},
+};
 use bytes::Bytes;
 use uuid::Uuid;
+
+const MAGIC: [u8; 4] = *b"SFK1";
+const VERSION: u8 = 1;
+const HEAD_LEN: usize = 16;
+/// Small streams share a block until it has this many bytes.
+const SHARED_BLOCK: usize = 4096;
+/// The most bytes of a block once inflated.
+const MAX_BLOCK: u32 = 256 * 1024 * 1024;
 
 /// A chunk to store, with what an index needs to skip it.
 #[derive(Clone, Debug)]
@@ -33,19 +61,164 @@ pub enum EncodeError {
     #[error(transparent)]
     Decode(#[from] DecodeError),
     /// More than a chunk may hold.
-    #[error("{0} events are too many for a chunk")]
+    #[error("{0} events are too many for a chunk of at most {MAX_COUNT}")]
     TooMany(usize),
     /// The compressor failed.
     #[error("compression failed: {0}")]
     Compress(String),
 }
 
-/// Merges batches in order into one chunk, compressed at a zstd `level`.
-pub fn encode(_batches: &[&Batch], _level: i32) -> Result<EncodedChunk, EncodeError> {
-    Err(EncodeError::TooMany(0))
+/// Merges batches in order into one chunk of at most 65,536 events, compressed at a zstd `level`.
+pub fn encode(batches: &[&Batch], level: i32) -> Result<EncodedChunk, EncodeError> {
+    let count = batches.iter().map(|batch| batch.len()).sum();
+    if count > MAX_COUNT as usize {
+        return Err(EncodeError::TooMany(count));
+    }
+    let plan = Plan::of(batches);
+    if plan.columns.len() <= MAX_CHUNK_COLUMNS {
+        return write(batches, plan, level);
+    }
+    let narrowed = narrow::narrow(batches)?;
+    let narrowed: Vec<&Batch> = narrowed.iter().collect();
+    write(&narrowed, Plan::of(&narrowed), level)
+}
+
+fn write(batches: &[&Batch], plan: Plan<'_>, level: i32) -> Result<EncodedChunk, EncodeError> {
+    let (mut streams, mut index) = (Written::default(), Index::new());
+    let Merged { directory, ids } = merge::merge(batches, plan, &mut streams, &mut index)?;
+    let (count, min_ts, max_ts) = (directory.count, directory.min_ts, directory.max_ts);
+    let mut packer = Packer::new(level)?;
+    for stream in streams.iter() {
+        packer.put(stream)?;
+    }
+    packer.flush()?;
+    let mut raw_head = Vec::new();
+    layout::write(&ChunkHead { directory, blocks: packer.blocks, streams: packer.places }, &mut raw_head);
+    let head = packer.compressor.compress(&raw_head).map_err(failed)?;
+    let mut body = Vec::with_capacity(HEAD_LEN + head.len() + packer.body.len());
+    body.extend_from_slice(&MAGIC);
+    body.extend_from_slice(&[VERSION, 0, 0, 0]);
+    body.extend_from_slice(&(head.len() as u32).to_le_bytes());
+    body.extend_from_slice(&(raw_head.len() as u32).to_le_bytes());
+    body.extend_from_slice(&head);
+    body.append(&mut packer.body);
+    let mut id_bloom = BloomWriter::default();
+    ids.iter().for_each(|id| id_bloom.add(id_hash(*id)));
+    Ok(EncodedChunk {
+        body,
+        count,
+        min_ts,
+        max_ts,
+        bloom: index.finish(),
+        id_bloom: id_bloom.finish(),
+        min_id: ids.iter().copied().min().unwrap_or(Uuid::nil()),
+        max_id: ids.iter().copied().max().unwrap_or(Uuid::nil()),
+    })
+}
+
+fn failed(error: std::io::Error) -> EncodeError {
+    EncodeError::Compress(error.to_string())
+}
+
+/// Compresses streams into blocks.
+struct Packer {
+    compressor: zstd::bulk::Compressor<'static>,
+    body: Vec<u8>,
+    blocks: Vec<Block>,
+    places: Vec<Place>,
+    /// Small streams that wait for company, and where their places are.
+    shared: Vec<u8>,
+    waiting: Vec<usize>,
+}
+
+impl Packer {
+    fn new(level: i32) -> Result<Self, EncodeError> {
+        let compressor = zstd::bulk::Compressor::new(level).map_err(failed)?;
+        Ok(Self { compressor, body: Vec::new(), blocks: Vec::new(), places: Vec::new(), shared: Vec::new(), waiting: Vec::new() })
+    }
+
+    fn put(&mut self, stream: &[u8]) -> Result<(), EncodeError> {
+        let len = stream.len() as u32;
+        if stream.len() >= SHARED_BLOCK {
+            let block = self.block(stream)?;
+            self.places.push(Place { block, len });
+            return Ok(());
+        }
+        self.waiting.push(self.places.len());
+        self.places.push(Place { block: 0, len });
+        self.shared.extend_from_slice(stream);
+        if self.shared.len() >= SHARED_BLOCK { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), EncodeError> {
+        let shared = std::mem::take(&mut self.shared);
+        if shared.is_empty() && self.waiting.is_empty() {
+            return Ok(());
+        }
+        let block = self.block(&shared)?;
+        for waiting in self.waiting.drain(..) {
+            self.places[waiting].block = block;
+        }
+        Ok(())
+    }
+
+    fn block(&mut self, raw: &[u8]) -> Result<u32, EncodeError> {
+        let stored = self.compressor.compress(raw).map_err(failed)?;
+        self.blocks.push(Block { stored: stored.len() as u32, raw: raw.len() as u32 });
+        self.body.extend_from_slice(&stored);
+        Ok(self.blocks.len() as u32 - 1)
+    }
 }
 
 /// Reads a chunk's directory; a stream is inflated when it is first touched.
-pub fn open(_body: Bytes) -> Result<Batch, DecodeError> {
-    Err(DecodeError::Truncated("chunk"))
+pub fn open(body: Bytes) -> Result<Batch, DecodeError> {
+    let Some((start, rest)) = body.split_first_chunk::<HEAD_LEN>() else {
+        return Err(DecodeError::Truncated("chunk"));
+    };
+    let [m0, m1, m2, m3, version, _, _, _, l0, l1, l2, l3, r0, r1, r2, r3] = *start;
+    if [m0, m1, m2, m3] != MAGIC || version != VERSION {
+        return Err(DecodeError::Malformed("chunk header"));
+    }
+    let head_len = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
+    let raw_len = u32::from_le_bytes([r0, r1, r2, r3]) as usize;
+    if raw_len > MAX_RAW {
+        return Err(DecodeError::Limit { what: "chunk head", value: raw_len as u64, max: MAX_RAW as u64 });
+    }
+    let head = rest.get(..head_len).ok_or(DecodeError::Truncated("chunk head"))?;
+    let raw_head = inflate(head, raw_len, "chunk head")?;
+    let head: ChunkHead<'_> = layout::read(&raw_head, "chunk head")?;
+    let layout = Layout::read(&head.directory, MAX_CHUNK_COLUMNS)?;
+    if head.streams.len() != head.directory.streams() {
+        return Err(DecodeError::Malformed("streams"));
+    }
+    let streams = places(&head, &body.slice(HEAD_LEN + head_len..))?;
+    Ok(Batch::new(layout, streams))
+}
+
+fn places(head: &ChunkHead<'_>, stored: &Bytes) -> Result<Streams, DecodeError> {
+    let mut blocks = Vec::with_capacity(head.blocks.len());
+    let mut at = 0usize;
+    for block in &head.blocks {
+        let end = at.saturating_add(block.stored as usize);
+        if end > stored.len() {
+            return Err(DecodeError::Truncated("chunk"));
+        }
+        if block.raw > MAX_BLOCK {
+            return Err(DecodeError::Limit { what: "chunk block", value: block.raw.into(), max: MAX_BLOCK.into() });
+        }
+        blocks.push(LazyBlock::new(stored.slice(at..end), block.raw as usize));
+        at = end;
+    }
+    if at != stored.len() {
+        return Err(DecodeError::Malformed("chunk"));
+    }
+    let mut filled = vec![0usize; blocks.len()];
+    let mut places = Vec::with_capacity(head.streams.len());
+    for place in &head.streams {
+        let filled = filled.get_mut(place.block as usize).ok_or(DecodeError::Malformed("streams"))?;
+        let end = filled.saturating_add(place.len as usize);
+        places.push((place.block, *filled..end));
+        *filled = end;
+    }
+    Ok(Streams::Blocks { blocks, places })
 }

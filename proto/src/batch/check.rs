@@ -3,6 +3,9 @@
 use super::{Batch, ColumnKind, DecodeError, Values};
 use crate::event::{MAX_OBJECT, MAX_TEXT, MAX_TYPE};
 
+/// JSON text is at most this much longer than what was sent: `1e15` comes back with all its digits.
+const MAX_TEXT_OF_JSON: usize = 8 * MAX_OBJECT;
+
 impl Batch {
     /// Decodes everything once, so that no later reader of the same bytes can fail.
     ///
@@ -30,7 +33,7 @@ impl Batch {
                     (ColumnKind::Number, Ok(json)) => json.starts_with(|c: char| c == '-' || c.is_ascii_digit()),
                     _ => false,
                 };
-                if !fits || text.len() > MAX_OBJECT {
+                if !fits || text.len() > MAX_TEXT_OF_JSON {
                     return Err(DecodeError::Malformed("column"));
                 }
             }

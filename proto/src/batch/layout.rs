@@ -7,6 +7,8 @@ use crate::{
     frame::MAX_COUNT,
     path::Path,
 };
+use foldhash::fast::RandomState;
+use std::collections::HashSet;
 
 /// The most columns of a frame.
 pub(crate) const MAX_FRAME_COLUMNS: usize = 256;
@@ -76,12 +78,17 @@ impl Layout {
             return Err(DecodeError::Malformed("type or source"));
         }
         let mut columns = Vec::with_capacity(directory.columns.len());
+        let mut known = HashSet::<_, RandomState>::default();
         for column in &directory.columns {
             let kind = ColumnKind::ALL.get(usize::from(column.kind)).copied();
             let (Some(kind), Some(node)) = (kind, nodes.get(column.node as usize)) else {
                 return Err(DecodeError::Malformed("column"));
             };
-            if !fits_place(node, kind) || !fits_encoding(kind, column.encoding) || column.present > directory.count {
+            if !fits_place(node, kind)
+                || !fits_encoding(kind, column.encoding)
+                || column.present > directory.count
+                || !known.insert((column.node, kind))
+            {
                 return Err(DecodeError::Malformed("column"));
             }
             columns.push(Column {
@@ -149,7 +156,11 @@ fn limit(what: &'static str, value: usize, max: usize) -> Result<(), DecodeError
 
 fn read_nodes(directory: &Directory<'_>) -> Result<Vec<Node>, DecodeError> {
     let mut nodes: Vec<Node> = Vec::with_capacity(directory.nodes.len());
+    let mut known = HashSet::<_, RandomState>::default();
     for node in &directory.nodes {
+        if !known.insert((node.parent, node.key)) {
+            return Err(DecodeError::Malformed("key"));
+        }
         let parent = (node.parent as usize).checked_sub(1);
         let (depth, path_bytes) = match parent {
             None if ATTRIBUTE_ROOTS.contains(&node.key) => (1, 0),

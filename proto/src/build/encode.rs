@@ -11,6 +11,7 @@ use crate::column::{
     read::scale,
     varint::{self, zigzag},
 };
+use uuid::Uuid;
 
 /// Streams one after the other, and where each ends.
 #[derive(Debug, Default)]
@@ -45,16 +46,7 @@ impl BatchBuilder {
         let bounds = (self.timestamps.iter().copied().min(), self.timestamps.iter().copied().max());
         let (min_ts, max_ts) = (bounds.0.unwrap_or(0), bounds.1.unwrap_or(0));
         streams.put(|out| put_timestamps(out, min_ts, &self.timestamps));
-        streams.put(|out| {
-            for (id, timestamp) in self.ids.iter().zip(&self.timestamps) {
-                varint::write(out, zigzag(((id.as_u128() >> 80) as i64).wrapping_sub(*timestamp)));
-            }
-        });
-        streams.put(|out| {
-            for id in &self.ids {
-                out.extend_from_slice(id.as_bytes().split_at(6).1);
-            }
-        });
+        put_ids(streams, &self.ids, &self.timestamps);
         streams.put(|out| out.extend_from_slice(&self.severities));
         let used = Used::of(&self.store);
         streams.put(|out| {
@@ -92,14 +84,12 @@ impl BatchBuilder {
                 }
                 Values::Ints(values) => {
                     streams.put(|out| values.iter().for_each(|value| varint::write(out, zigzag(*value))));
-                    let bounds = values.iter().copied().min().zip(values.iter().copied().max());
-                    (Encoding::Varint, bounds.map(|(min, max)| Bounds::Int(min, max)))
+                    (Encoding::Varint, Bounds::of_ints(values))
                 }
                 Values::Floats(values) => {
                     let mut encoding = Encoding::Double;
                     streams.put(|out| encoding = put_floats(out, values));
-                    let bounds = (values.iter().copied().fold(f64::MAX, f64::min), values.iter().copied().fold(f64::MIN, f64::max));
-                    (encoding, Some(Bounds::Float(bounds.0, bounds.1)))
+                    (encoding, Bounds::of_floats(values))
                 }
                 Values::Text(values) => (values.encode(streams), None),
             };
@@ -157,6 +147,16 @@ pub(crate) fn put_timestamps(out: &mut Vec<u8>, base: i64, timestamps: &[i64]) {
         varint::write(out, zigzag(timestamp.wrapping_sub(before)));
         before = *timestamp;
     }
+}
+
+/// Writes ids as their distance from the event's time, which is small for those of version 7, and the ten bytes after.
+pub(crate) fn put_ids(streams: &mut Streams, ids: &[Uuid], timestamps: &[i64]) {
+    streams.put(|out| {
+        for (id, timestamp) in ids.iter().zip(timestamps) {
+            varint::write(out, zigzag(((id.as_u128() >> 80) as i64).wrapping_sub(*timestamp)));
+        }
+    });
+    streams.put(|out| ids.iter().for_each(|id| out.extend_from_slice(id.as_bytes().split_at(6).1)));
 }
 
 /// Writes a column list.

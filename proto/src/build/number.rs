@@ -104,7 +104,7 @@ pub(super) fn has_long_fraction(json: &[u8]) -> bool {
 
 fn run_comes_back(run: &[u8], rest: &[u8]) -> bool {
     let exponent_len = match rest {
-        [b'e' | b'E', sign_or_digit, more @ ..] if matches!(sign_or_digit, b'+' | b'-' | b'0'..=b'9') => {
+        [b'e' | b'E', b'+' | b'-' | b'0'..=b'9', more @ ..] => {
             2 + more.iter().take_while(|byte| byte.is_ascii_digit()).count()
         }
         _ => 0,

@@ -17,7 +17,7 @@ pub(super) mod roots {
     pub(in crate::build) const METADATA: u32 = 1;
     pub(in crate::build) const TAGS: u32 = 2;
     pub(in crate::build) const CORRELATION_ID: u32 = 3;
-    pub(in crate::build) const SESSION_ID: u32 = 4;
+    // `session_id` is 4.
     pub(in crate::build) const USER_ID: u32 = 5;
     pub(in crate::build) const NAMES: [&str; 6] =
         ["data", "metadata", "tags", "correlation_id", "session_id", "user_id"];

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     batch::ColumnKind,
-    event::{MAX_DEPTH, MAX_OBJECT, Rejection},
+    event::{MAX_DEPTH, Rejection},
 };
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -49,7 +49,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 }
 
 /// Reads a whole event into columns.
-pub(super) fn event(store: &mut Store, json: &str, found: &mut Found) -> Result<(), Rejection> {
+pub(super) fn event(store: &mut Store, json: &str, max_object: usize, found: &mut Found) -> Result<(), Rejection> {
     let members: Members<'_> = serde_json::from_str(json).map_err(|error| rules::not_json("event", &error))?;
     *found = Found::default();
     let mut objects = [None, None];
@@ -80,7 +80,7 @@ pub(super) fn event(store: &mut Store, json: &str, found: &mut Found) -> Result<
     required("source", &found.source).and_then(|()| rules::source(&found.source))?;
     for (root, value) in (roots::DATA..).zip(objects) {
         if let Some(value) = value {
-            object(store, root, value.get())?;
+            object(store, root, value.get(), max_object)?;
         }
     }
     if let Some(tags) = tags {
@@ -115,9 +115,9 @@ pub(super) fn put_text(store: &mut Store, root: u32, text: &str) {
 }
 
 /// Reads an object into the columns below a root, or whole into the overflow when it has no room there.
-pub(super) fn object(store: &mut Store, root: u32, json: &str) -> Result<(), Rejection> {
+pub(super) fn object(store: &mut Store, root: u32, json: &str, max_len: usize) -> Result<(), Rejection> {
     let field = roots::NAMES[root as usize];
-    if json.len() > MAX_OBJECT {
+    if json.len() > max_len {
         return Err(rules::too_large(field, json.len()));
     }
     let json = json.trim_ascii();

@@ -9,7 +9,7 @@ use crate::batch::ColumnKind;
 use foldhash::fast::FixedState;
 
 /// Columns that attributes may take; the rest of a frame's 256 is kept for the fixed fields and the overflow.
-const MAX_ATTRIBUTE_COLUMNS: usize = 240;
+pub(super) const MAX_ATTRIBUTE_COLUMNS: usize = 240;
 /// Columns remembered between batches before all are forgotten.
 const MAX_KEPT_COLUMNS: usize = 2048;
 /// Bytes of column memory kept between batches before all are forgotten.
@@ -51,12 +51,14 @@ pub(super) struct Store {
     turn: u32,
     /// Columns with values in this batch, roots not counted.
     live: usize,
+    /// The most there may be.
+    max_live: usize,
     /// An upper bound of what the columns take once encoded.
     pub(super) bytes: usize,
 }
 
 impl Store {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64, max_live: usize) -> Self {
         Self {
             schema: Schema::new(),
             columns: Vec::new(),
@@ -65,6 +67,7 @@ impl Store {
             shape: Vec::new(),
             turn: 0,
             live: 0,
+            max_live,
             bytes: 0,
         }
     }
@@ -153,7 +156,7 @@ impl Store {
     #[cold]
     fn wake(&mut self, node: u32) -> Result<(), Full> {
         if node > roots::USER_ID {
-            if self.live >= MAX_ATTRIBUTE_COLUMNS {
+            if self.live >= self.max_live {
                 return Err(Full);
             }
             self.live += 1;
@@ -164,7 +167,7 @@ impl Store {
 
     #[cold]
     fn add_column(&mut self, node: u32, kind: ColumnKind) -> Result<u32, Full> {
-        if node > roots::USER_ID && self.live >= MAX_ATTRIBUTE_COLUMNS {
+        if node > roots::USER_ID && self.live >= self.max_live {
             return Err(Full);
         }
         let values = match kind {

@@ -1,6 +1,7 @@
 //! A growing column of strings: a dictionary while values repeat, plain once they do not.
 
 use super::Streams;
+use crate::batch::TextValues;
 use crate::column::{
     layout::{Encoding, id_width},
     varint,
@@ -18,7 +19,7 @@ const PLAIN_BATCHES: u8 = 16;
 
 /// Strings of one column.
 #[derive(Debug, Default)]
-pub(super) struct TextColumn {
+pub(crate) struct TextColumn {
     /// Entries of the dictionary, or the rows themselves.
     arena: Vec<u8>,
     ends: Vec<u32>,
@@ -44,7 +45,7 @@ fn hash(state: &FixedState, value: &[u8]) -> u64 {
 
 impl TextColumn {
     /// Rows so far.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         if self.plain { self.ends.len() } else { self.ids.len() }
     }
 
@@ -55,25 +56,58 @@ impl TextColumn {
             self.append(value);
             return value.len() + 3;
         }
-        let (arena, ends) = (&self.arena, &self.ends);
-        let hashed = hash(state, value);
-        if let Some(id) = self.table.find(hashed, |id| slice(arena, ends, *id as usize) == value) {
-            self.ids.push(*id);
-            self.grew = false;
+        let known = self.ends.len();
+        let id = self.intern(value, state);
+        self.ids.push(id);
+        self.grew = self.ends.len() > known;
+        if !self.grew {
             return 4;
         }
-        let id = self.ends.len() as u32;
-        self.append(value);
-        let (arena, ends) = (&self.arena, &self.ends);
-        self.table.insert_unique(hashed, id, |id| hash(state, slice(arena, ends, *id as usize)));
-        self.ids.push(id);
-        self.grew = true;
         let mut bytes = value.len() + 7;
         if self.ids.len() == SAMPLE && self.ends.len() > SAMPLE_DISTINCT {
             bytes += self.expand();
             self.plain_for = PLAIN_BATCHES;
         }
         bytes
+    }
+
+    fn intern(&mut self, value: &[u8], state: &FixedState) -> u32 {
+        let (arena, ends) = (&self.arena, &self.ends);
+        let hashed = hash(state, value);
+        if let Some(id) = self.table.find(hashed, |id| slice(arena, ends, *id as usize) == value) {
+            return *id;
+        }
+        let id = self.ends.len() as u32;
+        self.append(value);
+        let (arena, ends) = (&self.arena, &self.ends);
+        self.table.insert_unique(hashed, id, |id| hash(state, slice(arena, ends, *id as usize)));
+        id
+    }
+
+    /// Appends the rows of another column to one that has been a dictionary from its beginning.
+    pub(crate) fn append_rows(&mut self, rows: &TextValues<'_>, state: &FixedState) {
+        let entries: Vec<u32> = rows.strings.iter().map(|text| self.intern(text.as_bytes(), state)).collect();
+        match &rows.ids {
+            None => self.ids.extend(entries),
+            Some(ids) => self.ids.extend(ids.iter().map(|id| entries[*id as usize])),
+        }
+    }
+
+    /// Appends rows to a column that is to be plain.
+    pub(crate) fn append_plain(&mut self, rows: &TextValues<'_>) {
+        self.plain = true;
+        rows.strings.iter().for_each(|text| self.append(text.as_bytes()));
+    }
+
+    /// Bytes of the values, each counted once unless the column is plain.
+    pub(crate) fn text_bytes(&self) -> usize {
+        self.arena.len()
+    }
+
+    /// The distinct values, or all of them when the column is plain.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &str> {
+        let entry = |index| std::str::from_utf8(slice(&self.arena, &self.ends, index)).unwrap_or("");
+        (0..self.ends.len()).map(entry)
     }
 
     /// Takes back the last row, which was pushed within the same event.
@@ -121,7 +155,7 @@ impl TextColumn {
     }
 
     /// Writes the streams.
-    pub(super) fn encode(&self, streams: &mut Streams) -> Encoding {
+    pub(crate) fn encode(&self, streams: &mut Streams) -> Encoding {
         let entries = self.ends.len();
         // A short or varied column is smaller without ids.
         let varied = !self.plain && entries > 1 && entries * 4 > self.ids.len() * 3;

@@ -78,6 +78,16 @@ pub(crate) enum Bounds {
 }
 
 impl Bounds {
+    pub(crate) fn of_ints(values: &[i64]) -> Option<Self> {
+        let bounds = values.iter().copied().min().zip(values.iter().copied().max());
+        bounds.map(|(min, max)| Self::Int(min, max))
+    }
+
+    pub(crate) fn of_floats(values: &[f64]) -> Option<Self> {
+        let bounds = values.iter().copied().reduce(f64::min).zip(values.iter().copied().reduce(f64::max));
+        bounds.map(|(min, max)| Self::Float(min, max))
+    }
+
     /// What both cover together.
     pub(crate) fn merge(self, other: Self) -> Self {
         match (self, other) {

@@ -74,10 +74,6 @@ impl<'a> Strings<'a> {
         self.ends.len()
     }
 
-    pub(crate) fn bytes(&self) -> usize {
-        self.text.len()
-    }
-
     /// One of the strings; empty beyond the end.
     pub(crate) fn get(&self, index: usize) -> &'a str {
         let start = index.checked_sub(1).and_then(|before| self.ends.get(before)).map_or(0, |end| *end as usize);

@@ -1,0 +1,24 @@
+//! Batches that together have too many columns, written again with their objects as JSON text.
+
+use super::EncodeError;
+use crate::{
+    batch::{Batch, DecodeError},
+    bitmap::Bitmap,
+    build::BatchBuilder,
+};
+
+/// The same events in batches without attribute columns.
+pub(super) fn narrow(batches: &[&Batch]) -> Result<Vec<Batch>, EncodeError> {
+    let mut builder = BatchBuilder::without_columns();
+    let mut narrowed = Vec::new();
+    for batch in batches {
+        for event in batch.events(&Bitmap::new(batch.len(), true))? {
+            if builder.is_full() {
+                narrowed.push(builder.finish_batch()?);
+            }
+            builder.push_event(&event).map_err(|_| DecodeError::Malformed("event"))?;
+        }
+    }
+    narrowed.push(builder.finish_batch()?);
+    Ok(narrowed)
+}
