@@ -129,12 +129,17 @@ pub(crate) async fn renew(store: &dyn Store, pki: &Pki, agent_id: &str, csr_der:
 /// The allow-list, revoked agents included.
 pub(crate) async fn agents(store: &dyn Store) -> Result<Vec<(String, AgentDoc)>, StoreError> {
     let mut agents = Vec::new();
+    let mut after: Option<String> = None;
     loop {
-        let after = agents.last().map(|(id, _): &(String, AgentDoc)| id.clone());
         let docs = store.docs(AGENTS, after.as_deref(), PAGE).await?;
         let more = docs.len() == PAGE;
+        after = docs.last().map(|doc| doc.id.clone());
         for doc in docs {
-            agents.push((doc.id, serde_json::from_value(doc.body).map_err(damaged)?));
+            match serde_json::from_value(doc.body) {
+                Ok(agent) => agents.push((doc.id, agent)),
+                // one damaged document must not keep the others from being read
+                Err(error) => tracing::error!(agent = doc.id, %error, "the document of an agent does not read"),
+            }
         }
         if !more {
             return Ok(agents);
