@@ -72,6 +72,9 @@ pub enum DeliverError {
 
 impl DeliverError {
     pub(crate) fn transient(reason: impl Into<String>) -> Self {
-        Self::Transient { reason: reason.into(), retry_after_ms: None }
+        Self::Transient {
+            reason: reason.into(),
+            retry_after_ms: None,
+        }
     }
 }

@@ -1,0 +1,113 @@
+//! What `/metrics` says about plugins.
+
+use prometheus::{
+    Error, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
+
+use crate::sandbox::Cause;
+
+/// All plugins' series.
+#[derive(Debug, Clone)]
+pub(crate) struct Meters {
+    calls: IntCounterVec,
+    errors: IntCounterVec,
+    traps: IntCounterVec,
+    seconds: HistogramVec,
+    memory: IntGaugeVec,
+    active: IntGaugeVec,
+    http: IntCounterVec,
+    lines_dropped: IntCounterVec,
+}
+
+/// One plugin's series.
+#[derive(Debug)]
+pub(crate) struct PluginMeters {
+    pub(crate) calls: IntCounter,
+    pub(crate) transient: IntCounter,
+    pub(crate) permanent: IntCounter,
+    pub(crate) seconds: Histogram,
+    pub(crate) memory: IntGauge,
+    pub(crate) active: IntGauge,
+    traps: [IntCounter; Cause::ALL.len()],
+}
+
+/// One plugin's requests, by outcome.
+#[derive(Debug)]
+pub(crate) struct HttpMeter {
+    requests: IntCounterVec,
+    plugin: String,
+}
+
+impl Meters {
+    pub(crate) fn register(registry: &Registry) -> Result<Self, Error> {
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            let made = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(made.clone()))?;
+            Ok::<_, Error>(made)
+        };
+        let gauge = |name: &str, help: &str| {
+            let made = IntGaugeVec::new(Opts::new(name, help), &["plugin"])?;
+            registry.register(Box::new(made.clone()))?;
+            Ok::<_, Error>(made)
+        };
+        let seconds = HistogramVec::new(
+            HistogramOpts::new("streamflow_plugin_call_seconds", "Time of calls, with what the plugin waited for")
+                .buckets(vec![0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0]),
+            &["plugin"],
+        )?;
+        registry.register(Box::new(seconds.clone()))?;
+        Ok(Self {
+            calls: counter("streamflow_plugin_calls_total", "Calls of plugins", &["plugin"])?,
+            errors: counter("streamflow_plugin_errors_total", "Calls that a plugin answered with a failure", &["plugin", "kind"])?,
+            traps: counter("streamflow_plugin_traps_total", "Calls that the sandbox ended", &["plugin", "cause"])?,
+            seconds,
+            memory: gauge("streamflow_plugin_memory_bytes", "Memory of the instance that was called last")?,
+            active: gauge("streamflow_plugin_active", "1 when the plugin runs, 0 when it failed to load or is in quarantine")?,
+            http: counter("streamflow_plugin_http_requests_total", "HTTP requests of plugins", &["plugin", "outcome"])?,
+            lines_dropped: counter("streamflow_plugin_log_lines_dropped_total", "Log lines above the limit", &["plugin"])?,
+        })
+    }
+
+    pub(crate) fn plugin(&self, name: &str) -> PluginMeters {
+        PluginMeters {
+            calls: self.calls.with_label_values(&[name]),
+            transient: self.errors.with_label_values(&[name, "transient"]),
+            permanent: self.errors.with_label_values(&[name, "permanent"]),
+            seconds: self.seconds.with_label_values(&[name]),
+            memory: self.memory.with_label_values(&[name]),
+            active: self.active.with_label_values(&[name]),
+            traps: Cause::ALL.map(|cause| self.traps.with_label_values(&[name, cause.name()])),
+        }
+    }
+
+    pub(crate) fn http(&self, plugin: &str) -> HttpMeter {
+        HttpMeter { requests: self.http.clone(), plugin: plugin.to_owned() }
+    }
+
+    pub(crate) fn lines_dropped(&self, plugin: &str) -> IntCounter {
+        self.lines_dropped.with_label_values(&[plugin])
+    }
+
+    /// A plugin that is there and does not run.
+    pub(crate) fn failed(&self, plugin: &str) {
+        self.active.with_label_values(&[plugin]).set(0);
+    }
+}
+
+impl PluginMeters {
+    pub(crate) fn trap(&self, cause: Cause) {
+        if let Some(index) = Cause::ALL.iter().position(|own| *own == cause) {
+            self.traps[index].inc();
+        }
+    }
+
+    pub(crate) fn traps(&self) -> u64 {
+        self.traps.iter().map(IntCounter::get).sum()
+    }
+}
+
+impl HttpMeter {
+    pub(crate) fn count(&self, outcome: &str) {
+        self.requests.with_label_values(&[self.plugin.as_str(), outcome]).inc();
+    }
+}

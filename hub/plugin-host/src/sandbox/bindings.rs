@@ -1,0 +1,63 @@
+//! The interface in `wit/` as the host sees it, generated once, and the way of our own types into it.
+
+use std::collections::BTreeMap;
+
+use streamflow_model::{AlertState, Level};
+
+use crate::Notice;
+
+wasmtime::component::bindgen!({
+    path: "../../wit",
+    world: "channel-plugin",
+    imports: { "streamflow:plugin/http.send": async, "streamflow:plugin/mail.send": async },
+    exports: { default: async },
+});
+
+pub(crate) use exports::streamflow::plugin::channel::{Failure, Notice as WitNotice};
+use exports::streamflow::plugin::channel::State;
+use streamflow::plugin::types;
+
+/// A notice as plugins get it.
+pub(crate) fn wit_notice(notice: &Notice, channel: &str) -> WitNotice {
+    WitNotice {
+        id: notice.id.clone(),
+        rule_id: notice.rule_id.clone(),
+        rule: notice.rule.clone(),
+        key: notice.key.clone(),
+        channel: channel.to_owned(),
+        state: match notice.state {
+            // Nobody is told of pending incidents; a channel that is told anyway treats it as begun.
+            AlertState::Pending | AlertState::Firing => State::Firing,
+            AlertState::Acknowledged => State::Acknowledged,
+            AlertState::Resolved => State::Resolved,
+            AlertState::Stale => State::Stale,
+        },
+        level: match notice.level {
+            Level::Info => types::Level::Info,
+            Level::Warning => types::Level::Warning,
+            Level::Error => types::Level::Error,
+            Level::Critical => types::Level::Critical,
+        },
+        title: notice.title.clone(),
+        body: notice.body.clone(),
+        at: nanoseconds(notice.at_ms),
+        starts_at: nanoseconds(notice.starts_at_ms),
+        ends_at: notice.ends_at_ms.map(nanoseconds),
+        value: notice.value,
+        labels: pairs(&notice.labels),
+        group_labels: pairs(&notice.group_labels),
+        annotations: pairs(&notice.annotations),
+        idempotency_key: notice.idempotency_key.clone(),
+        external_url: notice.external_url.clone(),
+        url: notice.url.clone(),
+        test: notice.test,
+    }
+}
+
+const fn nanoseconds(ms: i64) -> i64 {
+    ms.saturating_mul(1_000_000)
+}
+
+fn pairs(map: &BTreeMap<String, String>) -> Vec<(String, String)> {
+    map.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+}

@@ -1,0 +1,173 @@
+//! The host's side of one instance: its budget, its rights, and its log.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use prometheus::IntCounter;
+use streamflow_component::Manifest;
+
+use super::{bindings::streamflow::plugin as host, budget::Budget};
+use crate::{
+    egress::Egress,
+    meters::HttpMeter,
+    secrets::{Secrets, hide},
+};
+
+/// Lines of one plugin per second that reach the log.
+const MAX_LINES: u32 = 100;
+/// Longest line.
+const MAX_LINE: usize = 4096;
+/// Requests of one call.
+const MAX_REQUESTS: u32 = 16;
+
+/// What the instances of one plugin have in common.
+#[derive(Debug)]
+pub(crate) struct GuestSetup {
+    pub(crate) manifest: Arc<Manifest>,
+    pub(crate) egress: Arc<Egress>,
+    pub(crate) secrets: Arc<Secrets>,
+    pub(crate) lines: Mutex<Lines>,
+    pub(crate) lines_dropped: IntCounter,
+    pub(crate) http: HttpMeter,
+}
+
+/// What the store of an instance holds.
+pub(crate) struct Guest {
+    pub(crate) budget: Budget,
+    pub(crate) setup: Arc<GuestSetup>,
+    pub(crate) channel: Arc<str>,
+    pub(crate) config: Arc<serde_json::Map<String, serde_json::Value>>,
+    /// Names of the secrets that this channel may use.
+    pub(crate) may: Vec<String>,
+    /// The configuration's own secret texts, never to be shown.
+    hidden: Vec<String>,
+    said: Option<String>,
+    requests: u32,
+    pub(crate) waited: Duration,
+}
+
+impl Guest {
+    pub(crate) fn new(
+        setup: Arc<GuestSetup>,
+        budget: Budget,
+        channel: Arc<str>,
+        config: Arc<serde_json::Map<String, serde_json::Value>>,
+    ) -> Self {
+        let mut may = setup.manifest.secrets.clone();
+        texts(config.values(), &mut |text| may.extend(crate::secrets::names(text).map(str::to_owned)));
+        let mut hidden = Vec::new();
+        let keys = setup.manifest.secret_keys();
+        texts(keys.iter().filter_map(|key| config.get(key)), &mut |text| hidden.push(text.to_owned()));
+        Self { budget, setup, channel, config, may, hidden, said: None, requests: 0, waited: Duration::ZERO }
+    }
+
+    /// A new call begins.
+    pub(crate) fn begin(&mut self, ticks: u32) {
+        self.budget.refill(ticks);
+        self.said = None;
+        self.requests = MAX_REQUESTS;
+        self.waited = Duration::ZERO;
+    }
+
+    /// Takes one request of this call's allowance.
+    pub(crate) const fn take_request(&mut self) -> bool {
+        let left = self.requests > 0;
+        self.requests = self.requests.saturating_sub(1);
+        left
+    }
+
+    /// The last error line of this call.
+    pub(crate) fn said(&self) -> Option<&str> {
+        self.said.as_deref()
+    }
+
+    /// Text of a plugin as it may be shown: no secrets, no control characters, not endless.
+    pub(crate) fn shown(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        self.setup.secrets.redact(&mut text);
+        for value in &self.hidden {
+            hide(&mut text, value);
+        }
+        let mut length = 0;
+        let fits = |c: &char| {
+            length += c.len_utf8();
+            length <= MAX_LINE
+        };
+        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take_while(fits).collect()
+    }
+}
+
+fn texts<'a>(values: impl Iterator<Item = &'a serde_json::Value>, found: &mut impl FnMut(&str)) {
+    use serde_json::Value;
+    // An explicit stack: the depth of a configuration is its author's choice.
+    let mut left: Vec<&Value> = values.collect();
+    while let Some(value) = left.pop() {
+        match value {
+            Value::String(text) => found(text),
+            Value::Array(items) => left.extend(items),
+            Value::Object(fields) => left.extend(fields.values()),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+}
+
+/// Lets so many lines a second through.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    since: Instant,
+    left: u32,
+}
+
+impl Lines {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { since: now, left: MAX_LINES }
+    }
+
+    fn pass(&mut self, now: Instant) -> bool {
+        if now.duration_since(self.since) >= Duration::from_secs(1) {
+            *self = Self::new(now);
+        }
+        let pass = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        pass
+    }
+}
+
+impl host::types::Host for Guest {}
+
+impl host::log::Host for Guest {
+    fn write(&mut self, verbosity: host::log::Verbosity, message: String) {
+        use host::log::Verbosity;
+        let line = self.shown(&message);
+        if verbosity == Verbosity::Error {
+            self.said = Some(line.clone());
+        }
+        if !self.setup.lines.lock().unwrap_or_else(PoisonError::into_inner).pass(Instant::now()) {
+            self.setup.lines_dropped.inc();
+            return;
+        }
+        let (plugin, channel) = (self.setup.manifest.name.as_str(), &*self.channel);
+        match verbosity {
+            Verbosity::Debug => tracing::debug!(plugin, channel, line, "plugin says"),
+            Verbosity::Info => tracing::info!(plugin, channel, line, "plugin says"),
+            Verbosity::Warn => tracing::warn!(plugin, channel, line, "plugin says"),
+            Verbosity::Error => tracing::error!(plugin, channel, line, "plugin says"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_lines_is_cut() {
+        let start = Instant::now();
+        let mut lines = Lines::new(start);
+        assert_eq!((0..1000).filter(|_| lines.pass(start)).count(), 100);
+        let later = start + Duration::from_secs(1);
+        assert_eq!((0..1000).filter(|_| lines.pass(later)).count(), 100);
+    }
+}
