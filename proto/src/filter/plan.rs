@@ -148,7 +148,7 @@ fn number(literal: &LiteralValue) -> Option<f64> {
 fn comparable(expr: &IdedExpr) -> Option<Path> {
     attribute(expr).filter(|path| match path.root() {
         "data" | "metadata" => path.segments().len() > 1,
-        "id" | "tags" => false,
+        "tags" => false,
         _ => path.segments().len() == 1,
     })
 }

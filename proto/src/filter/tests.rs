@@ -169,8 +169,8 @@ fn conditions_decide() {
 }
 
 /// Attributes that events have, lack, or have with several types.
-const PATHS: [&str; 14] = [
-    "type", "source", "severity", "timestamp", "user_id", "data.s", "data.n", "data.b", "data.mixed", "data.o", "data.o.x", "data.none",
+const PATHS: [&str; 15] = [
+    "type", "source", "severity", "timestamp", "id", "user_id", "data.s", "data.n", "data.b", "data.mixed", "data.o", "data.o.x", "data.none",
     "metadata.k", "data['x.y']",
 ];
 

@@ -1,6 +1,6 @@
 //! The groups of one rule or query over time: labels by number, bounded in how many there are.
 
-use std::{collections::HashMap, fmt::Write as _};
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -37,9 +37,9 @@ pub(crate) struct Groups {
     /// Group of all surplus groups.
     other: Option<u32>,
     #[serde(skip)]
-    index: HashMap<Box<str>, u32, foldhash::fast::RandomState>,
+    index: HashMap<Box<[u8]>, u32, foldhash::fast::RandomState>,
     #[serde(skip)]
-    scratch: String,
+    scratch: Vec<u8>,
 }
 
 impl Groups {
@@ -49,14 +49,14 @@ impl Groups {
         for label in labels.clone() {
             key(&mut self.scratch, label);
         }
-        if let Some(id) = self.index.get(self.scratch.as_str()) {
+        if let Some(id) = self.index.get(self.scratch.as_slice()) {
             return (*id, false);
         }
         if self.index.len() >= cap {
             return (self.other(labels.count()), true);
         }
         let id = self.insert(labels.map(str::to_owned).collect());
-        self.index.insert(self.scratch.as_str().into(), id);
+        self.index.insert(self.scratch.as_slice().into(), id);
         (id, false)
     }
 
@@ -104,7 +104,7 @@ impl Groups {
             self.other = None;
         } else {
             let name = name(&group.labels);
-            self.index.remove(name.as_str());
+            self.index.remove(name.as_slice());
         }
         self.slots[id as usize] = None;
         self.free.push(id);
@@ -115,21 +115,16 @@ impl Groups {
         let named = self.slots.iter().zip(0..).filter(|(_, id)| self.other != Some(*id));
         self.index = named.filter_map(|(slot, id)| slot.as_ref().map(|group| (name(&group.labels).into(), id))).collect();
     }
-
-    /// How many groups there are.
-    pub(crate) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
-    }
 }
 
 /// Length and text of each label: no two lists of labels have the same key.
-fn key(out: &mut String, label: &str) {
-    // Writing to a string does not fail.
-    drop(write!(out, "{}:{label}", label.len()));
+pub(crate) fn key(out: &mut Vec<u8>, label: &str) {
+    out.extend(label.len().to_le_bytes());
+    out.extend(label.as_bytes());
 }
 
-fn name(labels: &[String]) -> String {
-    let mut out = String::new();
+fn name(labels: &[String]) -> Vec<u8> {
+    let mut out = Vec::new();
     for label in labels {
         key(&mut out, label);
     }

@@ -59,12 +59,13 @@ impl Run {
         if earlier.compiled.group_by != self.compiled.group_by {
             return;
         }
+        let told_until = self.state.closed_until.max(window_start(self.rule.updated_at.0, self.size()));
         let groups = &mut self.state.cells.groups;
         for group in earlier.state.cells.groups.met().into_iter().filter_map(|id| earlier.state.cells.groups.get(id)) {
             let (id, _) = groups.intern(group.labels.iter().map(String::as_str), usize::MAX);
             if let Some(mine) = groups.get_mut(id) {
                 mine.standing = Standing::Met;
-                mine.told_until = self.state.closed_until;
+                mine.told_until = told_until;
             }
         }
     }

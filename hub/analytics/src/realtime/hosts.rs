@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    fmt::Write as _,
     rc::Rc,
 };
 
@@ -12,6 +11,8 @@ use streamflow_proto::{
     path::Path,
 };
 use streamflow_storage::store::RowSpan;
+
+use crate::engine::groups;
 
 use super::{HostMetrics, MetricPoint, MetricSeries, SPAN_MS, STEP_MS, whole_step};
 
@@ -36,9 +37,9 @@ struct Series {
 
 #[derive(Debug, Default)]
 pub(super) struct Hosts {
-    series: HashMap<Box<str>, Series, foldhash::fast::RandomState>,
+    series: HashMap<Box<[u8]>, Series, foldhash::fast::RandomState>,
     /// The key that is being built; kept to be used again.
-    key: String,
+    key: Vec<u8>,
     swept_at: i64,
 }
 
@@ -86,18 +87,17 @@ impl Hosts {
         let labels = || texts.labels.iter().filter_map(|(key, dict)| dict.get(row).map(|value| (key.as_str(), value)));
         self.key.clear();
         for part in [source, name].into_iter().chain(labels().flat_map(|(key, value)| [key, value])) {
-            // Writing to a string does not fail.
-            drop(write!(self.key, "{}:{part}", part.len()));
+            groups::key(&mut self.key, part);
         }
-        if !self.series.contains_key(self.key.as_str()) {
+        if !self.series.contains_key(self.key.as_slice()) {
             if self.series.len() >= MAX_SERIES {
                 return;
             }
             let labels = labels().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
             let series = Series { source: source.to_owned(), name: name.to_owned(), unit: text(&texts.unit), labels, points: VecDeque::new(), recorded_at };
-            self.series.insert(self.key.as_str().into(), series);
+            self.series.insert(self.key.as_slice().into(), series);
         }
-        if let Some(series) = self.series.get_mut(self.key.as_str()) {
+        if let Some(series) = self.series.get_mut(self.key.as_slice()) {
             series.recorded_at = series.recorded_at.max(recorded_at);
             series.add(whole_step(at), value);
         }
