@@ -1,1 +1,5 @@
-fn main() {}
+//! The `streamflow-agent` program.
+
+fn main() -> std::process::ExitCode {
+    streamflow_agent::cli::main()
+}

@@ -1,0 +1,126 @@
+//! Collects a source's events into a batch and passes it on when it is full or old enough.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use streamflow_proto::build::BatchBuilder;
+
+use crate::config::units::Span;
+use crate::counters::SourceCounters;
+use crate::process::Processors;
+use crate::spool::SpoolHandle;
+use crate::spool::inbox::{Block, Closed};
+use crate::spool::position::Position;
+
+/// `[batch]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BatchOptions {
+    /// Most events in a batch.
+    pub max_events: u32,
+    /// How long an event waits for others.
+    pub linger: Span,
+}
+
+impl Default for BatchOptions {
+    fn default() -> Self {
+        Self { max_events: 1_000, linger: Span::millis(5) }
+    }
+}
+
+/// Below the frame's limit by more than one event of the largest size.
+const MAX_BYTES: usize = 640 << 10;
+
+/// Where batches go.
+pub trait Sink: Send + Sync {
+    /// Takes a batch; may wait.
+    fn append(&self, block: Block) -> Result<(), Closed>;
+}
+
+impl Sink for SpoolHandle {
+    fn append(&self, block: Block) -> Result<(), Closed> {
+        Self::append(self, block)
+    }
+}
+
+/// One source's batch in the making.
+pub struct Batcher {
+    builder: BatchBuilder,
+    options: BatchOptions,
+    processors: Processors,
+    sink: Arc<dyn Sink>,
+    counters: Arc<SourceCounters>,
+    positions: Vec<Position>,
+    since: Option<Instant>,
+}
+
+impl Batcher {
+    /// An empty batch.
+    pub fn new(
+        options: BatchOptions,
+        processors: Processors,
+        sink: Arc<dyn Sink>,
+        counters: Arc<SourceCounters>,
+    ) -> Self {
+        Self {
+            builder: BatchBuilder::new(),
+            options,
+            processors,
+            sink,
+            counters,
+            positions: Vec::new(),
+            since: None,
+        }
+    }
+
+    /// Where events are pushed.
+    pub fn builder(&mut self) -> &mut BatchBuilder {
+        &mut self.builder
+    }
+
+    /// Whether the batch must be flushed before the next event.
+    pub fn is_full(&self) -> bool {
+        self.builder.len() >= self.options.max_events as usize
+            || self.builder.approx_bytes() >= MAX_BYTES
+            || self.builder.is_full()
+    }
+
+    /// How far a file has been read with the events so far.
+    pub fn position(&mut self, position: Position) {
+        match self.positions.iter_mut().find(|known| known.file == position.file) {
+            Some(known) => *known = position,
+            None => self.positions.push(position),
+        }
+    }
+
+    /// How long the batch may still wait; none when it is empty.
+    pub fn time_left(&mut self, now: Instant) -> Option<Duration> {
+        if self.builder.is_empty() && self.positions.is_empty() {
+            return None;
+        }
+        let since = *self.since.get_or_insert(now);
+        Some((since + self.options.linger.0).saturating_duration_since(now))
+    }
+
+    /// Passes on what there is.
+    pub fn flush(&mut self) -> Result<(), Closed> {
+        self.since = None;
+        if self.builder.is_empty() && self.positions.is_empty() {
+            return Ok(());
+        }
+        self.counters.events.add(self.builder.len() as u64);
+        let frame = match self.processors.finish(&mut self.builder) {
+            Ok(processed) => {
+                self.counters.filtered.add(processed.filtered);
+                processed.frame
+            }
+            Err(error) => {
+                self.counters.error(format!("cannot filter a batch: {error}"));
+                tracing::error!(%error, source = self.counters.name, "cannot filter a batch");
+                None
+            }
+        };
+        self.sink.append(Block { frame, positions: std::mem::take(&mut self.positions) })
+    }
+}

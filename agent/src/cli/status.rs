@@ -1,0 +1,68 @@
+//! `status`
+
+use super::output::{self, Failure};
+use super::{Common, Output};
+use crate::clock;
+use crate::config::units::{ByteSize, Span};
+use crate::status::{self, Status};
+
+/// Asks the running agent.
+pub fn status(args: &Common) -> Result<(), Failure> {
+    let config = args.load()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let asked = runtime.block_on(status::ask(&config.data_dir));
+    let folder = config.data_dir.display();
+    let status = asked
+        .map_err(|error| Failure::Failed(format!("cannot ask the agent with data_dir {folder}: {error}")))?
+        .ok_or_else(|| Failure::Failed(format!("no agent runs with data_dir {folder}; start it with `streamflow-agent run`")))?;
+    match args.output {
+        Output::Json => output::json(&status),
+        Output::Text => Ok(output::line(text(&status).trim_end())?),
+    }
+}
+
+fn text(status: &Status) -> String {
+    let span = |ms: i64| Span::millis(u64::try_from(ms).unwrap_or(0) / 1_000 * 1_000);
+    let hub = match (&status.hub.since_ms, &status.hub.last_error) {
+        (Some(since), _) => format!("connected to {} for {}", status.hub.endpoint, span(clock::now_ms() - since)),
+        (None, Some(error)) => format!("not connected, {}: {error}", status.hub.endpoint),
+        (None, None) => format!("connecting to {}", status.hub.endpoint),
+    };
+    let spool = &status.spool;
+    let mut text = format!(
+        "agent    {} {} (process {}, up {})\nhub      {hub}\nspool    {} events, {} of {}, lag {} ms\nsent     {} events acknowledged\n",
+        status.name,
+        status.version,
+        status.pid,
+        span(clock::now_ms() - status.started_ms),
+        spool.backlog.events,
+        ByteSize(spool.backlog.bytes),
+        ByteSize(spool.max_bytes),
+        status.lag_ms,
+        status.events_acked,
+    );
+    let drops: Vec<String> = status
+        .dropped
+        .iter()
+        .filter(|drop| drop.events > 0)
+        .map(|drop| format!("{} {}", drop.events, drop.reason))
+        .collect();
+    text += &format!("dropped  {}\n", if drops.is_empty() { "nothing".into() } else { drops.join(", ") });
+    for source in &status.sources {
+        text += &format!("source   {}: {} events", source.name, source.events);
+        for (what, count) in [
+            ("files open", source.files),
+            ("filtered", source.filtered),
+            ("malformed", source.malformed),
+            ("not UTF-8", source.invalid_utf8),
+            ("cut", source.truncated),
+            ("errors", source.errors),
+        ] {
+            if count > 0 {
+                text += &format!(", {count} {what}");
+            }
+        }
+        text += &source.last_error.as_ref().map_or("\n".into(), |error| format!("\n         last error: {error}\n"));
+    }
+    text
+}

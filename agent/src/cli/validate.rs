@@ -1,0 +1,19 @@
+//! `validate`
+
+use serde_json::json;
+
+use super::output::{self, Failure};
+use super::{Common, Output};
+
+/// Checks the configuration.
+pub fn validate(args: &Common) -> Result<(), Failure> {
+    let config = args.load()?;
+    let (sources, processors) = (config.sources.len(), config.processors.len());
+    let file = args.config.display();
+    match args.output {
+        Output::Json => {
+            output::json(&json!({ "valid": true, "file": file.to_string(), "sources": sources, "processors": processors, "config": config }))
+        }
+        Output::Text => Ok(output::line(format_args!("{file}: fine, {sources} sources and {processors} processors"))?),
+    }
+}

@@ -1,0 +1,122 @@
+//! What every stage counts: read by `status`, by heartbeats and by `/metrics`.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Only ever grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Counts more.
+    pub fn add(&self, amount: u64) {
+        self.0.fetch_add(amount, Ordering::Relaxed);
+    }
+
+    /// The count.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Why events were given up. Events that a filter turned away are not among them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropReason {
+    /// The spool was full and its policy is to drop.
+    SpoolFull,
+    /// The hub refused their batch for good.
+    HubRejected,
+    /// A line was longer than allowed and the policy is to drop.
+    LineTooLong,
+    /// A line could not become an event in any form.
+    LineRejected,
+}
+
+impl DropReason {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::SpoolFull, Self::HubRejected, Self::LineTooLong, Self::LineRejected];
+
+    /// Name for people and programs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SpoolFull => "spool_full",
+            Self::HubRejected => "hub_rejected",
+            Self::LineTooLong => "line_too_long",
+            Self::LineRejected => "line_rejected",
+        }
+    }
+}
+
+/// Counts of one source.
+#[derive(Debug, Default)]
+pub struct SourceCounters {
+    /// Name in the configuration.
+    pub name: String,
+    /// `file` or `host`.
+    pub kind: &'static str,
+    /// Events read.
+    pub events: Counter,
+    /// Bytes read.
+    pub bytes: Counter,
+    /// Events that a filter turned away.
+    pub filtered: Counter,
+    /// Files or figures that could not be read.
+    pub errors: Counter,
+    /// Lines that are not what `format` says and were kept as text.
+    pub malformed: Counter,
+    /// Lines with bytes that are not UTF-8 and were replaced.
+    pub invalid_utf8: Counter,
+    /// Lines cut to `max_line_bytes`.
+    pub truncated: Counter,
+    /// Files open now.
+    pub files: AtomicU64,
+    last_error: Mutex<Option<String>>,
+}
+
+impl SourceCounters {
+    /// Of one source.
+    pub fn new(name: &str, kind: &'static str) -> Arc<Self> {
+        Arc::new(Self { name: name.to_owned(), kind, ..Self::default() })
+    }
+
+    /// Counts an error and remembers it.
+    pub fn error(&self, message: String) {
+        self.errors.add(1);
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(message);
+    }
+
+    /// The last error in words.
+    pub fn last_error(&self) -> Option<String> {
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Counts of the whole agent.
+#[derive(Debug, Default)]
+pub struct Counters {
+    dropped: [Counter; DropReason::ALL.len()],
+    /// Stretches of the spool that cannot be read.
+    pub damaged: Counter,
+    /// Frames sent, resends included.
+    pub frames_sent: Counter,
+    /// Bytes of them.
+    pub bytes_sent: Counter,
+    /// Events that the hub has acknowledged.
+    pub events_acked: Counter,
+    /// Connections to the hub made.
+    pub connections: Counter,
+    /// Whether a session is open.
+    pub connected: AtomicBool,
+}
+
+impl Counters {
+    /// Counts events that were given up.
+    pub fn dropped(&self, reason: DropReason, events: u64) {
+        self.dropped[reason as usize].add(events);
+    }
+
+    /// Reasons and counts, zeros included.
+    pub fn drops(&self) -> impl Iterator<Item = (DropReason, u64)> + '_ {
+        DropReason::ALL.into_iter().zip(self.dropped.iter().map(Counter::get))
+    }
+}
