@@ -154,8 +154,7 @@ impl Batch {
 
     pub(crate) fn from_frame(header: &FrameHeader, payload: Bytes) -> Result<Self, DecodeError> {
         let raw = match header.codec {
-            CODEC_RAW if payload.len() == header.raw_len as usize => payload,
-            CODEC_RAW => return Err(DecodeError::Truncated("payload")),
+            CODEC_RAW => payload,
             _ => Bytes::from(inflate(&payload, header.raw_len as usize, "payload")?),
         };
         let batch = Self::from_payload(raw)?;

@@ -72,6 +72,16 @@ pub enum FrameError {
     /// Written by a newer release.
     #[error("frame codec {0} is not known")]
     Codec(u8),
+    /// A codec that would not have given these lengths.
+    #[error("frame codec {codec} with {payload_len} bytes for {raw_len}")]
+    Length {
+        /// Of the header.
+        codec: u8,
+        /// Of the header.
+        payload_len: u32,
+        /// Of the header.
+        raw_len: u32,
+    },
     /// Written by a newer release.
     #[error("frame flags {0:#06x} are not known")]
     Flags(u16),
@@ -141,7 +151,10 @@ impl FrameHeader {
                 return Err(FrameError::Limit { what, value: value.into(), max: max as u64 });
             }
         }
-        Ok(())
+        // Compression is used only where it helps, and the codec stands before what the checksum covers.
+        let Self { codec, payload_len, raw_len, .. } = *self;
+        let fits = if codec == CODEC_RAW { payload_len == raw_len } else { payload_len < raw_len };
+        if fits { Ok(()) } else { Err(FrameError::Length { codec, payload_len, raw_len }) }
     }
 
     /// Bytes of header and payload together.
