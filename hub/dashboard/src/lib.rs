@@ -1,1 +1,16 @@
-//! placeholder
+//! The dashboard room: who may sign in, the live feed, and the page itself.
+
+mod accounts;
+mod dashboard;
+mod documents;
+mod live;
+mod options;
+mod routes;
+mod ui;
+pub mod users;
+
+pub use accounts::accounts;
+pub use dashboard::{Dashboard, DashboardError};
+pub use options::Options;
+pub use ui::ui_fallback;
+pub use users::ensure_admin;

@@ -63,12 +63,14 @@ export async function signIn(username: string, password: string): Promise<void> 
 }
 
 export async function signOut(): Promise<void> {
-  const refresh_token = stored();
-  const token = access?.token ?? null;
-  end(null);
-  if (refresh_token !== null) {
-    // The tab has forgotten the token either way; a hub that cannot be reached lets it expire.
-    await send("POST", "/auth/logout", { refresh_token }, token).catch(() => undefined);
+  try {
+    const token = await accessToken();
+    const refresh_token = stored();
+    end(null);
+    if (refresh_token !== null) await send("POST", "/auth/logout", { refresh_token }, token);
+  } catch {
+    // This browser has forgotten the sign-in either way; a hub that cannot be reached lets it expire.
+    end(null);
   }
 }
 

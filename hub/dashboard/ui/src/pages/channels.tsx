@@ -12,6 +12,7 @@ import { Field } from "../parts/field";
 import { Icon } from "../parts/icons";
 import { Empty, Failure, Loading } from "../parts/states";
 import { complain, reason, say } from "../parts/toast";
+import { setting } from "./channel-setting";
 
 const LEVELS: Level[] = ["info", "warning", "error", "critical"];
 
@@ -127,16 +128,6 @@ function Body() {
       </table>
     </div>
   );
-}
-
-/** A setting as typed: JSON where it is a number, a truth value, a list or an object, else text. */
-export function setting(text: string): unknown {
-  if (!/^(-?\d|true$|false$|[[{])/.test(text.trim())) return text;
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
 }
 
 function ChannelForm({ close, saved }: { close: () => void; saved: () => void }) {

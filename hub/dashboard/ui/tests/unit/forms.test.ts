@@ -1,0 +1,33 @@
+import { describe, expect, it } from "vitest";
+import { ApiError, readFields } from "../../src/api/client";
+import { setting } from "../../src/pages/channel-setting";
+import { draftOf, newRule, sentence, words } from "../../src/pages/rule-draft";
+
+describe("readFields", () => {
+  it("finds fields wherever the hub puts them", () => {
+    const one = { field: "match", reason: "unexpected end", line: 1, column: 4 };
+    expect(readFields(one)).toEqual([one]);
+    expect(readFields({ errors: [{ field: "name", reason: "is empty", line: null, column: null }, one] })).toEqual([{ field: "name", reason: "is empty" }, one]);
+    expect(readFields("text")).toEqual([]);
+    expect(new ApiError(422, "wrong", null, { errors: [one] }).fields).toEqual([one]);
+  });
+});
+
+describe("rules", () => {
+  it("are told in one sentence", () => {
+    const draft = { ...newRule(), match: "type == 'error'", threshold: 50, window: "5m", for: "1m", level: "critical" as const, channels: ["ops"] };
+    expect(sentence(draft)).toBe("Of events where type == 'error', in windows of 5m for each source: when count() > 50, and keeps so for 1m, a critical alert fires and tells ops.");
+  });
+
+  it("are sent without what only the hub writes", () => {
+    const saved = { ...newRule(), id: "1", version: 3, created_at: "", updated_at: "" };
+    expect(draftOf(saved)).toEqual(newRule());
+    expect(words(" source, data.host  x ")).toEqual(["source", "data.host", "x"]);
+  });
+});
+
+describe("setting", () => {
+  it("is JSON where it looks like it, else text", () => {
+    expect(["5", "-1.5", "true", '{"a":1}', "[1]", "https://x", "{broken", "007x", "truely"].map(setting)).toEqual([5, -1.5, true, { a: 1 }, [1], "https://x", "{broken", "007x", "truely"]);
+  });
+});
