@@ -1,10 +1,10 @@
 //! The deduplication window of the HTTP door: an id that a client gave is one event, however often it is sent within the window.
 //!
-//! An id is *claimed* while its event is on its way to the store, and *remembered* once it is durable. Who sends an id that is claimed waits until
-//! the claim ends and then looks again, so nobody is told that an event is stored before it is.
+//! An id is *claimed* while its event is on its way to the store, and *stored* once it is durable. Who sends an id that is claimed waits until the
+//! claim ends and then looks again, so nobody is told that an event is stored before it is.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -13,44 +13,92 @@ use streamflow_model::Span;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-/// Ids remembered in two generations: the window is between one and two times `span` long, forgetting costs nothing, and memory is bounded.
+/// Names the request that claims an id.
+type Ticket = u32;
+/// In place of a ticket: the event is durable.
+const STORED: Ticket = 0;
+
+type Ids = HashMap<Uuid, Ticket, foldhash::fast::RandomState>;
+
+/// Ids in two generations: the window is between one and two times `span` long, forgetting costs nothing, and memory is bounded. One map holds
+/// claimed and stored ids, since every id passes here and each further lookup misses the processor's caches once more.
 #[derive(Debug)]
 pub(crate) struct Window {
     span_ms: i64,
     per_generation: usize,
-    young: HashSet<Uuid, foldhash::fast::RandomState>,
-    old: HashSet<Uuid, foldhash::fast::RandomState>,
+    young: Ids,
+    old: Ids,
     began_at: i64,
+    /// Ids forgotten before their time.
+    forgotten: u64,
 }
 
 impl Window {
     pub(crate) fn new(span: Span, capacity: usize, now: i64) -> Self {
-        Self { span_ms: span.ms().max(1), per_generation: (capacity / 2).max(1), young: HashSet::default(), old: HashSet::default(), began_at: now }
+        Self {
+            span_ms: span.ms().max(1),
+            per_generation: (capacity / 2).max(1),
+            young: Ids::default(),
+            old: Ids::default(),
+            began_at: now,
+            forgotten: 0,
+        }
     }
 
-    /// Remembers an id; answers how many had to be forgotten before their time.
-    pub(crate) fn remember(&mut self, id: Uuid, now: i64) -> usize {
+    /// Enters an id that is not known; answers the ticket of one that is.
+    fn enter(&mut self, id: Uuid, ticket: Ticket, now: i64) -> Option<Ticket> {
+        if let Some(known) = self.old.get(&id) {
+            return Some(*known);
+        }
         let full = self.young.len() >= self.per_generation;
-        let mut forgotten = 0;
         if full || now - self.began_at >= self.span_ms {
-            let early = full && now - self.began_at < self.span_ms;
-            let gone = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
-            forgotten = if early { gone.len() } else { 0 };
+            if let Some(known) = self.young.get(&id) {
+                return Some(*known);
+            }
+            if now - self.began_at < self.span_ms {
+                self.forgotten += self.old.len() as u64;
+            }
+            self.old = std::mem::take(&mut self.young);
             self.began_at = now;
         }
-        self.young.insert(id);
-        forgotten
+        match self.young.entry(id) {
+            std::collections::hash_map::Entry::Occupied(known) => Some(*known.get()),
+            std::collections::hash_map::Entry::Vacant(free) => {
+                free.insert(ticket);
+                None
+            }
+        }
     }
 
-    pub(crate) fn contains(&self, id: &Uuid) -> bool {
-        self.young.contains(id) || self.old.contains(id)
+    /// The event of a claimed id is durable. A claim may have been forgotten meanwhile, if ids come very fast.
+    fn store(&mut self, id: Uuid, now: i64) {
+        match self.young.get_mut(&id).or_else(|| self.old.get_mut(&id)) {
+            Some(ticket) => *ticket = STORED,
+            None => {
+                self.enter(id, STORED, now);
+            }
+        }
+    }
+
+    fn give_up(&mut self, id: &Uuid, ticket: Ticket) {
+        for generation in [&mut self.young, &mut self.old] {
+            if generation.get(id) == Some(&ticket) {
+                generation.remove(id);
+            }
+        }
+    }
+
+    fn is_stored(&self, id: &Uuid) -> bool {
+        self.young.get(id).or_else(|| self.old.get(id)) == Some(&STORED)
     }
 }
 
 #[derive(Debug)]
 struct State {
     window: Window,
-    claimed: HashMap<Uuid, watch::Receiver<()>, foldhash::fast::RandomState>,
+    /// The requests that claim ids now; the end of an entry tells those who wait.
+    claiming: HashMap<Ticket, watch::Sender<()>>,
+    last_ticket: Ticket,
 }
 
 /// The window, shared by all requests. A lock and not a task, since it is held for a few lookups and never across an await.
@@ -64,9 +112,8 @@ pub(crate) struct Dedup {
 #[derive(Debug)]
 pub(crate) struct Claims {
     dedup: Arc<Dedup>,
+    ticket: Ticket,
     ids: Vec<Uuid>,
-    /// Its end tells those who wait.
-    alive: watch::Sender<()>,
 }
 
 /// What became of an attempt to claim an id.
@@ -90,79 +137,81 @@ pub(crate) struct Waiting {
 
 impl Dedup {
     pub(crate) fn new(window: Window, evicted: IntCounter) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(State { window, claimed: HashMap::default() }), evicted })
+        Arc::new(Self { state: Mutex::new(State { window, claiming: HashMap::new(), last_ticket: STORED }), evicted })
     }
 
     /// A request's claims, none yet.
     pub(crate) fn claims(self: &Arc<Self>) -> Claims {
-        Claims { dedup: Arc::clone(self), ids: Vec::new(), alive: watch::channel(()).0 }
+        let mut state = self.lock();
+        let mut ticket = state.last_ticket;
+        loop {
+            ticket = ticket.wrapping_add(1);
+            if ticket != STORED && !state.claiming.contains_key(&ticket) {
+                break;
+            }
+        }
+        state.last_ticket = ticket;
+        state.claiming.insert(ticket, watch::channel(()).0);
+        Claims { dedup: Arc::clone(self), ticket, ids: Vec::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn give_up(&self, ids: &[Uuid]) {
-        if !ids.is_empty() {
-            let mut state = self.lock();
-            for id in ids {
-                state.claimed.remove(id);
-            }
-        }
-    }
-
     /// An id stored before the hub started.
     pub(crate) fn restore(&self, id: Uuid, stored_at: i64) {
-        self.evicted.inc_by(self.lock().window.remember(id, stored_at) as u64);
+        self.lock().window.enter(id, STORED, stored_at);
+    }
+}
+
+impl State {
+    fn count_forgotten(&mut self, evicted: &IntCounter) {
+        evicted.inc_by(std::mem::take(&mut self.window.forgotten));
     }
 }
 
 impl Claims {
     /// Claims ids in order.
-    pub(crate) fn claim(&mut self, ids: impl IntoIterator<Item = Uuid>) -> Vec<Claim> {
+    pub(crate) fn claim(&mut self, ids: impl IntoIterator<Item = Uuid>, now: i64) -> Vec<Claim> {
         let mut state = self.dedup.lock();
-        let claim = |id: Uuid| {
-            if state.window.contains(&id) {
-                return Claim::Duplicate;
+        let claim = |id: Uuid| match state.window.enter(id, self.ticket, now) {
+            None => {
+                self.ids.push(id);
+                Claim::New
             }
-            match state.claimed.entry(id) {
-                std::collections::hash_map::Entry::Vacant(free) => {
-                    free.insert(self.alive.subscribe());
-                    self.ids.push(id);
-                    Claim::New
-                }
-                std::collections::hash_map::Entry::Occupied(taken) if taken.get().same_channel(&self.alive.subscribe()) => Claim::Duplicate,
-                std::collections::hash_map::Entry::Occupied(taken) => {
-                    Claim::Pending(Waiting { dedup: Arc::clone(&self.dedup), id, ended: taken.get().clone() })
-                }
-            }
+            Some(ticket) if ticket == STORED || ticket == self.ticket => Claim::Duplicate,
+            Some(ticket) => match state.claiming.get(&ticket) {
+                Some(other) => Claim::Pending(Waiting { dedup: Arc::clone(&self.dedup), id, ended: other.subscribe() }),
+                None => Claim::Duplicate,
+            },
         };
-        ids.into_iter().map(claim).collect()
+        let claims = ids.into_iter().map(claim).collect();
+        state.count_forgotten(&self.dedup.evicted);
+        claims
     }
 
     /// Gives up all but these ids: the other events were refused.
     pub(crate) fn keep(&mut self, ids: &[Uuid]) {
-        let (kept, refused) = std::mem::take(&mut self.ids).into_iter().partition(|id| ids.contains(id));
+        let (kept, refused): (Vec<_>, Vec<_>) = std::mem::take(&mut self.ids).into_iter().partition(|id| ids.contains(id));
         self.ids = kept;
-        self.dedup.give_up(&refused);
+        let mut state = self.dedup.lock();
+        refused.iter().for_each(|id| state.window.give_up(id, self.ticket));
     }
 
     /// The events are durable.
     pub(crate) fn stored(mut self, now: i64) {
-        let mut forgotten = 0;
         let mut state = self.dedup.lock();
-        for id in self.ids.drain(..) {
-            forgotten += state.window.remember(id, now);
-            state.claimed.remove(&id);
-        }
-        drop(state);
-        self.dedup.evicted.inc_by(forgotten as u64);
+        self.ids.drain(..).for_each(|id| state.window.store(id, now));
+        state.count_forgotten(&self.dedup.evicted);
     }
 }
 
 impl Drop for Claims {
     fn drop(&mut self) {
-        self.dedup.give_up(&self.ids);
+        let mut state = self.dedup.lock();
+        self.ids.iter().for_each(|id| state.window.give_up(id, self.ticket));
+        state.claiming.remove(&self.ticket);
     }
 }
 
@@ -171,7 +220,7 @@ impl Waiting {
     pub(crate) async fn stored(mut self) -> bool {
         // the value never changes: this ends when the claims are dropped
         while self.ended.changed().await.is_ok() {}
-        self.dedup.lock().window.contains(&self.id)
+        self.dedup.lock().window.is_stored(&self.id)
     }
 }
 
@@ -188,14 +237,16 @@ mod tests {
         let mut window = Window::new(Span::from_ms(100), 1000, 0);
         let ids: Vec<Uuid> = (0..50).map(Uuid::from_u128).collect();
         for (at, id) in ids.iter().enumerate() {
-            assert_eq!(window.remember(*id, at as i64 * 10), 0);
+            assert_eq!(window.enter(*id, STORED, at as i64 * 10), None);
             let within = &ids[at.saturating_sub(10)..=at];
-            assert!(within.iter().all(|id| window.contains(id)));
+            assert!(within.iter().all(|id| window.is_stored(id)));
         }
-        assert!(!window.contains(&ids[0]));
+        assert_eq!((window.is_stored(&ids[0]), window.forgotten), (false, 0));
         let mut small = Window::new(Span::from_ms(100), 10, 0);
-        let forgotten: usize = ids.iter().map(|id| small.remember(*id, 1)).sum();
-        assert_eq!((forgotten, small.young.len() + small.old.len()), (40, 10));
+        for id in &ids {
+            small.enter(*id, STORED, 1);
+        }
+        assert_eq!((small.forgotten, small.young.len() + small.old.len()), (40, 10));
     }
 
     #[test]
@@ -203,12 +254,13 @@ mod tests {
         let dedup = dedup(100);
         let [a, b] = [1, 2].map(Uuid::from_u128);
         let mut claims = dedup.claims();
-        assert!(matches!(claims.claim([a, a, b])[..], [Claim::New, Claim::Duplicate, Claim::New]));
-        assert!(matches!(dedup.claims().claim([a])[..], [Claim::Pending(_)]));
+        assert!(matches!(claims.claim([a, a, b], 1)[..], [Claim::New, Claim::Duplicate, Claim::New]));
+        assert!(matches!(dedup.claims().claim([a], 1)[..], [Claim::Pending(_)]));
         claims.keep(&[a]);
-        assert!(matches!(dedup.claims().claim([b])[..], [Claim::New]));
+        assert!(matches!(dedup.claims().claim([b], 1)[..], [Claim::New]));
         claims.stored(1);
-        assert!(matches!(dedup.claims().claim([a, b])[..], [Claim::Duplicate, Claim::New]));
+        assert!(matches!(dedup.claims().claim([a, b], 1)[..], [Claim::Duplicate, Claim::New]));
+        assert!(dedup.lock().claiming.is_empty());
     }
 
     #[tokio::test]
@@ -217,8 +269,8 @@ mod tests {
         let id = Uuid::from_u128(1);
         for stored in [false, true] {
             let mut claims = dedup.claims();
-            claims.claim([id]);
-            let Some(Claim::Pending(waiting)) = dedup.claims().claim([id]).pop() else { panic!("not pending") };
+            claims.claim([id], 1);
+            let Some(Claim::Pending(waiting)) = dedup.claims().claim([id], 1).pop() else { panic!("not pending") };
             if stored { claims.stored(1) } else { drop(claims) }
             assert_eq!(waiting.stored().await, stored);
         }

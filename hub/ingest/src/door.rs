@@ -22,6 +22,8 @@ pub(crate) use writer::Writer;
 
 /// Name of this door in the log.
 pub(crate) const ORIGIN: &str = "@http";
+/// The newest frames whose ids are read at the start: as many events as the window holds in all, in well under a second.
+const RESTORED_FRAMES: u64 = 1000;
 /// Requests waiting for the writer; their bodies are bounded by admission.
 const QUEUE: usize = 1024;
 
@@ -64,7 +66,7 @@ impl Door {
     /// When the store cannot tell which ids it has stored lately.
     pub(crate) async fn build(options: &Options, store: Arc<dyn Store>, metrics: Metrics) -> Result<(Self, Writer), StoreError> {
         let now = Instant::now().0;
-        let since = now - options.dedup_window.ms();
+        let since = (now - options.dedup_window.ms()).max(affordable(&*store).await?);
         let dedup = Dedup::new(Window::new(options.dedup_window, options.dedup_ids, since), metrics.dedup_evicted.clone());
         for (id, stored_at) in store.recent_ids(ORIGIN, since).await? {
             dedup.restore(id, stored_at);
@@ -83,4 +85,13 @@ impl Door {
         sent.map_err(|_| Unavailable)?;
         verdicts.await.map_err(|_| Unavailable)?
     }
+}
+
+/// When the oldest of the newest [`RESTORED_FRAMES`] frames was stored: a hub that takes millions of events a second must not read ten minutes of them
+/// before it is ready. What clients send again after a crash are the last requests.
+async fn affordable(store: &dyn Store) -> Result<i64, StoreError> {
+    let position = store.stats().await?.position;
+    let Some(after) = position.checked_sub(RESTORED_FRAMES) else { return Ok(i64::MIN) };
+    let oldest = store.read_log(after, 1).await?;
+    Ok(oldest.iter().flat_map(|batch| &batch.spans).map(|span| span.stored_at).min().unwrap_or(i64::MIN))
 }

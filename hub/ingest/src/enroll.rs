@@ -34,7 +34,7 @@ pub enum EnrollError {
     #[error(transparent)]
     Pki(#[from] PkiError),
     /// A token must be valid for some time.
-    #[error("a token must be valid for at least a second and at most 30 days")]
+    #[error("a token must be valid for some time, and for 30 days at most")]
     Ttl,
 }
 
@@ -75,7 +75,7 @@ pub async fn create_token(store: &dyn Store, data_dir: &Path, ttl: Span) -> Resu
 }
 
 pub(crate) async fn new_token(store: &dyn Store, ca_pin: [u8; 32], ttl: Span, now: Instant) -> Result<(EnrollToken, Instant), EnrollError> {
-    if !(1000..=30 * 86_400_000).contains(&ttl.ms()) {
+    if !(1..=30 * 86_400_000).contains(&ttl.ms()) {
         return Err(EnrollError::Ttl);
     }
     let token = EnrollToken { id: Uuid::now_v7().simple().to_string(), secret: hex(&rand::random::<[u8; 32]>()), ca_pin };

@@ -1,6 +1,6 @@
 //! Events as JSON text into frames: validated one by one, the good ones kept, ids that are known left out.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::LazyLock};
 
 use bytes::Bytes;
 use memchr::memmem;
@@ -63,7 +63,7 @@ impl Prepared {
     pub(crate) fn shared(door: &Door, raws: Vec<Bytes>, now_ms: i64) -> Self {
         let mut prepared = Self::empty(door);
         let given: Vec<Option<Uuid>> = raws.iter().map(|raw| given_id(raw)).collect();
-        let mut claims = prepared.claims.claim(given.iter().flatten().copied()).into_iter();
+        let mut claims = prepared.claims.claim(given.iter().flatten().copied(), now_ms).into_iter();
         let mut fresh = Vec::with_capacity(raws.len());
         for (index, (raw, id)) in raws.into_iter().zip(given).enumerate() {
             match id.and_then(|id| Some((id, claims.next()?))) {
@@ -123,7 +123,7 @@ impl Prepared {
     /// A frame of what is in the builder, without the events whose ids are known.
     fn close(&mut self, builder: &mut BatchBuilder, part: &mut Vec<(&[u8], Uuid)>, now_ms: i64) -> Option<Frame> {
         let given: Vec<usize> = (0..part.len()).filter(|at| may_give_id(part[*at].0)).collect();
-        let claims = self.claims.claim(given.iter().map(|at| part[*at].1));
+        let claims = self.claims.claim(given.iter().map(|at| part[*at].1), now_ms);
         let mut known = vec![false; part.len()];
         for (at, claim) in given.into_iter().zip(claims) {
             if !matches!(claim, Claim::New) {
@@ -205,7 +205,8 @@ fn top_field(field: &str) -> &'static str {
 /// Whether the text may hold an `id` of its own. May say yes for a text that does not, which costs a place in the window; never no for one that does,
 /// escapes included.
 fn may_give_id(raw: &[u8]) -> bool {
-    memmem::find(raw, b"\"id\"").is_some() || memmem::find(raw, b"\\u").is_some()
+    static NAMES: LazyLock<[memmem::Finder<'static>; 2]> = LazyLock::new(|| [memmem::Finder::new(b"\"id\""), memmem::Finder::new(b"\\u")]);
+    NAMES.iter().any(|name| name.find(raw).is_some())
 }
 
 fn given_id(raw: &[u8]) -> Option<Uuid> {

@@ -54,7 +54,7 @@ impl Metrics {
                 HistogramOpts::new("streamflow_ingest_commit_seconds", "From a frame's hand-over to the store until it is durable")
                     .buckets(prometheus::exponential_buckets(0.000_5, 2.0, 14)?),
             )?)?,
-            queue_depth: register.gauge("streamflow_ingest_queue_depth", "Requests waiting for the HTTP door's writer")?,
+            queue_depth: streamflow_bus::meters::queue_depth(registry, "http_writer")?,
             websockets: register.gauge("streamflow_websocket_connections", "Open WebSocket connections of the event door")?,
             websockets_cut: register.counter("streamflow_websocket_cut_total", "WebSocket clients cut because they read too slowly")?,
             agents: register.gauge("streamflow_agent_connected", "Agents connected now")?,

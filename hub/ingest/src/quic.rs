@@ -64,10 +64,8 @@ pub(crate) struct Context {
 pub(crate) fn bind(context: &Context) -> Result<Endpoint, IngestError> {
     let listen = context.options.listen;
     let failed = |source| IngestError::Listen { listen, source };
-    let mut config = EndpointConfig::default();
-    config.max_udp_payload_size(1452).map_err(|_| failed(io::Error::from(io::ErrorKind::InvalidInput)))?;
     let socket = socket(listen).map_err(failed)?;
-    Endpoint::new(config, Some(server_config(context)?), socket, Arc::new(TokioRuntime)).map_err(failed)
+    Endpoint::new(EndpointConfig::default(), Some(server_config(context)?), socket, Arc::new(TokioRuntime)).map_err(failed)
 }
 
 fn socket(listen: SocketAddr) -> io::Result<std::net::UdpSocket> {

@@ -2,7 +2,7 @@
 
 mod settle;
 
-use std::{collections::VecDeque, future::pending, sync::Arc, time::Instant as Clock};
+use std::{collections::VecDeque, future::pending, sync::Arc, time::{Duration, Instant as Clock}};
 
 use bytes::Bytes;
 use quinn::{Connection, ReadError, RecvStream, SendStream};
@@ -19,6 +19,8 @@ use crate::{enroll, metrics::DoorKind, quic::Context};
 
 /// Pieces of the stream taken at a time: about as many packets as a 1,000-event frame has.
 const PIECES: usize = 64;
+/// How long an agent may take to receive its last acknowledgements.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// What a nacked agent should wait.
 const RETRY_MS: u64 = 1000;
 
@@ -208,6 +210,9 @@ impl Uplink<'_> {
                 }
             }
         }
+        // closing at once would drop the last acknowledgements on their way
+        drop(self.stream.send.finish());
+        drop(timeout(FAREWELL, self.stream.send.stopped()).await);
         Ok(())
     }
 
