@@ -42,7 +42,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let durable = begun.elapsed().as_secs_f64();
     while store.stats().await?.inbox_events >= u64::from(options.merge_events) {
-        tokio::task::yield_now().await;
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     let merged = begun.elapsed().as_secs_f64();
     let cpu = cpu_seconds() - cpu;

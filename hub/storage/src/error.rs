@@ -40,6 +40,9 @@ pub enum StoreError {
         /// What is wrong with it.
         source: DecodeError,
     },
+    /// Merging would have lost events, or could not write a chunk; everything stays as it was.
+    #[error("merge: {0}")]
+    Merge(String),
     /// The data folder serves another hub.
     #[error("{path} is held by another running hub; stop that one or choose another data_dir")]
     Locked {

@@ -220,46 +220,4 @@ impl From<StoreError> for ApiError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lists_are_separated_by_commas_or_repeated() {
-        let mut request = EventsRequest::default();
-        for (name, value) in [
-            ("types", "a,b"),
-            ("types", "c"),
-            ("severities", "high, low"),
-            ("limit", "7"),
-            ("order", "asc"),
-            ("from", "5"),
-        ] {
-            request.set(name, value.to_owned()).unwrap();
-        }
-        let query = request.into_query().unwrap();
-        assert_eq!(query.types, ["a", "b", "c"]);
-        assert_eq!(query.severities, [Severity::High, Severity::Low]);
-        assert_eq!((query.limit, query.order, query.from), (7, Order::Asc, Some(5)));
-    }
-
-    #[test]
-    fn mistakes_are_named() {
-        let mut request = EventsRequest::default();
-        for (name, value) in [
-            ("limit", "many"),
-            ("order", "up"),
-            ("from", "soon"),
-            ("severities", "loud"),
-            ("type", "a"),
-        ] {
-            let error = request.set(name, value.to_owned()).unwrap_err();
-            assert_eq!(error.status().as_u16() / 100, 4, "{name}");
-            assert!(format!("{:?}", error.body()).contains(name), "{name}");
-        }
-        let broken = EventsRequest {
-            filter: Some("data.ms >".to_owned()),
-            ..EventsRequest::default()
-        };
-        assert!(broken.into_query().is_err());
-    }
-}
+mod tests;

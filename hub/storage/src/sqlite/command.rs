@@ -43,8 +43,17 @@ pub struct Install {
     pub last: u64,
     /// Absent when nothing there could be read.
     pub chunk: Option<(EncodedChunk, Frames)>,
-    /// Frames of the inbox that do not decode, with the reason.
-    pub set_aside: Vec<(u64, String)>,
+    /// Frames of the inbox that do not decode.
+    pub set_aside: Vec<Unreadable>,
+}
+
+/// A frame of the inbox that does not decode.
+#[derive(Debug)]
+pub struct Unreadable {
+    pub position: u64,
+    /// Events it was said to hold.
+    pub events: u64,
+    pub reason: String,
 }
 
 /// What became of a task.

@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 use futures_util::TryStreamExt;
 use streamflow_model::Instant;
 use streamflow_proto::{
-    batch::Batch,
+    batch::{Batch, DecodeError},
     chunk::{self, EncodeError, EncodedChunk},
 };
 use tokio::sync::Notify;
 
 use super::{
-    command::{Install, Queue, Task},
+    command::{Install, Queue, Task, Unreadable},
     part::{Keep, Part, PartReader, Stored},
 };
 use crate::{
@@ -132,49 +132,34 @@ impl Merger {
             return Ok(());
         };
         let mut stored = Vec::with_capacity(parts.len());
+        let mut set_aside = Vec::new();
         for part in parts {
             match self.parts.load(part, Keep::No).await {
                 Ok(Some(loaded)) => stored.push((*part, loaded)),
                 // Expired meanwhile.
                 Ok(None) => {}
-                Err(error @ StoreError::Corrupt { .. }) if part.merged => return Err(error),
-                Err(StoreError::Corrupt { position, source }) => {
-                    self.metrics.set_aside.inc_by(part.events);
-                    tracing::error!(position, error = %source, "a damaged frame is set aside");
-                    self.install(Install {
-                        first: position,
-                        last: position,
-                        chunk: None,
-                        set_aside: vec![(position, source.to_string())],
-                    })
-                    .await?;
-                }
+                Err(StoreError::Corrupt { source, .. }) if !part.merged => set_aside.push(unreadable(part, &source)),
                 Err(error) => return Err(error),
             }
         }
         let joined = tokio::task::spawn_blocking(move || join(&stored, level))
             .await
             .map_err(|_| StoreError::Closed)??;
-        for (position, events, reason) in &joined.unreadable {
-            self.metrics.set_aside.inc_by(*events);
-            tracing::error!(position, %reason, "a frame that does not decode is set aside");
+        set_aside.extend(joined.unreadable);
+        for frame in &set_aside {
+            self.metrics.set_aside.inc_by(frame.events);
+            tracing::error!(
+                position = frame.position,
+                reason = frame.reason,
+                "a frame that does not decode is set aside"
+            );
         }
-        let set_aside = joined
-            .unreadable
-            .into_iter()
-            .map(|(position, _, reason)| (position, reason))
-            .collect();
-        self.install(Install {
+        let install = Install {
             first,
             last,
             chunk: joined.chunk,
             set_aside,
-        })
-        .await
-    }
-
-    async fn install(&self, install: Install) -> Result<(), StoreError> {
-        let (first, last) = (install.first, install.last);
+        };
         self.queue.run(Task::Install(Box::new(install))).await?;
         self.parts.cache.forget(first, last);
         Ok(())
@@ -193,73 +178,61 @@ fn part(frame: &Waiting) -> Part {
     }
 }
 
-struct Joined {
-    chunk: Option<(EncodedChunk, Frames)>,
-    /// Position, events and reason of frames that do not decode.
-    unreadable: Vec<(u64, u64, String)>,
+fn unreadable(part: &Part, reason: &DecodeError) -> Unreadable {
+    Unreadable {
+        position: part.last,
+        events: part.events,
+        reason: reason.to_string(),
+    }
 }
 
+struct Joined {
+    chunk: Option<(EncodedChunk, Frames)>,
+    unreadable: Vec<Unreadable>,
+}
+
+/// Encodes what decodes. Columns are decoded when they are touched, so a bad one shows only in encoding: then each part is tried alone.
 fn join(stored: &[(Part, Arc<Stored>)], level: i32) -> Result<Joined, StoreError> {
-    let mut frames = Frames::default();
-    let mut batches: Vec<Arc<Batch>> = Vec::with_capacity(stored.len());
-    let mut unreadable = Vec::new();
-    let mut add = |part: &Part, stored: &Stored, batch: Arc<Batch>, batches: &mut Vec<Arc<Batch>>| {
-        debug_assert_eq!(stored.frames.rows(part.first, part.last).len(), batch.len());
-        frames.append(&stored.frames);
-        batches.push(batch);
-    };
-    for (part, stored) in stored {
-        match stored.batch() {
-            Ok(batch) => add(part, stored, batch, &mut batches),
-            Err(error) if part.merged => {
-                return Err(StoreError::Corrupt {
-                    position: part.last,
-                    source: error,
-                });
-            }
-            Err(error) => unreadable.push((part.last, part.events, error.to_string())),
-        }
-    }
-    match encode(&batches, level) {
+    match encode(stored.iter().map(|(_, stored)| stored), level) {
         Ok(chunk) => {
             return Ok(Joined {
-                chunk: chunk.map(|chunk| (chunk, frames)),
-                unreadable,
+                chunk,
+                unreadable: Vec::new(),
             });
         }
         Err(EncodeError::Decode(_)) => {}
-        Err(other) => return Err(StoreError::BadRequest(format!("merge: {other}"))),
+        Err(other) => return Err(StoreError::Merge(other.to_string())),
     }
-    // Columns are decoded when they are touched, so a bad one shows only now: try each alone, and join the good ones.
-    let mut good = Frames::default();
-    let mut kept = Vec::with_capacity(batches.len());
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
     for (part, stored) in stored {
-        let Ok(batch) = stored.batch() else { continue };
-        match chunk::encode(&[&batch], level) {
-            Ok(_) => {
-                good.append(&stored.frames);
-                kept.push(batch);
-            }
+        match encode([stored].into_iter(), level) {
+            Ok(_) => good.push(stored),
             Err(EncodeError::Decode(source)) if part.merged => {
                 return Err(StoreError::Corrupt {
                     position: part.last,
                     source,
                 });
             }
-            Err(error) => unreadable.push((part.last, part.events, error.to_string())),
+            Err(EncodeError::Decode(reason)) => bad.push(unreadable(part, &reason)),
+            Err(other) => return Err(StoreError::Merge(other.to_string())),
         }
     }
-    let chunk = encode(&kept, level).map_err(|error| StoreError::BadRequest(format!("merge: {error}")))?;
-    Ok(Joined {
-        chunk: chunk.map(|chunk| (chunk, good)),
-        unreadable,
-    })
+    let chunk = encode(good.into_iter(), level).map_err(|error| StoreError::Merge(error.to_string()))?;
+    Ok(Joined { chunk, unreadable: bad })
 }
 
-fn encode(batches: &[Arc<Batch>], level: i32) -> Result<Option<EncodedChunk>, EncodeError> {
+fn encode<'a>(
+    stored: impl Iterator<Item = &'a Arc<Stored>>,
+    level: i32,
+) -> Result<Option<(EncodedChunk, Frames)>, EncodeError> {
+    let (mut frames, mut batches) = (Frames::default(), Vec::new());
+    for stored in stored {
+        frames.append(&stored.frames);
+        batches.push(stored.batch()?);
+    }
     if batches.is_empty() {
         return Ok(None);
     }
     let views: Vec<&Batch> = batches.iter().map(|batch| &**batch).collect();
-    chunk::encode(&views, level).map(Some)
+    Ok(Some((chunk::encode(&views, level)?, frames)))
 }

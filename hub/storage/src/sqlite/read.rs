@@ -108,7 +108,9 @@ impl Reader {
         let selection = Arc::new(Selection::new(&query)?);
         let _permit = self.permit().await?;
         let mut scanned = Scanned::default();
-        for part in self.parts.list(from, to).await? {
+        let mut parts = self.parts.list(from, to).await?;
+        parts.sort_unstable_by_key(|part| part.last);
+        for part in parts {
             if !self.may_match(&part, &selection).await? {
                 continue;
             }
@@ -178,13 +180,14 @@ impl Reader {
 
     /// One event. Newest first, since that is what people ask for.
     pub async fn event(&self, id: Uuid) -> Result<Option<Event>, StoreError> {
-        let parts: Vec<Part> = sqlx::query_as(
+        let mut parts: Vec<Part> = sqlx::query_as(
             "SELECT id last, first, n events, min_ts, max_ts, 1 merged FROM chunk WHERE max_id >= ?1 AND min_id <= ?1
-             UNION ALL SELECT id, id, n, min_ts, max_ts, 0 FROM inbox ORDER BY 1 DESC",
+             UNION ALL SELECT id, id, n, min_ts, max_ts, 0 FROM inbox",
         )
         .bind(&id.as_bytes()[..])
         .fetch_all(&self.parts.pool)
         .await?;
+        parts.sort_unstable_by_key(|part| std::cmp::Reverse(part.last));
         for part in parts {
             if part.merged && !Bloom::new(&self.parts.bloom(&part, Which::Ids).await?).contains_id(id) {
                 continue;
@@ -214,14 +217,15 @@ impl Reader {
 
     /// Ids that one agent had stored since a time, with that time.
     pub async fn recent_ids(&self, agent: &str, since: i64) -> Result<Vec<(Uuid, i64)>, StoreError> {
-        let parts: Vec<Part> = sqlx::query_as(
+        let mut parts: Vec<Part> = sqlx::query_as(
             "SELECT id last, first, n events, min_ts, max_ts, 1 merged FROM chunk WHERE stored_at >= ?1
-             UNION ALL SELECT id, id, n, min_ts, max_ts, 0 FROM inbox WHERE stored_at >= ?1 AND agent = ?2 ORDER BY 1",
+             UNION ALL SELECT id, id, n, min_ts, max_ts, 0 FROM inbox WHERE stored_at >= ?1 AND agent = ?2",
         )
         .bind(since)
         .bind(agent)
         .fetch_all(&self.parts.pool)
         .await?;
+        parts.sort_unstable_by_key(|part| part.last);
         let agent: Arc<str> = agent.into();
         let mut ids = Vec::new();
         for part in parts {

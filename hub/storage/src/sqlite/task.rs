@@ -89,27 +89,39 @@ async fn install(
     install: &Install,
 ) -> Result<Result<Done, StoreError>, sqlx::Error> {
     let (first, last) = (install.first.cast_signed(), install.last.cast_signed());
-    for (position, reason) in &install.set_aside {
+    let (frames, events) = count(
+        connection,
+        "SELECT count(*), ifnull(sum(n), 0) FROM inbox WHERE id BETWEEN ? AND ?",
+        first,
+        last,
+    )
+    .await?;
+    let (chunks, chunk_events) = count(
+        connection,
+        "SELECT count(*), ifnull(sum(n), 0) FROM chunk WHERE id BETWEEN ? AND ?",
+        first,
+        last,
+    )
+    .await?;
+    let added = install.chunk.as_ref().map_or(0, |(chunk, _)| i64::from(chunk.count));
+    let aside: u64 = install.set_aside.iter().map(|frame| frame.events).sum();
+    // The last guard of what was acknowledged: nothing is deleted that is not in the new chunk or set aside.
+    if events + chunk_events > added + aside.cast_signed() {
+        let reason = format!(
+            "{} events at {first} to {last} would become {added}",
+            events + chunk_events
+        );
+        return Ok(Err(StoreError::Merge(reason)));
+    }
+    for frame in &install.set_aside {
         sqlx::query(
             "INSERT INTO set_aside SELECT id, agent, epoch, seq, stored_at, n, ?, body FROM inbox WHERE id = ?",
         )
-        .bind(reason)
-        .bind(position.cast_signed())
+        .bind(&frame.reason)
+        .bind(frame.position.cast_signed())
         .execute(&mut *connection)
         .await?;
     }
-    let (frames, events): (i64, i64) =
-        sqlx::query_as("SELECT count(*), ifnull(sum(n), 0) FROM inbox WHERE id BETWEEN ? AND ?")
-            .bind(first)
-            .bind(last)
-            .fetch_one(&mut *connection)
-            .await?;
-    let (chunks, chunk_events): (i64, i64) =
-        sqlx::query_as("SELECT count(*), ifnull(sum(n), 0) FROM chunk WHERE id BETWEEN ? AND ?")
-            .bind(first)
-            .bind(last)
-            .fetch_one(&mut *connection)
-            .await?;
     for sql in [
         "DELETE FROM inbox WHERE id BETWEEN ? AND ?",
         "DELETE FROM chunk WHERE id BETWEEN ? AND ?",
@@ -120,12 +132,7 @@ async fn install(
             .execute(&mut *connection)
             .await?;
     }
-    let mut added = 0;
     if let Some((chunk, table)) = &install.chunk {
-        let Ok(frames) = table.encode() else {
-            return Err(sqlx::Error::Protocol("frame table".to_owned()));
-        };
-        added = i64::from(chunk.count);
         sqlx::query("INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
             .bind(last)
             .bind(first)
@@ -135,7 +142,7 @@ async fn install(
             .bind(table.newest_stored_at())
             .bind(&chunk.min_id.as_bytes()[..])
             .bind(&chunk.max_id.as_bytes()[..])
-            .bind(frames)
+            .bind(table.encode())
             .bind(&*chunk.id_bloom)
             .bind(&*chunk.bloom)
             .bind(&*chunk.body)
@@ -153,6 +160,15 @@ async fn install(
     .execute(connection)
     .await?;
     Ok(Ok(Done::Written))
+}
+
+async fn count(
+    connection: &mut SqliteConnection,
+    sql: &'static str,
+    first: i64,
+    last: i64,
+) -> Result<(i64, i64), sqlx::Error> {
+    sqlx::query_as(sql).bind(first).bind(last).fetch_one(connection).await
 }
 
 async fn expire(connection: &mut SqliteConnection, before: i64) -> Result<Done, sqlx::Error> {

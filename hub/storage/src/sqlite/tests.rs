@@ -366,3 +366,68 @@ async fn the_queue_is_bounded_in_bytes() {
     drop(commands.recv().await);
     assert!(queue.append(new()).await.is_ok());
 }
+
+/// A missing table stands for a failed sync: nobody knows what the disk holds.
+#[tokio::test]
+async fn after_a_failed_write_nothing_is_acknowledged_any_more() {
+    let mut folder = Folder::new();
+    let store = folder.serve().await;
+    suite::put(&*store, "a", suite::frame(1, 0..5)).await;
+    let mut other = open::writer(&folder.dir.path().join("streamflow.db"), &folder.options)
+        .await
+        .unwrap();
+    sqlx::query("ALTER TABLE agent_pos RENAME TO gone")
+        .execute(&mut other)
+        .await
+        .unwrap();
+    let receipts = [
+        store.append(suite::origin("a"), suite::frame(2, 5..10)).await.unwrap(),
+        store.append(suite::origin("a"), suite::frame(3, 10..15)).await.unwrap(),
+    ];
+    for receipt in receipts {
+        assert!(matches!(receipt.await.unwrap(), Err(StoreError::Sql(_))));
+    }
+    sqlx::query("ALTER TABLE gone RENAME TO agent_pos")
+        .execute(&mut other)
+        .await
+        .unwrap();
+    assert!(matches!(store.health(), StoreHealth::Failed(_)));
+    assert!(matches!(
+        store.append(suite::origin("a"), suite::frame(4, 15..20)).await,
+        Err(StoreError::Closed)
+    ));
+    let (_, service) = folder.open.take().unwrap();
+    assert!(
+        matches!(service.run(CancellationToken::new()).await, Err(StoreError::Sql(_))),
+        "so the process stops"
+    );
+    drop(store);
+    let store = folder.serve().await;
+    assert_eq!(suite::ask(&*store, suite::everything()).await.len(), 5);
+    assert!(matches!(
+        suite::put(&*store, "a", suite::frame(2, 5..10)).await,
+        Appended::Stored(2)
+    ));
+}
+
+/// A bug in merging must not cost events.
+#[tokio::test]
+async fn a_chunk_with_fewer_events_than_it_replaces_is_refused() {
+    let mut folder = Folder::new();
+    let store = folder.serve().await;
+    for seq in 1..=2 {
+        suite::put(&*store, "a", suite::frame(seq, seq * 10..seq * 10 + 10)).await;
+    }
+    let batch = suite::frame(1, 10..20).decode().unwrap();
+    let chunk = streamflow_proto::chunk::encode(&[&batch], 1).unwrap();
+    let frames = crate::frames::Frames::one(1, "a".into(), 0, 10);
+    let install = command::Install {
+        first: 1,
+        last: 2,
+        chunk: Some((chunk, frames)),
+        set_aside: Vec::new(),
+    };
+    let refused = store.queue.run(Task::Install(Box::new(install))).await;
+    assert!(matches!(refused, Err(StoreError::Merge(_))));
+    assert_eq!(suite::ask(&*store, suite::everything()).await.len(), 20);
+}
