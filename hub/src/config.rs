@@ -37,6 +37,7 @@ impl Default for Http {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             public_url: String::new(),
             cors_origins: Vec::new(),
+            limits: streamflow_web::Limits::default(),
         }
     }
 }
@@ -165,16 +166,18 @@ impl HubConfig {
     /// Values that are well formed, but cannot work.
     fn contradictions(&self) -> Vec<String> {
         let mut wrong = Vec::new();
-        for (key, value) in [("http.listen", &self.http.listen), ("quic.listen", &self.quic.listen)] {
-            if value.parse::<std::net::SocketAddr>().is_err() {
-                wrong.push(format!("{key}: `{value}` is not an address; write for example 127.0.0.1:8080, or 0.0.0.0:8080 for all networks"));
-            }
-        }
-        if self.storage.url != "sqlite:" {
+        if !self.storage.url.starts_with("sqlite:") {
             wrong.push(format!(
                 "storage.url: `{}` is not supported; this version stores in `sqlite:` (in data_dir)",
                 self.storage.url
             ));
+        }
+        for (key, url) in [("bus.url", &self.bus.url), ("live.url", &self.live.url)] {
+            if url != "local:" {
+                wrong.push(format!(
+                    "{key}: `{url}` is not supported; this version runs all roles in one process, `local:`"
+                ));
+            }
         }
         wrong
     }

@@ -133,7 +133,6 @@ async fn build(config: &HubConfig, public_url: &str, registry: &Registry) -> any
         analytics.handle(),
         registry,
     )
-    .await
     .context("dashboard")?;
 
     let health = Health::default();

@@ -67,12 +67,12 @@ fn told(common: &Common, username: &str, made: Option<&String>) -> anyhow::Resul
 fn password() -> anyhow::Result<(String, bool)> {
     let stdin = std::io::stdin();
     if stdin.is_terminal() {
-        return Ok((streamflow_web::password::random(), true));
+        return Ok((users::random_password(), true));
     }
     let mut line = String::new();
     stdin.lock().read_line(&mut line)?;
     match line.trim_end_matches(['\r', '\n']) {
-        "" => Ok((streamflow_web::password::random(), true)),
+        "" => Ok((users::random_password(), true)),
         given if given.chars().count() < 8 => {
             Err(UsageError("a password needs at least 8 characters".to_owned()).into())
         }
