@@ -134,13 +134,8 @@ impl Collector {
     fn add(&mut self, batch: &Batch, rows: &Bitmap) -> Result<(), DecodeError> {
         let mut columns = Columns::new(batch);
         let times: Rc<Vec<i64>> = columns.timestamps()?;
-        let range = self.query.from..self.query.to;
-        let rows = Bitmap::from_fn(rows.len(), |row| rows.get(row) && range.contains(&times[row]));
-        if rows.is_empty() {
-            return Ok(());
-        }
         let groups = LocalGroups::new(&mut columns, &self.query.group_by)?;
-        let input = Input { rows: &rows, times: &times, groups: &groups, floor: i64::MIN, stored_at: 0, cap: self.cap };
+        let input = Input { rows, times: &times, groups: &groups, floor: i64::MIN, stored_at: 0, cap: self.cap };
         self.cells.fold(&self.query.spec, &mut columns, &input, &mut self.scratch).map(|_| ())
     }
 

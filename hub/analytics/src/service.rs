@@ -311,3 +311,6 @@ async fn open(options: Options, store: &dyn Store, rules: &[Rule]) -> Result<(En
     let origin = if position == 0 { i64::MIN } else { since };
     Ok((Engine::new(options, origin), position))
 }
+
+#[cfg(test)]
+mod tests;
