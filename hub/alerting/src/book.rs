@@ -58,6 +58,8 @@ pub(crate) struct Book {
 struct Slot {
     incident: Incident,
     due: Option<i64>,
+    /// The closed incident before, while this one may still be forgotten: it knows when the group was last told of.
+    before: Option<Box<Incident>>,
 }
 
 impl Book {
@@ -89,7 +91,10 @@ impl Book {
         }
         for mut incident in incidents {
             let key = incident.alert.group_key.clone();
-            if book.groups.contains_key(&key) {
+            if let Some(newer) = book.groups.get_mut(&key) {
+                if newer.incident.alert.fired_at.is_none() && newer.before.is_none() {
+                    newer.before = Some(Box::new(incident));
+                }
                 continue;
             }
             if let Some(rule) = book.rules.get(&incident.alert.rule_id) {
@@ -140,8 +145,10 @@ impl Book {
         }
         let oldest = now - self.options.keep_for.ms();
         for closed in self.history.expire(oldest, self.options.keep_at_most) {
-            if self.groups.get(&closed.group_key).is_some_and(|slot| slot.incident.alert.id == closed.id) {
-                self.groups.remove(&closed.group_key);
+            match self.groups.get_mut(&closed.group_key) {
+                Some(slot) if slot.incident.alert.id == closed.id => drop(self.groups.remove(&closed.group_key)),
+                Some(slot) if slot.before.as_ref().is_some_and(|before| before.alert.id == closed.id) => slot.before = None,
+                _ => {}
             }
             self.ids.remove(&closed.id);
             self.changes.expired.push(closed.id);
@@ -263,11 +270,11 @@ impl Book {
         let open = incident.is_open();
         self.open += usize::from(open);
         self.ids.insert(incident.alert.id.clone(), key.clone());
-        let before = self.groups.insert(key.clone(), Slot { incident, due: None });
-        if let Some(before) = before {
-            self.ids.remove(&before.incident.alert.id);
-            self.unschedule(before.due, &key);
+        let before = self.groups.remove(&key).map(|slot| Box::new(slot.incident));
+        if let Some(before) = &before {
+            self.ids.remove(&before.alert.id);
         }
+        self.groups.insert(key.clone(), Slot { incident, due: None, before });
         if open {
             self.reschedule(&key);
         }
@@ -300,6 +307,9 @@ impl Book {
             self.open -= 1;
             self.history.add(&slot.incident.alert);
         }
+        if let Some(slot) = self.groups.get_mut(key).filter(|slot| slot.incident.alert.fired_at.is_some()) {
+            slot.before = None;
+        }
         self.reschedule(key);
     }
 
@@ -309,8 +319,13 @@ impl Book {
         self.open -= 1;
         self.changes.written.remove(key);
         self.changes.touched.remove(key);
-        let mut alert = slot.incident.alert;
+        let Incident { mut alert, memory } = slot.incident;
         self.ids.remove(&alert.id);
+        if let Some(mut before) = slot.before {
+            before.memory.seen = memory.seen;
+            self.ids.insert(before.alert.id.clone(), key.to_owned());
+            self.groups.insert(key.to_owned(), Slot { incident: *before, due: None, before: None });
+        }
         alert.state = AlertState::Resolved;
         alert.resolved_at = Some(Instant(now));
         self.changes.forgotten.push(alert);

@@ -43,7 +43,7 @@ pub(crate) struct Engine {
     pub(crate) board: Arc<Board>,
     pub(crate) metrics: Metrics,
     pub(crate) clock: Clock,
-    pub(crate) sends: JoinSet<Sent>,
+    pub(crate) sends: JoinSet<Box<Sent>>,
     pub(crate) answers: Answers,
 }
 
@@ -73,7 +73,7 @@ enum Event {
     Signals(SignalMessage),
     SignalsEnded,
     Job(Job),
-    Sent(Sent),
+    Sent(Box<Sent>),
     Time,
     Stop,
 }
@@ -145,7 +145,7 @@ impl Engine {
             Event::Signals(SignalMessage::Flush(done)) => self.answers.flushes.push(done),
             Event::SignalsEnded => self.answers.signals_ended = true,
             Event::Job(job) => self.answers.jobs.push(job(&mut self.desk, now)),
-            Event::Sent(sent) => self.book_sent(sent, now)?,
+            Event::Sent(sent) => self.book_sent(*sent, now)?,
             Event::Time | Event::Stop => {}
         }
         self.desk.book.tick(now);
@@ -201,13 +201,16 @@ impl Engine {
         }
         changes.outgoing.into_iter().for_each(|outgoing| self.desk.outbox.push(outgoing));
         self.answers.jobs.drain(..).for_each(|answer| answer());
-        // Analytics may have stopped waiting; then it saves no checkpoint either.
-        self.answers.flushes.drain(..).for_each(|done| drop(done.send(())));
+        for flush in self.answers.flushes.drain(..) {
+            if flush.send(()).is_err() {
+                tracing::debug!("analytics has stopped waiting, it saves no checkpoint");
+            }
+        }
         Ok(())
     }
 
     /// Tries until it works: verdicts wait in their queue meanwhile, and analytics saves no checkpoint past them.
-    async fn commit(&self, ops: Vec<DocOp>, token: &CancellationToken) -> Result<(), AlertingError> {
+    async fn commit(&mut self, ops: Vec<DocOp>, token: &CancellationToken) -> Result<(), AlertingError> {
         if ops.is_empty() {
             return Ok(());
         }
@@ -246,7 +249,7 @@ impl Engine {
                     Ok(Err(_)) => transient("the channel's host failed".to_owned()),
                     Err(_) => transient(format!("no answer within {} s", limit.as_secs())),
                 };
-                Sent { outgoing, outcome, took: started.elapsed() }
+                Box::new(Sent { outgoing, outcome, took: started.elapsed() })
             });
         }
         self.metrics.waiting.set(i64::try_from(self.desk.outbox.len()).unwrap_or(i64::MAX));
@@ -261,8 +264,11 @@ impl Engine {
         self.settle(token).await?;
         let deadline = Instant::now() + LAST_SENDS;
         while let Ok(Some(Ok(sent))) = tokio::time::timeout_at(deadline, self.sends.join_next()).await {
-            self.book_sent(sent, self.clock.now())?;
+            self.book_sent(*sent, self.clock.now())?;
         }
         self.settle(token).await
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -16,6 +16,8 @@ mod metrics;
 mod options;
 mod outbox;
 mod routes;
+#[cfg(test)]
+mod sample;
 mod text;
 
 use std::sync::Arc;

@@ -77,3 +77,6 @@ async fn page_of<T>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,101 @@
-//! tests
+//! Order, bounds and waits.
+
+use proptest::prelude::*;
+use serde_json::json;
+use streamflow_model::Span;
+
+use super::*;
+use crate::sample::{MINUTE, T0, book, rule, signal};
+
+fn outgoing(id: &str, channel: &str, alert: &str, due: i64) -> Outgoing {
+    let mut book = book(vec![rule(json!({}))]);
+    book.signals(&[signal(0, 60.0)], T0);
+    let mut made = book.take_changes().outgoing.remove(0);
+    let delivery = &mut made.delivery;
+    (delivery.id, delivery.channel, delivery.alert_id) = (id.to_owned(), channel.to_owned(), alert.to_owned());
+    delivery.next_attempt_at = Some(Instant(due));
+    made
+}
+
+fn transient(retry_after_ms: Option<u64>) -> Result<String, DeliverError> {
+    Err(DeliverError::Transient { reason: "503".to_owned(), retry_after_ms })
+}
+
+#[test]
+fn an_alert_is_told_in_order_and_others_do_not_wait_for_it() {
+    let (mut outbox, options) = (Outbox::default(), Options::default());
+    for (id, alert) in [("1", "a"), ("2", "a"), ("3", "b")] {
+        outbox.push(outgoing(id, "ops", alert, T0));
+    }
+    outbox.push(outgoing("1", "ops", "a", T0));
+    assert_eq!(outbox.len(), 3, "the same twice is one");
+    let mut first = outbox.take(T0, 8).unwrap();
+    assert_eq!((first.delivery.id.as_str(), outbox.take(T0, 8).unwrap().delivery.id.as_str()), ("1", "3"));
+    assert!(outbox.take(T0, 8).is_none(), "2 waits for 1");
+    first.after(transient(None), T0, 1.0, &options);
+    outbox.done(first);
+    assert!(outbox.take(T0, 8).is_none());
+    assert_eq!(outbox.due(8), Some(T0 + 1000));
+    let mut again = outbox.take(T0 + 1000, 8).unwrap();
+    assert_eq!((again.delivery.id.as_str(), again.delivery.attempts), ("1", 1));
+    again.after(Ok("ref".to_owned()), T0 + 1000, 0.0, &options);
+    outbox.done(again);
+    assert_eq!(outbox.take(T0 + 1000, 8).unwrap().delivery.id, "2");
+}
+
+#[test]
+fn a_channel_that_hangs_holds_up_only_itself() {
+    let mut outbox = Outbox::default();
+    for n in 0..10 {
+        outbox.push(outgoing(&format!("s{n}"), "slow", &n.to_string(), T0));
+        outbox.push(outgoing(&format!("t{n}"), "fast", &n.to_string(), T0));
+    }
+    let taken: Vec<Outgoing> = std::iter::from_fn(|| outbox.take(T0, 2)).collect();
+    assert_eq!(taken.len(), 4);
+    assert_eq!(outbox.due(2), None, "nothing to wake for");
+    for mut one in taken.into_iter().filter(|one| one.delivery.channel == "fast") {
+        one.after(Ok(String::new()), T0, 0.0, &Options::default());
+        outbox.done(one);
+    }
+    assert_eq!(outbox.take(T0, 2).unwrap().delivery.channel, "fast");
+}
+
+#[test]
+fn it_gives_up_on_refusal_on_age_and_on_attempts_and_can_be_sent_again() {
+    let options = Options { max_attempts: 3, max_age: Span::from_secs(60), ..Options::default() };
+    let fail = |one: &mut Outgoing, now| {
+        one.after(transient(None), now, 0.0, &options);
+        one.delivery.state
+    };
+    let mut refused = outgoing("1", "ops", "a", T0);
+    refused.after(Err(DeliverError::Permanent("404".to_owned())), T0, 0.0, &options);
+    assert_eq!((refused.delivery.state, refused.delivery.error.as_deref()), (DeliveryState::Failed, Some("404")));
+    let mut tired = outgoing("2", "ops", "a", T0);
+    let states = [0, 1, 2].map(|n| fail(&mut tired, T0 + n));
+    assert_eq!(states, [DeliveryState::Pending, DeliveryState::Pending, DeliveryState::Failed]);
+    let mut old = outgoing("3", "ops", "a", T0);
+    assert_eq!(fail(&mut old, T0 + MINUTE), DeliveryState::Failed);
+    let key = old.delivery.idempotency_key.clone();
+    old.again(T0 + 2 * MINUTE);
+    assert_eq!(fail(&mut old, T0 + 2 * MINUTE), DeliveryState::Pending);
+    assert_eq!(old.delivery.idempotency_key, key);
+}
+
+proptest! {
+    #[test]
+    fn waits_grow_within_bounds_and_honour_the_receiver(attempts in 1_u32..600, asked in prop::option::of(any::<u64>()), jitter in 0.0..1.0) {
+        let options = Options::default();
+        let ms = wait(attempts, asked, jitter, &options);
+        let asked = asked.map_or(0, |ms| i64::try_from(ms).unwrap_or(i64::MAX).min(LONGEST_RETRY_AFTER_MS));
+        prop_assert!(ms >= options.retry_first.ms() / 2 && ms >= asked);
+        prop_assert!(ms <= options.retry_longest.ms().max(asked));
+    }
+}
+
+#[test]
+fn a_notification_reads_back_as_it_was_written() {
+    let one = outgoing("1", "ops", "a", T0);
+    let body = serde_json::to_value(&one).unwrap();
+    assert_eq!(body["channel"], "ops");
+    assert_eq!(serde_json::from_value::<Outgoing>(body).unwrap(), one);
+}
