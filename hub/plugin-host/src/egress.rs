@@ -13,3 +13,6 @@ pub use client::{Answer, Egress, EgressBuildError, EgressError};
 pub(crate) use client::{MAX_BODY, MAX_TIMEOUT};
 #[cfg(test)]
 pub(crate) use connect::Lookup;
+
+#[cfg(test)]
+mod tests;

@@ -46,7 +46,10 @@ mod tests {
 
     fn after(start: Instant, seconds: impl IntoIterator<Item = u64>) -> (Health, usize) {
         let mut health = Health::default();
-        let entered = seconds.into_iter().filter(|s| health.fault(start + Duration::from_secs(*s), "stack overflow")).count();
+        let entered = seconds
+            .into_iter()
+            .filter(|s| health.fault(start + Duration::from_secs(*s), "stack overflow"))
+            .count();
         (health, entered)
     }
 
@@ -56,7 +59,10 @@ mod tests {
         assert_eq!(after(start, [0, 1, 2, 3]).0.quarantined(), None);
         assert_eq!(after(start, [0, 20, 40, 59, 61]).0.quarantined(), None);
         let (health, entered) = after(start, [0, 20, 40, 58, 59, 59]);
-        assert_eq!(health.quarantined(), Some("5 failures within a minute, the last: stack overflow"));
+        assert_eq!(
+            health.quarantined(),
+            Some("5 failures within a minute, the last: stack overflow")
+        );
         assert_eq!(entered, 1);
     }
 

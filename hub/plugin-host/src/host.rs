@@ -78,7 +78,12 @@ impl PluginHost {
     ///
     /// # Errors
     /// When no plugin could run: the configuration does not hold, or a folder cannot be used.
-    pub async fn build(options: &Options, egress: &EgressOptions, data_dir: &Path, registry: &Registry) -> Result<Arc<Self>, HostError> {
+    pub async fn build(
+        options: &Options,
+        egress: &EgressOptions,
+        data_dir: &Path,
+        registry: &Registry,
+    ) -> Result<Arc<Self>, HostError> {
         let loader = Loader {
             options,
             sandbox: Arc::new(Sandbox::new()?),
@@ -90,7 +95,11 @@ impl PluginHost {
         if !options.trusted_keys.is_empty() {
             tracing::warn!("[plugins] trusted_keys has no effect yet: this version does not check signatures");
         }
-        let mut host = Self { plugins: BTreeMap::new(), failed: Vec::new(), _sandbox: Arc::clone(&loader.sandbox) };
+        let mut host = Self {
+            plugins: BTreeMap::new(),
+            failed: Vec::new(),
+            _sandbox: Arc::clone(&loader.sandbox),
+        };
         match options.shipped() {
             Some(folder) => host.load_folder(&loader, &folder, true).await?,
             None => tracing::warn!("the shipped plugins are not beside the binary; set [plugins] shipped_dir"),
@@ -101,7 +110,10 @@ impl PluginHost {
     }
 
     async fn load_folder(&mut self, loader: &Loader<'_>, folder: &Path, trusted: bool) -> Result<(), HostError> {
-        let files = plugin_files(folder).map_err(|source| HostError::Folder { path: folder.to_owned(), source })?;
+        let files = plugin_files(folder).map_err(|source| HostError::Folder {
+            path: folder.to_owned(),
+            source,
+        })?;
         for path in files {
             let file = match loader.read(&path).await {
                 Ok(file) => file,
@@ -121,7 +133,13 @@ impl PluginHost {
             };
             match loaded {
                 Ok(plugin) => {
-                    tracing::info!(plugin = name, version = manifest.version, kind = manifest.kind.name(), shipped = trusted, "plugin loaded");
+                    tracing::info!(
+                        plugin = name,
+                        version = manifest.version,
+                        kind = manifest.kind.name(),
+                        shipped = trusted,
+                        "plugin loaded"
+                    );
                     self.plugins.insert(name, plugin);
                 }
                 Err(error) => self.list_failed(loader, &path, Some(&manifest), &error),
@@ -136,7 +154,10 @@ impl PluginHost {
         let info = match manifest {
             Some(manifest) => PluginInfo::of(manifest, PluginState::Failed, Some(reason)),
             None => PluginInfo {
-                name: path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default(),
+                name: path
+                    .file_stem()
+                    .map(|stem| stem.to_string_lossy().into_owned())
+                    .unwrap_or_default(),
                 version: String::new(),
                 kind: "unknown".to_owned(),
                 state: PluginState::Failed,
@@ -160,7 +181,12 @@ impl PluginHost {
     /// Every plugin, those that do not run with their reason.
     #[must_use]
     pub fn list(&self) -> Vec<PluginInfo> {
-        let mut list: Vec<PluginInfo> = self.plugins.values().map(Plugin::info).chain(self.failed.iter().cloned()).collect();
+        let mut list: Vec<PluginInfo> = self
+            .plugins
+            .values()
+            .map(Plugin::info)
+            .chain(self.failed.iter().cloned())
+            .collect();
         list.sort_by(|a, b| a.name.cmp(&b.name));
         list
     }
@@ -189,12 +215,26 @@ impl PluginHost {
         if let Some(plugin) = self.plugins.get(name) {
             return Ok(plugin);
         }
-        if let Some(reason) = self.failed.iter().find(|info| info.name == name).and_then(|info| info.reason.clone()) {
-            return Err(ChannelError::Unavailable { plugin: name.to_owned(), reason });
+        if let Some(reason) = self
+            .failed
+            .iter()
+            .find(|info| info.name == name)
+            .and_then(|info| info.reason.clone())
+        {
+            return Err(ChannelError::Unavailable {
+                plugin: name.to_owned(),
+                reason,
+            });
         }
-        let channels = self.plugins.values().filter(|plugin| plugin.manifest().kind == Kind::Channel);
+        let channels = self
+            .plugins
+            .values()
+            .filter(|plugin| plugin.manifest().kind == Kind::Channel);
         let known: Vec<&str> = channels.map(|plugin| plugin.manifest().name.as_str()).collect();
-        Err(ChannelError::UnknownPlugin { plugin: name.to_owned(), known: known.join(", ") })
+        Err(ChannelError::UnknownPlugin {
+            plugin: name.to_owned(),
+            known: known.join(", "),
+        })
     }
 }
 
@@ -221,14 +261,19 @@ impl ChannelSender for PluginHost {
     }
 
     fn secret_keys(&self, plugin: &str) -> Vec<String> {
-        self.plugins.get(plugin).map(|plugin| plugin.manifest().secret_keys()).unwrap_or_default()
+        self.plugins
+            .get(plugin)
+            .map(|plugin| plugin.manifest().secret_keys())
+            .unwrap_or_default()
     }
 }
 
 impl Loader<'_> {
     async fn read(&self, path: &Path) -> Result<File, LoadError> {
         let path = path.to_owned();
-        spawn_blocking(move || File::read(&path)).await.unwrap_or_else(|panic| Err(LoadError::Compile(panic.to_string())))
+        spawn_blocking(move || File::read(&path))
+            .await
+            .unwrap_or_else(|panic| Err(LoadError::Compile(panic.to_string())))
     }
 
     async fn load(&self, file: File, manifest: &Arc<Manifest>) -> Result<Plugin, LoadError> {
@@ -258,14 +303,22 @@ fn plugin_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other?,
     };
-    let paths: Vec<PathBuf> = entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>()?;
-    let mut files: Vec<PathBuf> = paths.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "wasm")).collect();
+    let paths: Vec<PathBuf> = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<io::Result<_>>()?;
+    let mut files: Vec<PathBuf> = paths
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|extension| extension == "wasm"))
+        .collect();
     files.sort();
     Ok(files)
 }
 
 impl std::fmt::Debug for PluginHost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PluginHost").field("plugins", &self.plugins.keys()).field("failed", &self.failed).finish_non_exhaustive()
+        f.debug_struct("PluginHost")
+            .field("plugins", &self.plugins.keys())
+            .field("failed", &self.failed)
+            .finish_non_exhaustive()
     }
 }

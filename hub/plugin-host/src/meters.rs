@@ -51,20 +51,47 @@ impl Meters {
             Ok::<_, Error>(made)
         };
         let seconds = HistogramVec::new(
-            HistogramOpts::new("streamflow_plugin_call_seconds", "Time of calls, with what the plugin waited for")
-                .buckets(vec![0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0]),
+            HistogramOpts::new(
+                "streamflow_plugin_call_seconds",
+                "Time of calls, with what the plugin waited for",
+            )
+            .buckets(vec![
+                0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0,
+            ]),
             &["plugin"],
         )?;
         registry.register(Box::new(seconds.clone()))?;
         Ok(Self {
             calls: counter("streamflow_plugin_calls_total", "Calls of plugins", &["plugin"])?,
-            errors: counter("streamflow_plugin_errors_total", "Calls that a plugin answered with a failure", &["plugin", "kind"])?,
-            traps: counter("streamflow_plugin_traps_total", "Calls that the sandbox ended", &["plugin", "cause"])?,
+            errors: counter(
+                "streamflow_plugin_errors_total",
+                "Calls that a plugin answered with a failure",
+                &["plugin", "kind"],
+            )?,
+            traps: counter(
+                "streamflow_plugin_traps_total",
+                "Calls that the sandbox ended",
+                &["plugin", "cause"],
+            )?,
             seconds,
-            memory: gauge("streamflow_plugin_memory_bytes", "Memory of the instance that was called last")?,
-            active: gauge("streamflow_plugin_active", "1 when the plugin runs, 0 when it failed to load or is in quarantine")?,
-            http: counter("streamflow_plugin_http_requests_total", "HTTP requests of plugins", &["plugin", "outcome"])?,
-            lines_dropped: counter("streamflow_plugin_log_lines_dropped_total", "Log lines above the limit", &["plugin"])?,
+            memory: gauge(
+                "streamflow_plugin_memory_bytes",
+                "Memory of the instance that was called last",
+            )?,
+            active: gauge(
+                "streamflow_plugin_active",
+                "1 when the plugin runs, 0 when it failed to load or is in quarantine",
+            )?,
+            http: counter(
+                "streamflow_plugin_http_requests_total",
+                "HTTP requests of plugins",
+                &["plugin", "outcome"],
+            )?,
+            lines_dropped: counter(
+                "streamflow_plugin_log_lines_dropped_total",
+                "Log lines above the limit",
+                &["plugin"],
+            )?,
         })
     }
 
@@ -81,7 +108,10 @@ impl Meters {
     }
 
     pub(crate) fn http(&self, plugin: &str) -> HttpMeter {
-        HttpMeter { requests: self.http.clone(), plugin: plugin.to_owned() }
+        HttpMeter {
+            requests: self.http.clone(),
+            plugin: plugin.to_owned(),
+        }
     }
 
     pub(crate) fn lines_dropped(&self, plugin: &str) -> IntCounter {

@@ -72,7 +72,13 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory_mib: 64, deadline_ms: 5_000, call_ms: 30_000, compile_ms: 30_000, concurrent_calls: 8 }
+        Self {
+            memory_mib: 64,
+            deadline_ms: 5_000,
+            call_ms: 30_000,
+            compile_ms: 30_000,
+            concurrent_calls: 8,
+        }
     }
 }
 
@@ -100,6 +106,9 @@ impl Options {
         let binary = std::env::current_exe().ok()?;
         let beside = binary.parent()?;
         let places = ["plugins", "../lib/streamflow/plugins", "../../plugins/dist"];
-        places.iter().map(|place| beside.join(place)).find(|folder| folder.is_dir())
+        places
+            .iter()
+            .map(|place| beside.join(place))
+            .find(|folder| folder.is_dir())
     }
 }

@@ -19,7 +19,9 @@ use crate::{
     ChannelError, DeliverError, Limits, Notice,
     health::Health,
     meters::PluginMeters,
-    sandbox::{Budget, CallLimits, Code, Failure, Fault, Guest, GuestSetup, Instance, LoadError, Spent, StartError, target},
+    sandbox::{
+        Budget, CallLimits, Code, Failure, Fault, Guest, GuestSetup, Instance, LoadError, Spent, StartError, target,
+    },
     schema::Schema,
     secrets,
     shelf::Shelf,
@@ -87,7 +89,12 @@ pub(crate) struct Plugin {
 }
 
 impl Plugin {
-    pub(crate) fn new(setup: Arc<GuestSetup>, code: Code, limits: &Limits, meters: PluginMeters) -> Result<Self, LoadError> {
+    pub(crate) fn new(
+        setup: Arc<GuestSetup>,
+        code: Code,
+        limits: &Limits,
+        meters: PluginMeters,
+    ) -> Result<Self, LoadError> {
         let manifest = &setup.manifest;
         let schema = Schema::compile(&manifest.schema).map_err(LoadError::Schema)?;
         let memory = limits.memory_mib.min(manifest.memory_mib.unwrap_or(u32::MAX));
@@ -97,7 +104,10 @@ impl Plugin {
             schema,
             code,
             memory: (memory as usize) << 20,
-            call: CallLimits { deadline: Duration::from_millis(deadline.into()), wall: limits.call() },
+            call: CallLimits {
+                deadline: Duration::from_millis(deadline.into()),
+                wall: limits.call(),
+            },
             permits: Semaphore::new(limits.concurrent_calls.max(1) as usize),
             shelf: Shelf::default(),
             health: Mutex::default(),
@@ -113,7 +123,12 @@ impl Plugin {
 
     /// Whether a configuration fits: by the schema, by what is known of secrets and targets, and by the plugin's own word.
     pub(crate) async fn check(&self, config: &Map<String, Value>) -> Result<(), ChannelError> {
-        let refuse = |problems| Err(ChannelError::Config { plugin: self.manifest().name.clone(), problems });
+        let refuse = |problems| {
+            Err(ChannelError::Config {
+                plugin: self.manifest().name.clone(),
+                problems,
+            })
+        };
         let mut problems = self.schema.problems(config);
         problems.extend(self.unknown_secrets(config));
         problems.extend(self.forbidden_targets(config));
@@ -162,7 +177,10 @@ impl Plugin {
         answer.map_err(|failure| match failure {
             Failure::Transient((reason, after)) => {
                 self.meters.transient.inc();
-                DeliverError::Transient { reason, retry_after_ms: (after > 0).then_some(after.into()) }
+                DeliverError::Transient {
+                    reason,
+                    retry_after_ms: (after > 0).then_some(after.into()),
+                }
             }
             Failure::Permanent(reason) => {
                 self.meters.permanent.inc();
@@ -184,7 +202,12 @@ impl Plugin {
     }
 
     async fn start(&self, channel: &str, config: &Map<String, Value>) -> Result<Instance, StartError> {
-        let guest = Guest::new(Arc::clone(&self.setup), Budget::new(self.memory), channel.into(), Arc::new(config.clone()));
+        let guest = Guest::new(
+            Arc::clone(&self.setup),
+            Budget::new(self.memory),
+            channel.into(),
+            Arc::new(config.clone()),
+        );
         Instance::start(&self.code, guest, self.call).await
     }
 
@@ -198,7 +221,12 @@ impl Plugin {
     fn count_fault(&self, fault: &Fault) -> DeliverError {
         let plugin = self.manifest().name.as_str();
         self.meters.trap(fault.cause);
-        tracing::warn!(plugin, cause = fault.cause.name(), reason = fault.reason, "call of a plugin ended by the sandbox");
+        tracing::warn!(
+            plugin,
+            cause = fault.cause.name(),
+            reason = fault.reason,
+            "call of a plugin ended by the sandbox"
+        );
         if self.health().fault(Instant::now(), &fault.reason) {
             self.meters.active.set(0);
             tracing::error!(plugin, reason = fault.reason, "plugin put into quarantine");
@@ -207,13 +235,18 @@ impl Plugin {
     }
 
     fn unavailable(&self, reason: String) -> ChannelError {
-        ChannelError::Unavailable { plugin: self.manifest().name.clone(), reason }
+        ChannelError::Unavailable {
+            plugin: self.manifest().name.clone(),
+            reason,
+        }
     }
 
     fn unknown_secrets(&self, config: &Map<String, Value>) -> Vec<String> {
         let text = Value::Object(config.clone()).to_string();
         let unknown = secrets::names(&text).filter(|name| !self.setup.secrets.knows(name));
-        unknown.map(|name| format!("secret `{name}` is not in [plugins.secrets]")).collect()
+        unknown
+            .map(|name| format!("secret `{name}` is not in [plugins.secrets]"))
+            .collect()
     }
 
     /// Targets that are refused whatever they resolve to; names are checked when they are connected to.
@@ -266,7 +299,11 @@ impl Plugin {
 
     pub(crate) fn info(&self) -> PluginInfo {
         let reason = self.health().quarantined().map(str::to_owned);
-        let state = if reason.is_some() { PluginState::Quarantined } else { PluginState::Active };
+        let state = if reason.is_some() {
+            PluginState::Quarantined
+        } else {
+            PluginState::Active
+        };
         let calls = self.meters.calls.get();
         PluginInfo {
             calls,

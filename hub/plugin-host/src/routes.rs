@@ -12,13 +12,19 @@ use crate::{PluginHost, PluginInfo};
 impl PluginHost {
     /// The routes of this room.
     pub fn routes(self: &Arc<Self>) -> OpenApiRouter {
-        OpenApiRouter::new().routes(routes!(list_plugins)).routes(routes!(enable_plugin)).with_state(Arc::clone(self))
+        OpenApiRouter::new()
+            .routes(routes!(list_plugins))
+            .routes(routes!(enable_plugin))
+            .with_state(Arc::clone(self))
     }
 }
 
 /// Lists every plugin; those that do not run with their reason.
 #[utoipa::path(get, path = "/api/v1/plugins", tag = "plugins", responses((status = 200, body = Page<PluginInfo>)))]
-async fn list_plugins(State(host): State<Arc<PluginHost>>, identity: Identity) -> ApiResult<axum::Json<Page<PluginInfo>>> {
+async fn list_plugins(
+    State(host): State<Arc<PluginHost>>,
+    identity: Identity,
+) -> ApiResult<axum::Json<Page<PluginInfo>>> {
     identity.require(Role::Viewer)?;
     // A hub has dozens of plugins at most: always one page.
     Ok(axum::Json(Page::new(host.list(), None)))
@@ -35,7 +41,9 @@ async fn enable_plugin(
     Path(name): Path<String>,
 ) -> ApiResult<axum::Json<Data<PluginInfo>>> {
     identity.require(Role::Admin)?;
-    let info = host.enable(&name).ok_or_else(|| ApiError::not_found(format!("no plugin `{name}` was loaded")))?;
+    let info = host
+        .enable(&name)
+        .ok_or_else(|| ApiError::not_found(format!("no plugin `{name}` was loaded")))?;
     tracing::info!(plugin = name, by = identity.name, "plugin enabled by hand");
     Ok(Data::json(info))
 }

@@ -10,7 +10,9 @@ pub(crate) struct Schema(Validator);
 impl Schema {
     /// Compiles a manifest's schema; references to other documents are not followed.
     pub(crate) fn compile(schema: &Map<String, Value>) -> Result<Self, String> {
-        jsonschema::validator_for(&Value::Object(schema.clone())).map(Self).map_err(|error| error.to_string())
+        jsonschema::validator_for(&Value::Object(schema.clone()))
+            .map(Self)
+            .map_err(|error| error.to_string())
     }
 
     /// Everything that is wrong, each naming its key. Values are not repeated: they may be secrets.
@@ -20,7 +22,11 @@ impl Schema {
             let path = error.instance_path().to_string();
             let key = path.trim_start_matches('/').replace('/', ".");
             let message = error.masked_with("the value");
-            if key.is_empty() { message.to_string() } else { format!("{key}: {message}") }
+            if key.is_empty() {
+                message.to_string()
+            } else {
+                format!("{key}: {message}")
+            }
         };
         self.0.iter_errors(&config).map(problem).collect()
     }
@@ -51,7 +57,11 @@ mod tests {
 
     #[test]
     fn a_schema_that_is_none_is_refused() {
-        for schema in [json!({"type": "text"}), json!({"$ref": "file:///etc/passwd"}), json!({"$ref": "http://127.0.0.1/"})] {
+        for schema in [
+            json!({"type": "text"}),
+            json!({"$ref": "file:///etc/passwd"}),
+            json!({"$ref": "http://127.0.0.1/"}),
+        ] {
             assert!(Schema::compile(schema.as_object().unwrap()).is_err(), "{schema}");
         }
     }

@@ -53,7 +53,13 @@ impl Secrets {
                 SecretOptions::Anywhere(from) => (from, None),
                 SecretOptions::Bound { from, hosts } => (from, Some(hosts.clone())),
             };
-            secrets.insert(name.clone(), Secret { value: resolve(name, from)?, hosts });
+            secrets.insert(
+                name.clone(),
+                Secret {
+                    value: resolve(name, from)?,
+                    hosts,
+                },
+            );
         }
         Ok(Self(secrets))
     }
@@ -67,15 +73,25 @@ impl Secrets {
     ///
     /// # Errors
     /// In words, without any value.
-    pub(crate) fn fill(&self, text: &str, may: &[String], bound: &mut Vec<(String, Vec<String>)>) -> Result<String, String> {
+    pub(crate) fn fill(
+        &self,
+        text: &str,
+        may: &[String],
+        bound: &mut Vec<(String, Vec<String>)>,
+    ) -> Result<String, String> {
         let mut filled = String::with_capacity(text.len());
         let mut rest = text;
         while let Some((before, after)) = rest.split_once(OPEN) {
             let (name, after) = after.split_once('}').ok_or_else(|| format!("`{OPEN}` without `}}`"))?;
             if !may.iter().any(|own| own == name) {
-                return Err(format!("secret `{name}` is neither in the channel's configuration nor in the manifest"));
+                return Err(format!(
+                    "secret `{name}` is neither in the channel's configuration nor in the manifest"
+                ));
             }
-            let secret = self.0.get(name).ok_or_else(|| format!("secret `{name}` is not in [plugins.secrets]"))?;
+            let secret = self
+                .0
+                .get(name)
+                .ok_or_else(|| format!("secret `{name}` is not in [plugins.secrets]"))?;
             if let Some(hosts) = &secret.hosts {
                 bound.push((name.to_owned(), hosts.clone()));
             }
@@ -104,15 +120,23 @@ pub(crate) fn hide(text: &mut String, value: &str) {
 
 /// Names of the secrets that a text asks for.
 pub(crate) fn names(text: &str) -> impl Iterator<Item = &str> {
-    text.split(OPEN).skip(1).filter_map(|after| after.split_once('}')).map(|(name, _)| name)
+    text.split(OPEN)
+        .skip(1)
+        .filter_map(|after| after.split_once('}'))
+        .map(|(name, _)| name)
 }
 
 fn resolve(name: &str, from: &str) -> Result<SecretString, SecretError> {
     if let Some(variable) = from.strip_prefix("env:") {
-        let unset = |_| SecretError::Unset { name: name.to_owned(), variable: variable.to_owned() };
+        let unset = |_| SecretError::Unset {
+            name: name.to_owned(),
+            variable: variable.to_owned(),
+        };
         return std::env::var(variable).map(SecretString::from).map_err(unset);
     }
-    let path = from.strip_prefix("file:").ok_or_else(|| SecretError::Form(name.to_owned()))?;
+    let path = from
+        .strip_prefix("file:")
+        .ok_or_else(|| SecretError::Form(name.to_owned()))?;
     let text = fs::read_to_string(path).map_err(|source| SecretError::File {
         name: name.to_owned(),
         path: path.to_owned(),
@@ -133,7 +157,13 @@ mod tests {
         let from = format!("file:{}", path.display());
         let options = BTreeMap::from([
             ("ops".to_owned(), SecretOptions::Anywhere(from.clone())),
-            ("bound".to_owned(), SecretOptions::Bound { from, hosts: vec!["a.example.org".to_owned()] }),
+            (
+                "bound".to_owned(),
+                SecretOptions::Bound {
+                    from,
+                    hosts: vec!["a.example.org".to_owned()],
+                },
+            ),
         ]);
         let secrets = Secrets::read(&options).unwrap();
         (dir, secrets)
@@ -148,7 +178,11 @@ mod tests {
         assert_eq!(fill("${secret:ops}${secret:ops}", &may), Ok("s3crets3cret".to_owned()));
         assert_eq!(fill("plain $ {secret", &may), Ok("plain $ {secret".to_owned()));
         assert!(fill("${secret:ops}", &[]).unwrap_err().contains("`ops` is neither"));
-        assert!(fill("${secret:gone}", &may).unwrap_err().contains("`gone` is not in [plugins.secrets]"));
+        assert!(
+            fill("${secret:gone}", &may)
+                .unwrap_err()
+                .contains("`gone` is not in [plugins.secrets]")
+        );
         assert!(fill("${secret:ops", &may).is_err());
         let mut bound = Vec::new();
         secrets.fill("${secret:bound}", &may, &mut bound).unwrap();
@@ -162,7 +196,10 @@ mod tests {
         secrets.redact(&mut text);
         assert_eq!(text, "refused ***, ***");
         assert!(!format!("{secrets:?}").contains("s3cret"));
-        assert_eq!(names("a ${secret:x} ${secret:y} ${secret:").collect::<Vec<_>>(), ["x", "y"]);
+        assert_eq!(
+            names("a ${secret:x} ${secret:y} ${secret:").collect::<Vec<_>>(),
+            ["x", "y"]
+        );
     }
 
     #[test]

@@ -36,7 +36,10 @@ impl Shelf {
         let mut shelf = self.lock();
         shelf.insert(channel.to_owned(), Parked { instance, since: now });
         if shelf.len() > MAX_PARKED
-            && let Some(oldest) = shelf.iter().min_by_key(|(_, parked)| parked.since).map(|(channel, _)| channel.clone())
+            && let Some(oldest) = shelf
+                .iter()
+                .min_by_key(|(_, parked)| parked.since)
+                .map(|(channel, _)| channel.clone())
         {
             shelf.remove(&oldest);
         }
@@ -44,7 +47,8 @@ impl Shelf {
 
     /// Drops what has not been called for long.
     pub(crate) fn sweep(&self, now: Instant) {
-        self.lock().retain(|_, parked| now.duration_since(parked.since) < MAX_IDLE);
+        self.lock()
+            .retain(|_, parked| now.duration_since(parked.since) < MAX_IDLE);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Parked>> {

@@ -19,7 +19,9 @@ fn special_v4(ip: Ipv4Addr) -> Option<&'static str> {
         [169, 254, ..] => "a link-local address",
         // Azure's metadata and wire server answers on this public address from inside every virtual machine.
         [168, 63, 129, 16] => "a cloud provider's internal address",
-        [192, 0, 0 | 2, _] | [192, 88, 99, _] | [198, 18..=19, ..] | [198, 51, 100, _] | [203, 0, 113, _] => "a reserved address",
+        [192, 0, 0 | 2, _] | [192, 88, 99, _] | [198, 18..=19, ..] | [198, 51, 100, _] | [203, 0, 113, _] => {
+            "a reserved address"
+        }
         [224..=239, ..] => "a multicast address",
         [240..=255, ..] => "a reserved address",
         _ => return None,
@@ -52,10 +54,25 @@ mod tests {
 
     #[test]
     fn public_addresses_are_not_special() {
-        for text in ["1.1.1.1", "8.8.8.8", "93.184.216.34", "172.15.0.1", "172.32.0.1", "100.63.0.1", "100.128.0.1", "192.0.1.1", "223.255.255.255"] {
+        for text in [
+            "1.1.1.1",
+            "8.8.8.8",
+            "93.184.216.34",
+            "172.15.0.1",
+            "172.32.0.1",
+            "100.63.0.1",
+            "100.128.0.1",
+            "192.0.1.1",
+            "223.255.255.255",
+        ] {
             assert_eq!(special(text.parse().unwrap()), None, "{text}");
         }
-        for text in ["2606:4700:4700::1111", "2001:4860:4860::8888", "2a00:1450::1", "3ffe::1"] {
+        for text in [
+            "2606:4700:4700::1111",
+            "2001:4860:4860::8888",
+            "2a00:1450::1",
+            "3ffe::1",
+        ] {
             assert_eq!(special(text.parse().unwrap()), None, "{text}");
         }
     }

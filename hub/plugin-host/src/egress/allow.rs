@@ -20,7 +20,10 @@ pub struct EgressOptions {
 
 impl Default for EgressOptions {
     fn default() -> Self {
-        Self { allow: Vec::new(), ports: vec![80, 443, 8080, 8443] }
+        Self {
+            allow: Vec::new(),
+            ports: vec![80, 443, 8080, 8443],
+        }
     }
 }
 
@@ -63,7 +66,10 @@ impl Policy {
     /// The first entry that names nothing.
     pub fn new(options: &EgressOptions) -> Result<Self, AllowError> {
         let entry = |text: &String| Entry::parse(text).ok_or_else(|| AllowError(text.clone()));
-        Ok(Self { entries: options.allow.iter().map(entry).collect::<Result<_, _>>()?, ports: options.ports.clone() })
+        Ok(Self {
+            entries: options.allow.iter().map(entry).collect::<Result<_, _>>()?,
+            ports: options.ports.clone(),
+        })
     }
 
     /// Whether `ip`, which `host` stands for, may be connected to on `port`.
@@ -74,9 +80,17 @@ impl Policy {
         if self.entries.iter().any(|entry| entry.matches(host, ip, port)) {
             return Ok(());
         }
-        let shown = if host.parse::<IpAddr>() == Ok(ip) { host.to_owned() } else { format!("{host} ({ip})") };
+        let shown = if host.parse::<IpAddr>() == Ok(ip) {
+            host.to_owned()
+        } else {
+            format!("{host} ({ip})")
+        };
         let deny = |reason| {
-            let entry = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+            let entry = if host.contains(':') {
+                format!("[{host}]:{port}")
+            } else {
+                format!("{host}:{port}")
+            };
             Err(Denied { reason, entry })
         };
         if let Some(kind) = address::special(ip) {
@@ -93,11 +107,21 @@ impl Entry {
     fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if let Some(net) = network(text) {
-            return Some(Self { target: Target::Net(net), port: None });
+            return Some(Self {
+                target: Target::Net(net),
+                port: None,
+            });
         }
         if let Some((inside, rest)) = text.strip_prefix('[').and_then(|text| text.split_once(']')) {
-            let port = if rest.is_empty() { None } else { Some(port(rest.strip_prefix(':')?)?) };
-            return Some(Self { target: Target::Net(network(inside)?), port });
+            let port = if rest.is_empty() {
+                None
+            } else {
+                Some(port(rest.strip_prefix(':')?)?)
+            };
+            return Some(Self {
+                target: Target::Net(network(inside)?),
+                port,
+            });
         }
         let (host, port) = match text.rsplit_once(':') {
             Some((host, number)) => (host, Some(port(number)?)),
@@ -120,7 +144,9 @@ impl Entry {
 }
 
 fn network(text: &str) -> Option<IpNet> {
-    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+    text.parse()
+        .ok()
+        .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
 fn port(text: &str) -> Option<u16> {
@@ -139,7 +165,11 @@ mod tests {
 
     fn policy(allow: &[&str]) -> Policy {
         let allow = allow.iter().map(|text| (*text).to_owned()).collect();
-        Policy::new(&EgressOptions { allow, ..EgressOptions::default() }).unwrap()
+        Policy::new(&EgressOptions {
+            allow,
+            ..EgressOptions::default()
+        })
+        .unwrap()
     }
 
     #[test]
@@ -169,22 +199,42 @@ mod tests {
         let public = "93.184.216.34".parse().unwrap();
         policy(&[]).check("example.org", public, 443).unwrap();
         let denied = policy(&[]).check("example.org", public, 25).unwrap_err();
-        assert!(denied.to_string().ends_with("add \"example.org:25\" to [egress] allow"), "{denied}");
+        assert!(
+            denied.to_string().ends_with("add \"example.org:25\" to [egress] allow"),
+            "{denied}"
+        );
         policy(&["example.org:25"]).check("example.org", public, 25).unwrap();
     }
 
     #[test]
     fn a_refusal_says_what_to_add() {
         let denied = policy(&[]).check("::1", "::1".parse().unwrap(), 80).unwrap_err();
-        assert_eq!(denied.to_string(), "::1 is a loopback address; to allow it, add \"[::1]:80\" to [egress] allow");
-        let denied = policy(&[]).check("db.internal", "10.0.0.7".parse().unwrap(), 80).unwrap_err();
-        let expected = "db.internal (10.0.0.7) is a private address; to allow it, add \"db.internal:80\" to [egress] allow";
+        assert_eq!(
+            denied.to_string(),
+            "::1 is a loopback address; to allow it, add \"[::1]:80\" to [egress] allow"
+        );
+        let denied = policy(&[])
+            .check("db.internal", "10.0.0.7".parse().unwrap(), 80)
+            .unwrap_err();
+        let expected =
+            "db.internal (10.0.0.7) is a private address; to allow it, add \"db.internal:80\" to [egress] allow";
         assert_eq!(denied.to_string(), expected);
     }
 
     #[test]
     fn entries_that_name_nothing_are_refused() {
-        for text in ["", ":80", "a b", "host:", "host:0", "host:x", "10.0.0.0/99", "[::1]80", "http://host", "*.example.org"] {
+        for text in [
+            "",
+            ":80",
+            "a b",
+            "host:",
+            "host:0",
+            "host:x",
+            "10.0.0.0/99",
+            "[::1]80",
+            "http://host",
+            "*.example.org",
+        ] {
             assert_eq!(Entry::parse(text), None, "{text}");
         }
     }

@@ -103,9 +103,15 @@ impl Egress {
         let exchange = async {
             let response = self.client.request(request).await.map_err(refusal)?;
             let (head, body) = response.into_parts();
-            Ok(Answer { status: head.status, headers: head.headers, body: read(body).await? })
+            Ok(Answer {
+                status: head.status,
+                headers: head.headers,
+                body: read(body).await?,
+            })
         };
-        tokio::time::timeout(timeout.min(MAX_TIMEOUT), exchange).await.unwrap_or(Err(EgressError::Timeout))
+        tokio::time::timeout(timeout.min(MAX_TIMEOUT), exchange)
+            .await
+            .unwrap_or(Err(EgressError::Timeout))
     }
 }
 
@@ -134,14 +140,18 @@ fn refusal(error: hyper_util::client::legacy::Error) -> EgressError {
 /// The certificates that this machine trusts. A machine without any can still send plain http, and nothing else.
 fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = || rustls::ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
+    let builder =
+        || rustls::ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
     match rustls_platform_verifier::Verifier::new(Arc::clone(&provider)) {
-        Ok(verifier) => {
-            Ok(builder()?.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
-        }
+        Ok(verifier) => Ok(builder()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth()),
         Err(error) => {
             tracing::warn!(%error, "this machine has no trusted certificates, so https targets cannot be reached");
-            Ok(builder()?.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
+            Ok(builder()?
+                .with_root_certificates(rustls::RootCertStore::empty())
+                .with_no_client_auth())
         }
     }
 }

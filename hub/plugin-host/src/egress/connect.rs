@@ -54,8 +54,15 @@ impl Connector {
     }
 
     async fn connect(self, uri: Uri) -> Result<TokioIo<TcpStream>, ConnectError> {
-        let host = uri.host().ok_or(ConnectError::NoHost)?.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
+        let host = uri
+            .host()
+            .ok_or(ConnectError::NoHost)?
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
+        let port = uri
+            .port_u16()
+            .unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
         let mut last = ConnectError::NoAddress(host.clone());
         for ip in self.addresses(&host).await? {
             let address = SocketAddr::new(ip, port);
@@ -80,7 +87,9 @@ impl Connector {
     async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, ConnectError> {
         match host.parse() {
             Ok(ip) => Ok(vec![ip]),
-            Err(_) => (self.lookup)(host.to_owned()).await.map_err(|error| ConnectError::Unresolved(host.to_owned(), error)),
+            Err(_) => (self.lookup)(host.to_owned())
+                .await
+                .map_err(|error| ConnectError::Unresolved(host.to_owned(), error)),
         }
     }
 }
@@ -88,7 +97,12 @@ impl Connector {
 /// The resolver of this machine.
 pub(crate) fn system_lookup() -> Lookup {
     Arc::new(|host: String| {
-        Box::pin(async move { Ok(tokio::net::lookup_host((host, 0)).await?.map(|address| address.ip()).collect()) })
+        Box::pin(async move {
+            Ok(tokio::net::lookup_host((host, 0))
+                .await?
+                .map(|address| address.ip())
+                .collect())
+        })
     })
 }
 
@@ -108,6 +122,8 @@ impl Service<Uri> for Connector {
 
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connector").field("policy", &self.policy).finish_non_exhaustive()
+        f.debug_struct("Connector")
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
     }
 }

@@ -13,8 +13,8 @@ wasmtime::component::bindgen!({
     exports: { default: async },
 });
 
-pub(crate) use exports::streamflow::plugin::channel::{Failure, Notice as WitNotice};
 use exports::streamflow::plugin::channel::State;
+pub(crate) use exports::streamflow::plugin::channel::{Failure, Notice as WitNotice};
 use streamflow::plugin::types;
 
 /// A notice as plugins get it.

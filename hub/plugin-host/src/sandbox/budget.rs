@@ -24,7 +24,11 @@ pub(crate) enum OverBudget {
 
 impl Budget {
     pub(crate) const fn new(memory_limit: usize) -> Self {
-        Self { memory_limit, memory: 0, ticks: 0 }
+        Self {
+            memory_limit,
+            memory: 0,
+            ticks: 0,
+        }
     }
 
     /// Bytes of memory in use.
@@ -50,14 +54,21 @@ impl ResourceLimiter for Budget {
         let total = self.memory.saturating_add(desired.saturating_sub(current));
         if total > self.memory_limit {
             // A trap with a name, instead of an allocation failure inside the guest that says nothing.
-            return Err(OverBudget::Memory { limit: self.memory_limit }.into());
+            return Err(OverBudget::Memory {
+                limit: self.memory_limit,
+            }
+            .into());
         }
         self.memory = total;
         Ok(true)
     }
 
     fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        if desired > MAX_TABLE { Err(OverBudget::Table.into()) } else { Ok(true) }
+        if desired > MAX_TABLE {
+            Err(OverBudget::Table.into())
+        } else {
+            Ok(true)
+        }
     }
 
     // A component is a handful of core instances, tables and memories: its module, its shims and its adapters.

@@ -3,7 +3,8 @@
 
 use std::{
     collections::HashSet,
-    fs, hash::{DefaultHasher, Hash, Hasher},
+    fs,
+    hash::{DefaultHasher, Hash, Hasher},
     io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
@@ -38,7 +39,11 @@ impl Cache {
             let path = path.to_owned();
             |source| CacheError { path, source }
         };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(at(&dir))?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&dir)
+            .map_err(at(&dir))?;
         let path = dir.join("key");
         let key = match fs::read(&path) {
             Ok(key) if key.len() == TAG => key,
@@ -48,14 +53,21 @@ impl Cache {
         };
         // HMAC takes keys of any length, so this does not fail.
         let mark = Hmac::new_from_slice(&key).map_err(|error| at(&path)(io::Error::other(error)))?;
-        Ok(Self { dir, mark, used: Mutex::default() })
+        Ok(Self {
+            dir,
+            mark,
+            used: Mutex::default(),
+        })
     }
 
     /// Compiled code of these bytes for this engine, from the cache or else compiled now.
     pub(crate) fn compile(&self, engine: &Engine, wasm: &[u8], sha256: &str) -> wasmtime::Result<Component> {
         let name = format!("{sha256}-{:016x}.cwasm", compatibility(engine));
         let path = self.dir.join(&name);
-        self.used.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(path.clone());
+        self.used
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .insert(path.clone());
         if let Some(component) = self.load(engine, &path, &name) {
             return Ok(component);
         }
@@ -75,7 +87,10 @@ impl Cache {
             tracing::warn!(path = %path.display(), "compiled plugin does not carry this hub's mark; compiling it again");
             return None;
         }
-        #[expect(unsafe_code, reason = "the code was compiled by this hub for this engine: its mark has just been verified")]
+        #[expect(
+            unsafe_code,
+            reason = "the code was compiled by this hub for this engine: its mark has just been verified"
+        )]
         // SAFETY: the mark proves that these bytes came from `Component::serialize` in this installation, under this engine's name.
         let loaded = unsafe { Component::deserialize(engine, code) };
         loaded.inspect_err(|error| tracing::warn!(path = %path.display(), %error, "compiled plugin not loaded; compiling it again")).ok()
@@ -99,8 +114,13 @@ impl Cache {
         let used = self.used.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let Ok(entries) = fs::read_dir(&self.dir) else { return };
         for path in entries.flatten().map(|entry| entry.path()) {
-            let compiled = path.extension().is_some_and(|extension| extension == "cwasm" || extension == "new");
-            if compiled && !used.contains(&path) && let Err(error) = fs::remove_file(&path) {
+            let compiled = path
+                .extension()
+                .is_some_and(|extension| extension == "cwasm" || extension == "new");
+            if compiled
+                && !used.contains(&path)
+                && let Err(error) = fs::remove_file(&path)
+            {
                 tracing::debug!(path = %path.display(), %error, "old compiled plugin not removed");
             }
         }
@@ -123,7 +143,12 @@ fn fresh_key(path: &Path) -> io::Result<Vec<u8>> {
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     use io::Write;
     let new = path.with_extension("new");
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)?;
     file.write_all(bytes)?;
     fs::rename(new, path)
 }
@@ -136,7 +161,9 @@ mod tests {
 
     fn files(dir: &Path) -> Vec<PathBuf> {
         let paths = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-        paths.filter(|path| path.extension().is_some_and(|extension| extension == "cwasm")).collect()
+        paths
+            .filter(|path| path.extension().is_some_and(|extension| extension == "cwasm"))
+            .collect()
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! From a file to code that can be instantiated: size, manifest, compilation, imports, exports; in this order, each before the next.
 
-use std::{fs, io, path::{Path, PathBuf}};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use sha2::{Digest, Sha256};
 use streamflow_component::{Kind, Manifest, PackageError};
@@ -63,7 +66,10 @@ pub(crate) struct File {
 
 impl File {
     pub(crate) fn read(path: &Path) -> Result<Self, LoadError> {
-        let at = |source| LoadError::Read { path: path.to_owned(), source };
+        let at = |source| LoadError::Read {
+            path: path.to_owned(),
+            source,
+        };
         let size = fs::metadata(path).map_err(at)?.len();
         if size > MAX_FILE {
             return Err(LoadError::Large(size));
@@ -87,7 +93,10 @@ impl Code {
         if manifest.mail {
             return Err(LoadError::Mail);
         }
-        let sha256: String = Sha256::digest(&file.bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256: String = Sha256::digest(&file.bytes)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         let component = cache
             .compile(&sandbox.engine, &file.bytes, &sha256)
             .map_err(|error| LoadError::Compile(error.root_cause().to_string()))?;
@@ -96,7 +105,9 @@ impl Code {
         }
         let link = |error: wasmtime::Error| LoadError::Link(format!("{error:#}"));
         let pre = sandbox.linker.instantiate_pre(&component).map_err(link)?;
-        Ok(Self { pre: ChannelPluginPre::new(pre).map_err(link)? })
+        Ok(Self {
+            pre: ChannelPluginPre::new(pre).map_err(link)?,
+        })
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -109,13 +120,20 @@ impl Code {
 }
 
 fn imports(engine: &Engine, component: &Component) -> Vec<String> {
-    component.component_type().imports(engine).map(|(name, _)| name.to_owned()).collect()
+    component
+        .component_type()
+        .imports(engine)
+        .map(|(name, _)| name.to_owned())
+        .collect()
 }
 
 /// Whether a manifest entitles to an import.
 fn allowed(import: &str, manifest: &Manifest) -> Result<(), &'static str> {
     const NOT_OFFERED: &str = "this hub does not offer";
-    let (interface, version) = import.strip_prefix(PACKAGE).and_then(|name| name.split_once('@')).ok_or(NOT_OFFERED)?;
+    let (interface, version) = import
+        .strip_prefix(PACKAGE)
+        .and_then(|name| name.split_once('@'))
+        .ok_or(NOT_OFFERED)?;
     if version.strip_prefix(API).is_none_or(|rest| !rest.starts_with('.')) {
         return Err("is of another version of the interface");
     }
@@ -140,13 +158,29 @@ mod tests {
         let (none, http) = (manifest(""), manifest("[capabilities]\nhttp = [\"config:url\"]"));
         assert_eq!(allowed("streamflow:plugin/log@0.1.0", &none), Ok(()));
         assert_eq!(allowed("streamflow:plugin/http@0.1.7", &http), Ok(()));
-        assert!(allowed("streamflow:plugin/http@0.1.0", &none).unwrap_err().contains("manifest"));
-        for import in ["wasi:filesystem/types@0.2.0", "wasi:sockets/tcp@0.2.0", "streamflow:plugin/mail@0.1.0", "env", "streamflow:plugin/log"] {
-            assert!(allowed(import, &http).unwrap_err().contains("does not offer"), "{import}");
+        assert!(
+            allowed("streamflow:plugin/http@0.1.0", &none)
+                .unwrap_err()
+                .contains("manifest")
+        );
+        for import in [
+            "wasi:filesystem/types@0.2.0",
+            "wasi:sockets/tcp@0.2.0",
+            "streamflow:plugin/mail@0.1.0",
+            "env",
+            "streamflow:plugin/log",
+        ] {
+            assert!(
+                allowed(import, &http).unwrap_err().contains("does not offer"),
+                "{import}"
+            );
         }
         for version in ["0.2.0", "0.10.0", "1.0.0", "0.1"] {
             let import = format!("streamflow:plugin/log@{version}");
-            assert!(allowed(&import, &http).unwrap_err().contains("another version"), "{import}");
+            assert!(
+                allowed(&import, &http).unwrap_err().contains("another version"),
+                "{import}"
+            );
         }
     }
 }

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use wasmtime::{Config, Engine, Result, WasmFeatures, component::{HasSelf, Linker}};
+use wasmtime::{
+    Config, Engine, Result, WasmFeatures,
+    component::{HasSelf, Linker},
+};
 
 use super::{bindings::streamflow::plugin as host, guest::Guest};
 
@@ -49,11 +52,18 @@ pub enum SandboxError {
 impl Sandbox {
     pub(crate) fn new() -> Result<Self, SandboxError> {
         let mut config = Config::new();
-        config.epoch_interruption(true).max_wasm_stack(MAX_STACK).wasm_features(WITHOUT, false);
+        config
+            .epoch_interruption(true)
+            .max_wasm_stack(MAX_STACK)
+            .wasm_features(WITHOUT, false);
         let engine = Engine::new(&config).map_err(SandboxError::Engine)?;
         let linker = link(&engine).map_err(SandboxError::Engine)?;
         let ticker = Ticker::start(engine.clone())?;
-        Ok(Self { engine, linker, _ticker: ticker })
+        Ok(Self {
+            engine,
+            linker,
+            _ticker: ticker,
+        })
     }
 }
 
@@ -75,12 +85,17 @@ struct Ticker {
 impl Ticker {
     fn start(engine: Engine) -> std::io::Result<Self> {
         let (stop, stopped) = sync_channel(0);
-        let thread = std::thread::Builder::new().name("plugin-ticker".to_owned()).spawn(move || {
-            while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-                engine.increment_epoch();
-            }
-        })?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
+        let thread = std::thread::Builder::new()
+            .name("plugin-ticker".to_owned())
+            .spawn(move || {
+                while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                    engine.increment_epoch();
+                }
+            })?;
+        Ok(Self {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 }
 

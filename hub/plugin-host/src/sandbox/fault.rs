@@ -45,7 +45,10 @@ impl Fault {
     /// Reads what wasmtime says. `said` is the guest's last error line: the message of a panic, in most cases.
     pub(crate) fn of(error: &wasmtime::Error, said: Option<&str>) -> Self {
         if let Some(over) = error.downcast_ref::<OverBudget>() {
-            return Self { cause: Cause::Memory, reason: over.to_string() };
+            return Self {
+                cause: Cause::Memory,
+                reason: over.to_string(),
+            };
         }
         let (cause, reason) = match error.downcast_ref::<Trap>() {
             Some(Trap::Interrupt) => (Cause::Deadline, "computed longer than its deadline".to_owned()),
@@ -53,7 +56,14 @@ impl Fault {
             Some(trap) => (Cause::Trap, trap.to_string()),
             None => {
                 let root = error.root_cause().to_string();
-                (if root.contains("hostcall") { Cause::Copy } else { Cause::Trap }, root)
+                (
+                    if root.contains("hostcall") {
+                        Cause::Copy
+                    } else {
+                        Cause::Trap
+                    },
+                    root,
+                )
             }
         };
         let reason = said.map_or_else(|| reason.clone(), |said| format!("{reason} ({said})"));

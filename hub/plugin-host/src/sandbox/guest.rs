@@ -56,11 +56,25 @@ impl Guest {
         config: Arc<serde_json::Map<String, serde_json::Value>>,
     ) -> Self {
         let mut may = setup.manifest.secrets.clone();
-        texts(config.values(), &mut |text| may.extend(crate::secrets::names(text).map(str::to_owned)));
+        texts(config.values(), &mut |text| {
+            may.extend(crate::secrets::names(text).map(str::to_owned))
+        });
         let mut hidden = Vec::new();
         let keys = setup.manifest.secret_keys();
-        texts(keys.iter().filter_map(|key| config.get(key)), &mut |text| hidden.push(text.to_owned()));
-        Self { budget, setup, channel, config, may, hidden, said: None, requests: 0, waited: Duration::ZERO }
+        texts(keys.iter().filter_map(|key| config.get(key)), &mut |text| {
+            hidden.push(text.to_owned())
+        });
+        Self {
+            budget,
+            setup,
+            channel,
+            config,
+            may,
+            hidden,
+            said: None,
+            requests: 0,
+            waited: Duration::ZERO,
+        }
     }
 
     /// A new call begins.
@@ -95,7 +109,10 @@ impl Guest {
             length += c.len_utf8();
             length <= MAX_LINE
         };
-        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take_while(fits).collect()
+        text.chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .take_while(fits)
+            .collect()
     }
 }
 
@@ -122,7 +139,10 @@ pub(crate) struct Lines {
 
 impl Lines {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { since: now, left: MAX_LINES }
+        Self {
+            since: now,
+            left: MAX_LINES,
+        }
     }
 
     fn pass(&mut self, now: Instant) -> bool {
@@ -144,7 +164,13 @@ impl host::log::Host for Guest {
         if verbosity == Verbosity::Error {
             self.said = Some(line.clone());
         }
-        if !self.setup.lines.lock().unwrap_or_else(PoisonError::into_inner).pass(Instant::now()) {
+        if !self
+            .setup
+            .lines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pass(Instant::now())
+        {
             self.setup.lines_dropped.inc();
             return;
         }

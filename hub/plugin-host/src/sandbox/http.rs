@@ -48,7 +48,12 @@ impl wit::Host for Guest {
             Err(Error::Other(_)) => "other",
         });
         if let Err(Error::Denied(reason)) = &outcome {
-            tracing::warn!(plugin = self.setup.manifest.name, channel = &*self.channel, reason, "request of a plugin denied");
+            tracing::warn!(
+                plugin = self.setup.manifest.name,
+                channel = &*self.channel,
+                reason,
+                "request of a plugin denied"
+            );
         }
         outcome
     }
@@ -58,18 +63,30 @@ async fn exchange(guest: &mut Guest, request: wit::Request) -> Result<wit::Respo
     if !guest.take_request() {
         return Err(Error::Denied("too many requests in one call".to_owned()));
     }
-    let timeout = request.timeout_ms.map_or(MAX_TIMEOUT, |ms| Duration::from_millis(ms.into()));
+    let timeout = request
+        .timeout_ms
+        .map_or(MAX_TIMEOUT, |ms| Duration::from_millis(ms.into()));
     let request = prepare(guest, request)?;
-    let answer = guest.setup.egress.send(request, timeout).await.map_err(|error| match error {
-        EgressError::Denied(denied) => Error::Denied(denied.to_string()),
-        EgressError::Connect(reason) => Error::Connect(guest.shown(&reason)),
-        EgressError::Timeout => Error::Timeout,
-        EgressError::TooLarge => Error::TooLarge,
-    })?;
+    let answer = guest
+        .setup
+        .egress
+        .send(request, timeout)
+        .await
+        .map_err(|error| match error {
+            EgressError::Denied(denied) => Error::Denied(denied.to_string()),
+            EgressError::Connect(reason) => Error::Connect(guest.shown(&reason)),
+            EgressError::Timeout => Error::Timeout,
+            EgressError::TooLarge => Error::TooLarge,
+        })?;
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     Ok(wit::Response {
         status: answer.status.as_u16(),
-        headers: answer.headers.iter().take(MAX_HEADERS).map(|(name, value)| (name.to_string(), text(value))).collect(),
+        headers: answer
+            .headers
+            .iter()
+            .take(MAX_HEADERS)
+            .map(|(name, value)| (name.to_string(), text(value)))
+            .collect(),
         body: answer.body.into(),
     })
 }
@@ -79,22 +96,35 @@ fn prepare(guest: &Guest, request: wit::Request) -> Result<Request<Full<Bytes>>,
         return Err(Error::TooLarge);
     }
     let mut bound = Vec::new();
-    let mut fill = |text: &str| guest.setup.secrets.fill(text, &guest.may, &mut bound).map_err(Error::Denied);
+    let mut fill = |text: &str| {
+        guest
+            .setup
+            .secrets
+            .fill(text, &guest.may, &mut bound)
+            .map_err(Error::Denied)
+    };
     let url = target(&fill(&request.url)?).map_err(|reason| Error::Invalid(reason.to_owned()))?;
     let mut headers = HeaderMap::new();
     if request.headers.len() > MAX_HEADERS {
         return Err(Error::Invalid(format!("more than {MAX_HEADERS} headers")));
     }
     for (name, value) in &request.headers {
-        let parsed = HeaderName::try_from(name.as_str()).map_err(|_| Error::Invalid(format!("header name {name:?}")))?;
+        let parsed =
+            HeaderName::try_from(name.as_str()).map_err(|_| Error::Invalid(format!("header name {name:?}")))?;
         if OWN_HEADERS.contains(&parsed) || parsed.as_str().starts_with("proxy-") || parsed == "keep-alive" {
             return Err(Error::Invalid(format!("header {name:?} is set by the hub")));
         }
-        let mut value = HeaderValue::try_from(fill(value)?).map_err(|_| Error::Invalid(format!("value of header {name:?}")))?;
+        let mut value =
+            HeaderValue::try_from(fill(value)?).map_err(|_| Error::Invalid(format!("value of header {name:?}")))?;
         value.set_sensitive(true);
         headers.append(parsed, value);
     }
-    headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(concat!("streamflow/", env!("CARGO_PKG_VERSION"))));
+    headers
+        .entry(header::USER_AGENT)
+        .or_insert(HeaderValue::from_static(concat!(
+            "streamflow/",
+            env!("CARGO_PKG_VERSION")
+        )));
     granted(guest, &url)?;
     for (name, hosts) in &bound {
         let host = url.host_str().unwrap_or_default();
@@ -102,7 +132,9 @@ fn prepare(guest: &Guest, request: wit::Request) -> Result<Request<Full<Bytes>>,
             return Err(Error::Denied(format!("secret `{name}` is not for {host}")));
         }
     }
-    let uri: Uri = url[..Position::AfterQuery].parse().map_err(|_| Error::Invalid("the URL".to_owned()))?;
+    let uri: Uri = url[..Position::AfterQuery]
+        .parse()
+        .map_err(|_| Error::Invalid("the URL".to_owned()))?;
     let mut built = Request::new(Full::new(Bytes::from(request.body)));
     *built.method_mut() = match request.method {
         wit::Method::Get => Method::GET,
@@ -121,7 +153,9 @@ pub(crate) fn target(text: &str) -> Result<Url, &'static str> {
     if text.len() > MAX_URL {
         return Err("the URL is too long");
     }
-    let Ok(url) = Url::parse(text) else { return Err("the URL cannot be read") };
+    let Ok(url) = Url::parse(text) else {
+        return Err("the URL cannot be read");
+    };
     if !matches!(url.scheme(), "http" | "https") {
         return Err("the URL is neither http nor https");
     }
@@ -132,24 +166,39 @@ pub(crate) fn target(text: &str) -> Result<Url, &'static str> {
 }
 
 fn granted(guest: &Guest, url: &Url) -> Result<(), Error> {
-    if guest.setup.manifest.http.iter().any(|grant| grants(grant, &guest.config, url)) {
+    if guest
+        .setup
+        .manifest
+        .http
+        .iter()
+        .any(|grant| grants(grant, &guest.config, url))
+    {
         return Ok(());
     }
     let port = url.port_or_known_default().unwrap_or_default();
     let target = format!("{}://{}:{port}", url.scheme(), url.host_str().unwrap_or_default());
-    Err(Error::Denied(format!("{target} is not among the targets that the plugin's manifest names")))
+    Err(Error::Denied(format!(
+        "{target} is not among the targets that the plugin's manifest names"
+    )))
 }
 
 fn grants(grant: &HttpGrant, config: &serde_json::Map<String, serde_json::Value>, url: &Url) -> bool {
     match grant {
         HttpGrant::Config(key) => {
-            let written = config.get(key).and_then(serde_json::Value::as_str).and_then(|text| Url::parse(text).ok());
+            let written = config
+                .get(key)
+                .and_then(serde_json::Value::as_str)
+                .and_then(|text| Url::parse(text).ok());
             written.is_some_and(|written| written.origin() == url.origin())
         }
         HttpGrant::Host { pattern, port } => {
-            let Some(Host::Domain(host)) = url.host() else { return false };
+            let Some(Host::Domain(host)) = url.host() else {
+                return false;
+            };
             let named = match pattern.strip_prefix("*.") {
-                Some(domain) => host.strip_suffix(domain).is_some_and(|sub| sub.len() > 1 && sub.ends_with('.')),
+                Some(domain) => host
+                    .strip_suffix(domain)
+                    .is_some_and(|sub| sub.len() > 1 && sub.ends_with('.')),
                 None => host == pattern,
             };
             named && url.scheme() == "https" && url.port_or_known_default() == Some(*port)
@@ -178,7 +227,10 @@ mod tests {
         check(config("url"), "https://example.org/", false);
         check(config("other"), "https://hooks.example.org/", false);
         check(config("gone"), "https://hooks.example.org/", false);
-        let host = |pattern: &str, port| HttpGrant::Host { pattern: pattern.to_owned(), port };
+        let host = |pattern: &str, port| HttpGrant::Host {
+            pattern: pattern.to_owned(),
+            port,
+        };
         check(host("api.example.org", 443), "https://api.example.org/x", true);
         check(host("api.example.org", 443), "http://api.example.org/x", false);
         check(host("api.example.org", 443), "https://api.example.org:8443/x", false);

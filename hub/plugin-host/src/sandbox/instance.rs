@@ -54,31 +54,51 @@ impl Instance {
         // Every tick the guest gives way to other tasks; when its computing time is used up, it ends.
         store.epoch_deadline_callback(|mut store| {
             let left = store.data_mut().budget.spend_tick();
-            Ok(if left { UpdateDeadline::Yield(1) } else { UpdateDeadline::Interrupt })
+            Ok(if left {
+                UpdateDeadline::Yield(1)
+            } else {
+                UpdateDeadline::Interrupt
+            })
         });
         begin(&mut store, limits.deadline);
         let work = async {
             let plugin = code.instantiate(&mut store).await?;
-            let answer = plugin.streamflow_plugin_channel().call_init(&mut store, &config).await?;
+            let answer = plugin
+                .streamflow_plugin_channel()
+                .call_init(&mut store, &config)
+                .await?;
             wasmtime::Result::Ok((plugin, answer))
         };
         let outcome = tokio::time::timeout(limits.wall, work).await;
-        let (plugin, answer) = outcome.map_err(|_| overdue(limits)).and_then(|done| done.map_err(|error| fault(&store, &error)))
+        let (plugin, answer) = outcome
+            .map_err(|_| overdue(limits))
+            .and_then(|done| done.map_err(|error| fault(&store, &error)))
             .map_err(StartError::Fault)?;
         answer.map_err(|reason| StartError::Refused(store.data().shown(&reason)))?;
         Ok(Self { store, plugin, limits })
     }
 
     /// Delivers one notice. After a fault the instance must not be used again, which taking it by value ensures.
-    pub(crate) async fn deliver(mut self, notice: &Notice, attempt: u32) -> (Result<Result<String, Failure>, Fault>, Spent, Option<Self>) {
+    pub(crate) async fn deliver(
+        mut self,
+        notice: &Notice,
+        attempt: u32,
+    ) -> (Result<Result<String, Failure>, Fault>, Spent, Option<Self>) {
         let notice = wit_notice(notice, &self.store.data().channel);
         begin(&mut self.store, self.limits.deadline);
         let started = Instant::now();
-        let work = self.plugin.streamflow_plugin_channel().call_deliver(&mut self.store, &notice, attempt);
+        let work = self
+            .plugin
+            .streamflow_plugin_channel()
+            .call_deliver(&mut self.store, &notice, attempt);
         let outcome = tokio::time::timeout(self.limits.wall, work).await;
         let total = started.elapsed();
         let guest = self.store.data();
-        let spent = Spent { total, computed: total.saturating_sub(guest.waited), memory: guest.budget.memory() };
+        let spent = Spent {
+            total,
+            computed: total.saturating_sub(guest.waited),
+            memory: guest.budget.memory(),
+        };
         match outcome {
             Ok(Ok(answer)) => {
                 let answer = answer.map(|text| guest.shown(&text)).map_err(|failure| match failure {
@@ -121,5 +141,8 @@ fn fault(store: &Store<Guest>, error: &wasmtime::Error) -> Fault {
 }
 
 fn overdue(limits: CallLimits) -> Fault {
-    Fault { cause: Cause::Deadline, reason: format!("no answer in {} s", limits.wall.as_secs_f32()) }
+    Fault {
+        cause: Cause::Deadline,
+        reason: format!("no answer in {} s", limits.wall.as_secs_f32()),
+    }
 }

@@ -1,0 +1,15 @@
+//! The plugin host from outside: plugins as files, calls through `ChannelSender`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says what it skips"
+)]
+
+#[path = "host/fixture.rs"]
+mod fixture;
+#[path = "host/limits.rs"]
+mod limits;
+#[path = "host/loading.rs"]
+mod loading;
+#[path = "host/shipped.rs"]
+mod shipped;
