@@ -222,3 +222,6 @@ fn check_name(name: &str) -> Result<(), UserError> {
         Err(UserError::Name)
     }
 }
+
+#[cfg(test)]
+mod tests;
