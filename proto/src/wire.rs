@@ -1,7 +1,8 @@
-//! What agents and the hub say to each other: records on one bidirectional QUIC stream, and the two session state machines.
+//! What agents and the hub say to each other: records on one bidirectional QUIC stream, and the two session state
+//! machines.
 //!
-//! A record is either a data frame (`SFB1`, see [`crate::frame`]) or a control message: `SFC1`, a little-endian `u32` length and that many
-//! bytes of bincode. Only agents send data frames. The conversation:
+//! A record is either a data frame (`SFB1`, see [`crate::frame`]) or a control message: `SFC1`, a little-endian `u32`
+//! length and that many bytes of bincode. Only agents send data frames. The conversation:
 //!
 //! ```text
 //! agent                                   hub
@@ -16,12 +17,12 @@
 //!                                   ◄──   Shutdown{retry_after}
 //! ```
 //!
-//! A peer without a certificate may send one [`EnrollRequest`] and nothing else; one with a certificate may send a [`RenewRequest`] at any time.
-//! The agent's identity comes from its certificate alone. The hub's TLS chain is its leaf for [`SERVER_NAME`] followed by its CA, so that an
-//! agent that holds only the pin of an [`EnrollToken`] can check it.
+//! A peer without a certificate may send one [`EnrollRequest`] and nothing else; one with a certificate may send a
+//! [`RenewRequest`] at any time. The agent's identity comes from its certificate alone. The hub's TLS chain is its leaf
+//! for [`SERVER_NAME`] followed by its CA, so that an agent that holds only the pin of an [`EnrollToken`] can check it.
 //!
-//! Sequences grow within an epoch and may have gaps (frames that the agent's spool policy dropped). A frame is stored when its sequence is above
-//! the highest stored one of its `(agent, epoch)`, which makes every resend harmless.
+//! Sequences grow within an epoch and may have gaps (frames that the agent's spool policy dropped). A frame is stored
+//! when its sequence is above the highest stored one of its `(agent, epoch)`, which makes every resend harmless.
 
 mod agent;
 mod control;
@@ -38,8 +39,8 @@ pub use control::{CONTROL_HEADER_LEN, ControlMessage, MAX_CONTROL, encode};
 pub use decoder::{Decoder, Incoming, WireError};
 pub use hub::{FrameFate, Greeting, HubSession};
 pub use message::{
-    Ack, ConfigUpdate, EnrollRequest, Enrolled, Heartbeat, Hello, Nack, NackCode, RefusalCode, Refused, RenewRequest, Resume, Shutdown, SourceReport,
-    ToAgent, ToHub, Welcome,
+    Ack, ConfigUpdate, EnrollRequest, Enrolled, Heartbeat, Hello, Nack, NackCode, RefusalCode, Refused, RenewRequest,
+    Resume, Shutdown, SourceReport, ToAgent, ToHub, Welcome,
 };
 pub use token::{EnrollToken, TokenError};
 

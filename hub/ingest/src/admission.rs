@@ -24,7 +24,11 @@ impl Admission {
 
     fn with_patience(bytes: usize, patience: Duration) -> Self {
         let total = (bytes / UNIT).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
-        Self { permits: Arc::new(Semaphore::new(total)), total, patience }
+        Self {
+            permits: Arc::new(Semaphore::new(total)),
+            total,
+            patience,
+        }
     }
 
     /// Room for a body; `None` when there is none in time. Dropping it gives the room back.

@@ -23,15 +23,22 @@ const DEFAULT_TTL: Span = Span::from_secs(3600);
 /// # Errors
 /// When the store fails.
 pub async fn stored(store: &dyn Store) -> Result<Vec<AgentStatus>, StoreError> {
-    Ok(enroll::agents(store).await?.iter().map(|(id, agent)| roster::known(id, agent)).collect())
+    Ok(enroll::agents(store)
+        .await?
+        .iter()
+        .map(|(id, agent)| roster::known(id, agent))
+        .collect())
 }
 
-/// Takes an agent off the allow-list; a running hub closes its connection within five seconds. Answers whether there is such an agent.
+/// Takes an agent off the allow-list; a running hub closes its connection within five seconds. Answers whether there is
+/// such an agent.
 ///
 /// # Errors
 /// When the store fails.
 pub async fn revoke(store: &dyn Store, id: &str) -> Result<bool, StoreError> {
-    Ok(enroll::revoke(store, id, "command line", Instant::now()).await?.is_some())
+    Ok(enroll::revoke(store, id, "command line", Instant::now())
+        .await?
+        .is_some())
 }
 
 /// What a new token should be.
@@ -62,11 +69,21 @@ pub(crate) fn routes(context: Arc<Context>) -> OpenApiRouter {
 
 /// All enrolled agents and how they do
 #[utoipa::path(get, path = "/api/v1/agents", tag = "agents", params(PageQuery), responses((status = 200, body = Page<AgentStatus>)))]
-async fn list(State(context): State<Arc<Context>>, identity: Identity, Query(page): Query<PageQuery>) -> ApiResult<axum::Json<Page<AgentStatus>>> {
+async fn list(
+    State(context): State<Arc<Context>>,
+    identity: Identity,
+    Query(page): Query<PageQuery>,
+) -> ApiResult<axum::Json<Page<AgentStatus>>> {
     identity.require(Role::Viewer)?;
     let limit = page.limit()?;
     let after = page.cursor.unwrap_or_default();
-    let agents = context.roster.agents().into_iter().filter(|agent| agent.id > after).take(limit + 1).collect();
+    let agents = context
+        .roster
+        .agents()
+        .into_iter()
+        .filter(|agent| agent.id > after)
+        .take(limit + 1)
+        .collect();
     Ok(axum::Json(Page::cut(agents, limit, |agent| agent.id.clone())))
 }
 
@@ -78,23 +95,40 @@ async fn create_token(
     Json(new): Json<NewToken>,
 ) -> ApiResult<(StatusCode, axum::Json<Data<ShownToken>>)> {
     identity.require(Role::Admin)?;
-    let made = enroll::new_token(&*context.store, context.pki.pin(), new.ttl.unwrap_or(DEFAULT_TTL), Instant::now()).await;
+    let made = enroll::new_token(
+        &*context.store,
+        context.pki.pin(),
+        new.ttl.unwrap_or(DEFAULT_TTL),
+        Instant::now(),
+    )
+    .await;
     let (token, expires_at) = made.map_err(|error| match error {
         EnrollError::Ttl => ApiError::validation(error.to_string()).with_details(serde_json::json!({"field": "ttl"})),
         EnrollError::Store(_) | EnrollError::Pki(_) => ApiError::internal(error),
     })?;
     tracing::info!(by = identity.name, token = token.id, "made an enrolment token");
-    Ok((StatusCode::CREATED, Data::json(ShownToken { token: token.to_string(), expires_at })))
+    Ok((
+        StatusCode::CREATED,
+        Data::json(ShownToken {
+            token: token.to_string(),
+            expires_at,
+        }),
+    ))
 }
 
 /// Take an agent off the allow-list
 ///
-/// Its connection is closed at once, and its certificate is worth nothing any more. It can enrol again with a new token, as a new agent.
+/// Its connection is closed at once, and its certificate is worth nothing any more. It can enrol again with a new
+/// token, as a new agent.
 #[utoipa::path(post, path = "/api/v1/agents/{id}/revoke", tag = "agents", params(("id" = String, Path, description = "Id of the agent")), responses(
     (status = 204, description = "Revoked."),
     (status = 404, description = "No such agent."),
 ))]
-async fn post_revoke(State(context): State<Arc<Context>>, identity: Identity, Path(id): Path<String>) -> ApiResult<StatusCode> {
+async fn post_revoke(
+    State(context): State<Arc<Context>>,
+    identity: Identity,
+    Path(id): Path<String>,
+) -> ApiResult<StatusCode> {
     take_off(&context, &identity, &id).await
 }
 
@@ -103,13 +137,19 @@ async fn post_revoke(State(context): State<Arc<Context>>, identity: Identity, Pa
     (status = 204, description = "Revoked."),
     (status = 404, description = "No such agent."),
 ))]
-async fn delete(State(context): State<Arc<Context>>, identity: Identity, Path(id): Path<String>) -> ApiResult<StatusCode> {
+async fn delete(
+    State(context): State<Arc<Context>>,
+    identity: Identity,
+    Path(id): Path<String>,
+) -> ApiResult<StatusCode> {
     take_off(&context, &identity, &id).await
 }
 
 async fn take_off(context: &Context, identity: &Identity, id: &str) -> ApiResult<StatusCode> {
     identity.require(Role::Admin)?;
-    let revoked = enroll::revoke(&*context.store, id, &identity.name, Instant::now()).await.map_err(ApiError::internal)?;
+    let revoked = enroll::revoke(&*context.store, id, &identity.name, Instant::now())
+        .await
+        .map_err(ApiError::internal)?;
     let agent = revoked.ok_or_else(|| ApiError::not_found(format!("there is no agent {id}")))?;
     context.roster.listed(id, &agent);
     Ok(StatusCode::NO_CONTENT)

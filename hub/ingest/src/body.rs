@@ -20,12 +20,16 @@ pub(crate) enum Encoding {
 impl Encoding {
     /// From `Content-Encoding`.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
-        let Some(value) = headers.get(header::CONTENT_ENCODING) else { return Ok(Self::Identity) };
+        let Some(value) = headers.get(header::CONTENT_ENCODING) else {
+            return Ok(Self::Identity);
+        };
         match value.to_str().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
             "" | "identity" => Ok(Self::Identity),
             "gzip" | "x-gzip" => Ok(Self::Gzip),
             "zstd" => Ok(Self::Zstd),
-            other => Err(ApiError::unsupported(format!("Content-Encoding `{other}` is not read here; use gzip, zstd or none"))),
+            other => Err(ApiError::unsupported(format!(
+                "Content-Encoding `{other}` is not read here; use gzip, zstd or none"
+            ))),
         }
     }
 
@@ -56,12 +60,19 @@ fn inflate(reader: impl Read, name: &str, packed: usize, limit: usize) -> Result
         .take(limit as u64 + 1)
         .read_to_end(&mut plain)
         .map_err(|error| ApiError::bad_request(format!("the body is not valid {name}: {error}")))?;
-    if plain.len() > limit { Err(too_large(limit)) } else { Ok(plain.into()) }
+    if plain.len() > limit {
+        Err(too_large(limit))
+    } else {
+        Ok(plain.into())
+    }
 }
 
 /// Bytes to ask admission for: what the body will be at most.
 pub(crate) fn expected_bytes(headers: &HeaderMap, encoding: Encoding, limit: usize) -> Result<usize, ApiError> {
-    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|text| text.parse::<usize>().ok());
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse::<usize>().ok());
     match length {
         Some(length) if length > limit => Err(too_large(limit)),
         Some(length) if encoding == Encoding::Identity => Ok(length),
@@ -106,12 +117,28 @@ mod tests {
             Bytes::from(writer.finish().unwrap())
         };
         let zstd = Bytes::from(zstd::stream::encode_all(&plain[..], 3).unwrap());
-        for (encoding, body) in [(Encoding::Gzip, gzip), (Encoding::Zstd, zstd), (Encoding::Identity, Bytes::from(plain.clone()))] {
+        for (encoding, body) in [
+            (Encoding::Gzip, gzip),
+            (Encoding::Zstd, zstd),
+            (Encoding::Identity, Bytes::from(plain.clone())),
+        ] {
             assert_eq!(encoding.decode(body.clone(), 100_000).unwrap(), plain, "{encoding:?}");
             if encoding != Encoding::Identity {
                 assert_eq!(encoding.decode(body.clone(), 99_999).unwrap_err().status(), 413);
-                assert_eq!(encoding.decode(body.slice(..body.len() / 2), 100_000).unwrap_err().status(), 400);
-                assert_eq!(encoding.decode(Bytes::from_static(b"plain"), 100_000).unwrap_err().status(), 400);
+                assert_eq!(
+                    encoding
+                        .decode(body.slice(..body.len() / 2), 100_000)
+                        .unwrap_err()
+                        .status(),
+                    400
+                );
+                assert_eq!(
+                    encoding
+                        .decode(Bytes::from_static(b"plain"), 100_000)
+                        .unwrap_err()
+                        .status(),
+                    400
+                );
             }
         }
     }

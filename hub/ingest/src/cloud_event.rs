@@ -1,8 +1,9 @@
 //! CloudEvents 1.0 in its three HTTP forms, turned into the text of our own event.
 //!
-//! `id`, `type`, `source`, `time` and `data` become the fields of the same meaning; the extensions `severity`, `correlationid`, `sessionid` and `userid`
-//! too; everything else (`subject`, `dataschema`, other extensions) stands in `metadata`. An `id` that is not a UUID is kept as `metadata.id`, and the
-//! event's own id is derived from `source` and `id`, which together are unique by the specification: so sending it twice is noticed.
+//! `id`, `type`, `source`, `time` and `data` become the fields of the same meaning; the extensions `severity`,
+//! `correlationid`, `sessionid` and `userid` too; everything else (`subject`, `dataschema`, other extensions) stands in
+//! `metadata`. An `id` that is not a UUID is kept as `metadata.id`, and the event's own id is derived from `source` and
+//! `id`, which together are unique by the specification: so sending it twice is noticed.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -30,7 +31,12 @@ struct Text<'a> {
 pub(crate) fn structured(raw: &RawValue) -> Result<Vec<u8>, ApiError> {
     let attributes: BTreeMap<Cow<'_, str>, &RawValue> =
         serde_json::from_str(raw.get()).map_err(|error| ApiError::validation(format!("not a CloudEvent: {error}")))?;
-    event(attributes.into_iter().map(|(name, value)| (name, Cow::Borrowed(value))).collect())
+    event(
+        attributes
+            .into_iter()
+            .map(|(name, value)| (name, Cow::Borrowed(value)))
+            .collect(),
+    )
 }
 
 /// An event whose attributes are `ce-…` headers and whose data is the body.
@@ -41,7 +47,8 @@ pub(crate) fn binary(headers: &HeaderMap, content_type: &str, body: &[u8]) -> Re
     let mut attributes = Attributes::new();
     for (name, value) in headers {
         if let Some(name) = name.as_str().strip_prefix("ce-") {
-            let text = percent_decoded(value.as_bytes()).ok_or_else(|| ApiError::validation(format!("the header ce-{name} is not UTF-8")))?;
+            let text = percent_decoded(value.as_bytes())
+                .ok_or_else(|| ApiError::validation(format!("the header ce-{name} is not UTF-8")))?;
             attributes.insert(Cow::Owned(name.to_owned()), Cow::Owned(raw(&text)?));
         }
     }
@@ -50,7 +57,8 @@ pub(crate) fn binary(headers: &HeaderMap, content_type: &str, body: &[u8]) -> Re
         let data = if json {
             serde_json::from_slice::<Box<RawValue>>(body).map_err(|error| malformed(&error))?
         } else {
-            raw(std::str::from_utf8(body).map_err(|_| ApiError::unsupported("the body of a CloudEvent must be JSON or UTF-8 text"))?)?
+            raw(std::str::from_utf8(body)
+                .map_err(|_| ApiError::unsupported("the body of a CloudEvent must be JSON or UTF-8 text"))?)?
         };
         attributes.insert(Cow::Borrowed("data"), Cow::Owned(data));
         if !content_type.is_empty() {
@@ -72,11 +80,14 @@ pub(crate) fn malformed(error: &serde_json::Error) -> ApiError {
 fn event(mut attributes: Attributes<'_>) -> Result<Vec<u8>, ApiError> {
     let version = attributes.remove("specversion");
     if version.as_deref().map(RawValue::get) != Some("\"1.0\"") {
-        return Err(ApiError::validation("`specversion` must be \"1.0\"").with_details(serde_json::json!({"field": "specversion"})));
+        return Err(ApiError::validation("`specversion` must be \"1.0\"")
+            .with_details(serde_json::json!({"field": "specversion"})));
     }
     let mut fields = BTreeMap::new();
-    if let (Some(id), Some(source)) = (attributes.get("id").and_then(|id| string(id)), attributes.get("source").and_then(|source| string(source)))
-        && Uuid::try_parse(&id).is_err()
+    if let (Some(id), Some(source)) = (
+        attributes.get("id").and_then(|id| string(id)),
+        attributes.get("source").and_then(|source| string(source)),
+    ) && Uuid::try_parse(&id).is_err()
     {
         fields.insert("id", Cow::Owned(raw(&derived_id(&source, &id).to_string())?));
     }
@@ -105,12 +116,20 @@ fn event(mut attributes: Attributes<'_>) -> Result<Vec<u8>, ApiError> {
     } else if let Some(data) = attributes.remove("data_base64") {
         fields.insert("data", wrapped("base64", &data)?);
     }
-    serde_json::to_vec(&Text { fields, metadata: attributes }).map_err(ApiError::internal)
+    serde_json::to_vec(&Text {
+        fields,
+        metadata: attributes,
+    })
+    .map_err(ApiError::internal)
 }
 
 /// Name-based, version 8: a UUIDv5 would need SHA-1.
 fn derived_id(source: &str, id: &str) -> Uuid {
-    let digest = Sha256::new().chain_update(source).chain_update([0]).chain_update(id).finalize();
+    let digest = Sha256::new()
+        .chain_update(source)
+        .chain_update([0])
+        .chain_update(id)
+        .finalize();
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest[..16]);
     uuid::Builder::from_custom_bytes(bytes).into_uuid()
@@ -125,7 +144,9 @@ fn raw(text: &str) -> Result<Box<RawValue>, ApiError> {
 }
 
 fn wrapped(name: &str, value: &RawValue) -> Result<Cow<'static, RawValue>, ApiError> {
-    to_raw_value(&BTreeMap::from([(name, value)])).map(Cow::Owned).map_err(ApiError::internal)
+    to_raw_value(&BTreeMap::from([(name, value)]))
+        .map(Cow::Owned)
+        .map_err(ApiError::internal)
 }
 
 fn percent_decoded(value: &[u8]) -> Option<String> {
@@ -171,22 +192,35 @@ mod tests {
 
     #[test]
     fn an_id_of_another_kind_is_derived_and_kept() {
-        let event = |source: &str| json!({"specversion": "1.0", "id": "42", "type": "t", "source": source, "data": [1]});
+        let event =
+            |source: &str| json!({"specversion": "1.0", "id": "42", "type": "t", "source": source, "data": [1]});
         let (a, b) = (mapped(&event("a")), mapped(&event("b")));
         assert_eq!(a, mapped(&event("a")));
         assert_ne!(a["id"], b["id"]);
-        assert_eq!((&a["metadata"]["id"], &a["data"]), (&json!("42"), &json!({"value": [1]})));
+        assert_eq!(
+            (&a["metadata"]["id"], &a["data"]),
+            (&json!("42"), &json!({"value": [1]}))
+        );
         assert!(structured(&to_raw_value(&json!({"id": "1"})).unwrap()).is_err());
     }
 
     #[test]
     fn headers_and_body_make_an_event() {
         let mut headers = HeaderMap::new();
-        for (name, value) in [("ce-specversion", "1.0"), ("ce-id", "7"), ("ce-type", "t"), ("ce-source", "caf%C3%A9"), ("host", "h")] {
+        for (name, value) in [
+            ("ce-specversion", "1.0"),
+            ("ce-id", "7"),
+            ("ce-type", "t"),
+            ("ce-source", "caf%C3%A9"),
+            ("host", "h"),
+        ] {
             headers.insert(name, value.parse().unwrap());
         }
         let event: Value = serde_json::from_slice(&binary(&headers, "text/plain", b"hello").unwrap()).unwrap();
-        assert_eq!((&event["source"], &event["data"]), (&json!("café"), &json!({"value": "hello"})));
+        assert_eq!(
+            (&event["source"], &event["data"]),
+            (&json!("café"), &json!({"value": "hello"}))
+        );
         assert_eq!(binary(&headers, "application/json", b"{").unwrap_err().status(), 400);
         assert_eq!(binary(&headers, "image/png", b"\xff").unwrap_err().status(), 415);
     }

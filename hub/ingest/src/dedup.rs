@@ -1,7 +1,8 @@
-//! The deduplication window of the HTTP door: an id that a client gave is one event, however often it is sent within the window.
+//! The deduplication window of the HTTP door: an id that a client gave is one event, however often it is sent within
+//! the window.
 //!
-//! An id is *claimed* while its event is on its way to the store, and *stored* once it is durable. Who sends an id that is claimed waits until the
-//! claim ends and then looks again, so nobody is told that an event is stored before it is.
+//! An id is *claimed* while its event is on its way to the store, and *stored* once it is durable. Who sends an id that
+//! is claimed waits until the claim ends and then looks again, so nobody is told that an event is stored before it is.
 
 use std::{
     collections::HashMap,
@@ -20,8 +21,9 @@ const STORED: Ticket = 0;
 
 type Ids = HashMap<Uuid, Ticket, foldhash::fast::RandomState>;
 
-/// Ids in two generations: the window is between one and two times `span` long, forgetting costs nothing, and memory is bounded. One map holds
-/// claimed and stored ids, since every id passes here and each further lookup misses the processor's caches once more.
+/// Ids in two generations: the window is between one and two times `span` long, forgetting costs nothing, and memory is
+/// bounded. One map holds claimed and stored ids, since every id passes here and each further lookup misses the
+/// processor's caches once more.
 #[derive(Debug)]
 pub(crate) struct Window {
     span_ms: i64,
@@ -101,7 +103,8 @@ struct State {
     last_ticket: Ticket,
 }
 
-/// The window, shared by all requests. A lock and not a task, since it is held for a few lookups and never across an await.
+/// The window, shared by all requests. A lock and not a task, since it is held for a few lookups and never across an
+/// await.
 #[derive(Debug)]
 pub(crate) struct Dedup {
     state: Mutex<State>,
@@ -137,7 +140,14 @@ pub(crate) struct Waiting {
 
 impl Dedup {
     pub(crate) fn new(window: Window, evicted: IntCounter) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(State { window, claiming: HashMap::new(), last_ticket: STORED }), evicted })
+        Arc::new(Self {
+            state: Mutex::new(State {
+                window,
+                claiming: HashMap::new(),
+                last_ticket: STORED,
+            }),
+            evicted,
+        })
     }
 
     /// A request's claims, none yet.
@@ -152,7 +162,11 @@ impl Dedup {
         }
         state.last_ticket = ticket;
         state.claiming.insert(ticket, watch::channel(()).0);
-        Claims { dedup: Arc::clone(self), ticket, ids: Vec::new() }
+        Claims {
+            dedup: Arc::clone(self),
+            ticket,
+            ids: Vec::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -182,7 +196,11 @@ impl Claims {
             }
             Some(ticket) if ticket == STORED || ticket == self.ticket => Claim::Duplicate,
             Some(ticket) => match state.claiming.get(&ticket) {
-                Some(other) => Claim::Pending(Waiting { dedup: Arc::clone(&self.dedup), id, ended: other.subscribe() }),
+                Some(other) => Claim::Pending(Waiting {
+                    dedup: Arc::clone(&self.dedup),
+                    id,
+                    ended: other.subscribe(),
+                }),
                 None => Claim::Duplicate,
             },
         };
@@ -193,7 +211,9 @@ impl Claims {
 
     /// Gives up all but these ids: the other events were refused.
     pub(crate) fn keep(&mut self, ids: &[Uuid]) {
-        let (kept, refused): (Vec<_>, Vec<_>) = std::mem::take(&mut self.ids).into_iter().partition(|id| ids.contains(id));
+        let (kept, refused): (Vec<_>, Vec<_>) = std::mem::take(&mut self.ids)
+            .into_iter()
+            .partition(|id| ids.contains(id));
         self.ids = kept;
         let mut state = self.dedup.lock();
         refused.iter().for_each(|id| state.window.give_up(id, self.ticket));
@@ -229,7 +249,10 @@ mod tests {
     use super::*;
 
     fn dedup(capacity: usize) -> Arc<Dedup> {
-        Dedup::new(Window::new(Span::from_secs(600), capacity, 0), IntCounter::new("evicted", "evicted").unwrap())
+        Dedup::new(
+            Window::new(Span::from_secs(600), capacity, 0),
+            IntCounter::new("evicted", "evicted").unwrap(),
+        )
     }
 
     #[test]
@@ -254,12 +277,18 @@ mod tests {
         let dedup = dedup(100);
         let [a, b] = [1, 2].map(Uuid::from_u128);
         let mut claims = dedup.claims();
-        assert!(matches!(claims.claim([a, a, b], 1)[..], [Claim::New, Claim::Duplicate, Claim::New]));
+        assert!(matches!(
+            claims.claim([a, a, b], 1)[..],
+            [Claim::New, Claim::Duplicate, Claim::New]
+        ));
         assert!(matches!(dedup.claims().claim([a], 1)[..], [Claim::Pending(_)]));
         claims.keep(&[a]);
         assert!(matches!(dedup.claims().claim([b], 1)[..], [Claim::New]));
         claims.stored(1);
-        assert!(matches!(dedup.claims().claim([a, b], 1)[..], [Claim::Duplicate, Claim::New]));
+        assert!(matches!(
+            dedup.claims().claim([a, b], 1)[..],
+            [Claim::Duplicate, Claim::New]
+        ));
         assert!(dedup.lock().claiming.is_empty());
     }
 
@@ -270,8 +299,14 @@ mod tests {
         for stored in [false, true] {
             let mut claims = dedup.claims();
             claims.claim([id], 1);
-            let Some(Claim::Pending(waiting)) = dedup.claims().claim([id], 1).pop() else { panic!("not pending") };
-            if stored { claims.stored(1) } else { drop(claims) }
+            let Some(Claim::Pending(waiting)) = dedup.claims().claim([id], 1).pop() else {
+                panic!("not pending")
+            };
+            if stored {
+                claims.stored(1)
+            } else {
+                drop(claims)
+            }
             assert_eq!(waiting.stored().await, stored);
         }
     }

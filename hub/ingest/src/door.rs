@@ -1,6 +1,8 @@
-//! The way from HTTP and WebSocket requests into the log: one writer gives every frame its sequence and hands it to the store in order.
+//! The way from HTTP and WebSocket requests into the log: one writer gives every frame its sequence and hands it to the
+//! store in order.
 //!
-//! Small requests hand over JSON and share frames with their neighbours; large ones bring frames of their own, made in their own task.
+//! Small requests hand over JSON and share frames with their neighbours; large ones bring frames of their own, made in
+//! their own task.
 
 mod writer;
 
@@ -22,7 +24,8 @@ pub(crate) use writer::Writer;
 
 /// Name of this door in the log.
 pub(crate) const ORIGIN: &str = "@http";
-/// The newest frames whose ids are read at the start: as many events as the window holds in all, in well under a second.
+/// The newest frames whose ids are read at the start: as many events as the window holds in all, in well under a
+/// second.
 const RESTORED_FRAMES: u64 = 1000;
 /// Requests waiting for the writer; their bodies are bounded by admission.
 const QUEUE: usize = 1024;
@@ -64,10 +67,17 @@ impl Door {
     ///
     /// # Errors
     /// When the store cannot tell which ids it has stored lately.
-    pub(crate) async fn build(options: &Options, store: Arc<dyn Store>, metrics: Metrics) -> Result<(Self, Writer), StoreError> {
+    pub(crate) async fn build(
+        options: &Options,
+        store: Arc<dyn Store>,
+        metrics: Metrics,
+    ) -> Result<(Self, Writer), StoreError> {
         let now = Instant::now().0;
         let since = (now - options.dedup_window.ms()).max(affordable(&*store).await?);
-        let dedup = Dedup::new(Window::new(options.dedup_window, options.dedup_ids, since), metrics.dedup_evicted.clone());
+        let dedup = Dedup::new(
+            Window::new(options.dedup_window, options.dedup_ids, since),
+            metrics.dedup_evicted.clone(),
+        );
         for (id, stored_at) in store.recent_ids(ORIGIN, since).await? {
             dedup.restore(id, stored_at);
         }
@@ -76,22 +86,38 @@ impl Door {
         Ok((Self { jobs, dedup, metrics }, writer))
     }
 
-    /// Stores the work; answers when it is durable. Verdicts are given for [`Work::Events`] only. Dropping the future does not undo it.
+    /// Stores the work; answers when it is durable. Verdicts are given for [`Work::Events`] only. Dropping the future
+    /// does not undo it.
     pub(crate) async fn store(&self, work: Work, claims: Claims, door: DoorKind) -> Result<Vec<Verdict>, Unavailable> {
         let (reply, verdicts) = oneshot::channel();
         self.metrics.queue_depth.inc();
-        let sent = self.jobs.send(Job { work, claims, door, reply }).await;
+        let sent = self
+            .jobs
+            .send(Job {
+                work,
+                claims,
+                door,
+                reply,
+            })
+            .await;
         self.metrics.queue_depth.dec();
         sent.map_err(|_| Unavailable)?;
         verdicts.await.map_err(|_| Unavailable)?
     }
 }
 
-/// When the oldest of the newest [`RESTORED_FRAMES`] frames was stored: a hub that takes millions of events a second must not read ten minutes of them
-/// before it is ready. What clients send again after a crash are the last requests.
+/// When the oldest of the newest [`RESTORED_FRAMES`] frames was stored: a hub that takes millions of events a second
+/// must not read ten minutes of them before it is ready. What clients send again after a crash are the last requests.
 async fn affordable(store: &dyn Store) -> Result<i64, StoreError> {
     let position = store.stats().await?.position;
-    let Some(after) = position.checked_sub(RESTORED_FRAMES) else { return Ok(i64::MIN) };
+    let Some(after) = position.checked_sub(RESTORED_FRAMES) else {
+        return Ok(i64::MIN);
+    };
     let oldest = store.read_log(after, 1).await?;
-    Ok(oldest.iter().flat_map(|batch| &batch.spans).map(|span| span.stored_at).min().unwrap_or(i64::MIN))
+    Ok(oldest
+        .iter()
+        .flat_map(|batch| &batch.spans)
+        .map(|span| span.stored_at)
+        .min()
+        .unwrap_or(i64::MIN))
 }

@@ -1,6 +1,7 @@
 //! Enrolment: a one-time token is exchanged for a certificate, and the agent stands on the allow-list.
 //!
-//! A token is used up in the same transaction that puts the agent on the list, so of any number of enrolments with one token exactly one succeeds.
+//! A token is used up in the same transaction that puts the agent on the list, so of any number of enrolments with one
+//! token exactly one succeeds.
 
 use std::path::Path;
 
@@ -71,22 +72,45 @@ pub(crate) struct AgentDoc {
 pub async fn create_token(store: &dyn Store, data_dir: &Path, ttl: Span) -> Result<String, EnrollError> {
     let now = Instant::now();
     let pki = Pki::load_or_create(data_dir, now.0)?;
-    new_token(store, pki.pin(), ttl, now).await.map(|(token, _)| token.to_string())
+    new_token(store, pki.pin(), ttl, now)
+        .await
+        .map(|(token, _)| token.to_string())
 }
 
-pub(crate) async fn new_token(store: &dyn Store, ca_pin: [u8; 32], ttl: Span, now: Instant) -> Result<(EnrollToken, Instant), EnrollError> {
+pub(crate) async fn new_token(
+    store: &dyn Store,
+    ca_pin: [u8; 32],
+    ttl: Span,
+    now: Instant,
+) -> Result<(EnrollToken, Instant), EnrollError> {
     if !(1..=30 * 86_400_000).contains(&ttl.ms()) {
         return Err(EnrollError::Ttl);
     }
-    let token = EnrollToken { id: Uuid::now_v7().simple().to_string(), secret: hex(&rand::random::<[u8; 32]>()), ca_pin };
+    let token = EnrollToken {
+        id: Uuid::now_v7().simple().to_string(),
+        secret: hex(&rand::random::<[u8; 32]>()),
+        ca_pin,
+    };
     let expires_at = Instant(now.0 + ttl.ms());
-    let doc = TokenDoc { secret_sha256: hash(&token.secret), created_at: now, expires_at, uses_left: 1, used_by: None };
+    let doc = TokenDoc {
+        secret_sha256: hash(&token.secret),
+        created_at: now,
+        expires_at,
+        uses_left: 1,
+        used_by: None,
+    };
     store.commit(vec![put(TOKENS, &token.id, &doc, Some(0))?]).await?;
     Ok((token, expires_at))
 }
 
 /// Exchanges a token for a certificate.
-pub(crate) async fn enroll(store: &dyn Store, pki: &Pki, request: &EnrollRequest, ttl: Span, now: Instant) -> Result<(Enrolled, AgentDoc), Refused> {
+pub(crate) async fn enroll(
+    store: &dyn Store,
+    pki: &Pki,
+    request: &EnrollRequest,
+    ttl: Span,
+    now: Instant,
+) -> Result<(Enrolled, AgentDoc), Refused> {
     let agent_id = Uuid::now_v7().to_string();
     let enrolled = certificate(pki, &request.csr_der, &agent_id, ttl, now)?;
     let agent = AgentDoc {
@@ -102,8 +126,14 @@ pub(crate) async fn enroll(store: &dyn Store, pki: &Pki, request: &EnrollRequest
         let (mut token, version) = checked_token(store, request, now).await?;
         token.uses_left -= 1;
         token.used_by = Some(agent_id.clone());
-        let ops = [put(TOKENS, &request.token_id, &token, Some(version)), put(AGENTS, &agent_id, &agent, Some(0))];
-        match store.commit(ops.into_iter().collect::<Result<_, _>>().map_err(unavailable)?).await {
+        let ops = [
+            put(TOKENS, &request.token_id, &token, Some(version)),
+            put(AGENTS, &agent_id, &agent, Some(0)),
+        ];
+        match store
+            .commit(ops.into_iter().collect::<Result<_, _>>().map_err(unavailable)?)
+            .await
+        {
             Ok(_) => return Ok((enrolled, agent)),
             // somebody was faster with this token; what is left of it decides
             Err(StoreError::Conflict { .. }) => {}
@@ -113,16 +143,32 @@ pub(crate) async fn enroll(store: &dyn Store, pki: &Pki, request: &EnrollRequest
 }
 
 /// A fresh certificate for an agent that has shown its present one.
-pub(crate) async fn renew(store: &dyn Store, pki: &Pki, agent_id: &str, csr_der: &[u8], ttl: Span, now: Instant) -> Result<Enrolled, Refused> {
+pub(crate) async fn renew(
+    store: &dyn Store,
+    pki: &Pki,
+    agent_id: &str,
+    csr_der: &[u8],
+    ttl: Span,
+    now: Instant,
+) -> Result<Enrolled, Refused> {
     let enrolled = certificate(pki, csr_der, agent_id, ttl, now)?;
     let revoked = || refused(RefusalCode::Revoked, "this agent is not on the allow-list");
-    let doc = store.doc(AGENTS, agent_id).await.map_err(unavailable)?.ok_or_else(revoked)?;
+    let doc = store
+        .doc(AGENTS, agent_id)
+        .await
+        .map_err(unavailable)?
+        .ok_or_else(revoked)?;
     let mut agent: AgentDoc = serde_json::from_value(doc.body).map_err(unavailable)?;
     if agent.revoked {
         return Err(revoked());
     }
     agent.certificate_expires_at = Instant(enrolled.expires_ms);
-    store.commit(vec![put(AGENTS, agent_id, &agent, Some(doc.version)).map_err(unavailable)?]).await.map_err(unavailable)?;
+    store
+        .commit(vec![
+            put(AGENTS, agent_id, &agent, Some(doc.version)).map_err(unavailable)?,
+        ])
+        .await
+        .map_err(unavailable)?;
     Ok(enrolled)
 }
 
@@ -148,15 +194,25 @@ pub(crate) async fn agents(store: &dyn Store) -> Result<Vec<(String, AgentDoc)>,
 }
 
 /// Takes an agent off the allow-list; answers its document, or nothing when there is no such agent.
-pub(crate) async fn revoke(store: &dyn Store, agent_id: &str, by: &str, now: Instant) -> Result<Option<AgentDoc>, StoreError> {
+pub(crate) async fn revoke(
+    store: &dyn Store,
+    agent_id: &str,
+    by: &str,
+    now: Instant,
+) -> Result<Option<AgentDoc>, StoreError> {
     loop {
-        let Some(doc) = store.doc(AGENTS, agent_id).await? else { return Ok(None) };
+        let Some(doc) = store.doc(AGENTS, agent_id).await? else {
+            return Ok(None);
+        };
         let mut agent: AgentDoc = serde_json::from_value(doc.body).map_err(damaged)?;
         if !agent.revoked {
             agent.revoked = true;
             agent.revoked_at = Some(now);
             agent.revoked_by = Some(by.to_owned());
-            match store.commit(vec![put(AGENTS, agent_id, &agent, Some(doc.version))?]).await {
+            match store
+                .commit(vec![put(AGENTS, agent_id, &agent, Some(doc.version))?])
+                .await
+            {
                 Err(StoreError::Conflict { .. }) => continue,
                 other => other?,
             };
@@ -167,24 +223,37 @@ pub(crate) async fn revoke(store: &dyn Store, agent_id: &str, by: &str, now: Ins
 
 async fn checked_token(store: &dyn Store, request: &EnrollRequest, now: Instant) -> Result<(TokenDoc, i64), Refused> {
     let unknown = || refused(RefusalCode::UnknownToken, "no such token");
-    let doc = store.doc(TOKENS, &request.token_id).await.map_err(unavailable)?.ok_or_else(unknown)?;
+    let doc = store
+        .doc(TOKENS, &request.token_id)
+        .await
+        .map_err(unavailable)?
+        .ok_or_else(unknown)?;
     let token: TokenDoc = serde_json::from_value(doc.body).map_err(unavailable)?;
     if !bool::from(token.secret_sha256.as_bytes().ct_eq(hash(&request.secret).as_bytes())) {
         return Err(unknown());
     }
     if token.uses_left == 0 {
-        return Err(refused(RefusalCode::UsedToken, "this token has been used; make a new one"));
+        return Err(refused(
+            RefusalCode::UsedToken,
+            "this token has been used; make a new one",
+        ));
     }
     if now >= token.expires_at {
-        return Err(refused(RefusalCode::ExpiredToken, "this token has expired; make a new one"));
+        return Err(refused(
+            RefusalCode::ExpiredToken,
+            "this token has expired; make a new one",
+        ));
     }
     Ok((token, doc.version))
 }
 
 fn certificate(pki: &Pki, csr_der: &[u8], agent_id: &str, ttl: Span, now: Instant) -> Result<Enrolled, Refused> {
-    let leaf = pki
-        .agent(csr_der, agent_id, ttl, now.0)
-        .map_err(|error| refused(RefusalCode::BadRequest, &format!("the certificate request is not usable: {error}")))?;
+    let leaf = pki.agent(csr_der, agent_id, ttl, now.0).map_err(|error| {
+        refused(
+            RefusalCode::BadRequest,
+            &format!("the certificate request is not usable: {error}"),
+        )
+    })?;
     Ok(Enrolled {
         agent_id: agent_id.to_owned(),
         chain_der: vec![leaf.to_vec()],
@@ -195,12 +264,18 @@ fn certificate(pki: &Pki, csr_der: &[u8], agent_id: &str, ttl: Span, now: Instan
 }
 
 fn refused(code: RefusalCode, reason: &str) -> Refused {
-    Refused { code, reason: reason.to_owned() }
+    Refused {
+        code,
+        reason: reason.to_owned(),
+    }
 }
 
 fn unavailable(error: impl std::fmt::Display) -> Refused {
     tracing::error!(%error, "enrolment failed");
-    refused(RefusalCode::Unavailable, "the hub cannot enrol agents now; try again later")
+    refused(
+        RefusalCode::Unavailable,
+        "the hub cannot enrol agents now; try again later",
+    )
 }
 
 fn damaged(error: serde_json::Error) -> StoreError {
@@ -208,7 +283,12 @@ fn damaged(error: serde_json::Error) -> StoreError {
 }
 
 fn put(kind: &str, id: &str, body: &impl Serialize, expect: Option<i64>) -> Result<DocOp, StoreError> {
-    Ok(DocOp::Put { kind: kind.to_owned(), id: id.to_owned(), body: serde_json::to_value(body).map_err(damaged)?, expect })
+    Ok(DocOp::Put {
+        kind: kind.to_owned(),
+        id: id.to_owned(),
+        body: serde_json::to_value(body).map_err(damaged)?,
+        expect,
+    })
 }
 
 pub(crate) fn clipped(text: &str) -> String {
@@ -220,5 +300,9 @@ fn hash(secret: &str) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
 }

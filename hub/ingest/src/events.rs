@@ -90,7 +90,13 @@ pub(crate) fn routes(state: Events) -> OpenApiRouter {
 
 impl<T: Serialize> Accepted<T> {
     fn answer(message: String, data: T) -> Response {
-        let body = Self { success: true, message, data, timestamp: Instant::now(), correlation_id: correlation::current() };
+        let body = Self {
+            success: true,
+            message,
+            data,
+            timestamp: Instant::now(),
+            correlation_id: correlation::current(),
+        };
         (StatusCode::ACCEPTED, axum::Json(body)).into_response()
     }
 }
@@ -103,8 +109,9 @@ impl From<Unavailable> for ApiError {
 
 /// Send one event
 ///
-/// Answers when the event is durable. Also takes one CloudEvent (structured or binary mode); with `application/x-ndjson` or
-/// `application/cloudevents-batch+json` it is the batch route. Bodies may be compressed with gzip or zstd.
+/// Answers when the event is durable. Also takes one CloudEvent (structured or binary mode); with
+/// `application/x-ndjson` or `application/cloudevents-batch+json` it is the batch route. Bodies may be compressed with
+/// gzip or zstd.
 #[utoipa::path(post, path = "/events", tag = "events", request_body(content = Object, content_type = "application/json"), responses(
     (status = 202, body = Accepted<AcceptedEvent>),
     (status = 400, description = "Not JSON (`details.line`, `details.column`), or a field is wrong (`details.field`, `details.reason`)."),
@@ -120,19 +127,28 @@ async fn post_event(State(events): State<Events>, identity: Identity, request: R
     }
     let (headers, body, _room) = events.receive(request).await?;
     let raw = media::one(media, &headers, &body).inspect_err(|_| events.malformed())?;
-    let outcome = Prepared::shared(&events.door, vec![raw], Instant::now().0).store(&events.door, DoorKind::Http).await?;
+    let outcome = Prepared::shared(&events.door, vec![raw], Instant::now().0)
+        .store(&events.door, DoorKind::Http)
+        .await?;
     if let Some(rejected) = outcome.rejected.first() {
-        return Err(ApiError::validation(format!("`{}`: {}", rejected.field, rejected.reason))
-            .with_details(serde_json::json!({"field": rejected.field, "reason": rejected.reason})));
+        return Err(
+            ApiError::validation(format!("`{}`: {}", rejected.field, rejected.reason))
+                .with_details(serde_json::json!({"field": rejected.field, "reason": rejected.reason})),
+        );
     }
-    let [event_id] = outcome.ids[..] else { return Err(ApiError::internal("one event had no outcome")) };
-    Ok(Accepted::answer("event accepted".to_owned(), AcceptedEvent { event_id }))
+    let [event_id] = outcome.ids[..] else {
+        return Err(ApiError::internal("one event had no outcome"));
+    };
+    Ok(Accepted::answer(
+        "event accepted".to_owned(),
+        AcceptedEvent { event_id },
+    ))
 }
 
 /// Send many events
 ///
-/// An array, `{"events": […]}`, NDJSON (`application/x-ndjson`) or a CloudEvents batch. Answers when all good events are durable; events that are
-/// refused are named by their place, and do not keep the others out.
+/// An array, `{"events": […]}`, NDJSON (`application/x-ndjson`) or a CloudEvents batch. Answers when all good events
+/// are durable; events that are refused are named by their place, and do not keep the others out.
 #[utoipa::path(post, path = "/events/batch", tag = "events", request_body(content = Vec<Object>, content_type = "application/json"), responses(
     (status = 202, body = Accepted<AcceptedBatch>),
     (status = 400, description = "Not JSON (`details.line`, `details.column`), or every event was refused (`details.rejected`)."),
@@ -151,7 +167,11 @@ async fn post_batch(State(events): State<Events>, identity: Identity, request: R
     (status = 200, body = Found),
     (status = 404, description = "No such event, or it has expired."),
 ))]
-async fn get_event(State(events): State<Events>, identity: Identity, Path(id): Path<Uuid>) -> ApiResult<axum::Json<Found>> {
+async fn get_event(
+    State(events): State<Events>,
+    identity: Identity,
+    Path(id): Path<Uuid>,
+) -> ApiResult<axum::Json<Found>> {
     identity.require(Role::Viewer)?;
     match events.store.event(id).await.map_err(ApiError::internal)? {
         Some(data) => Ok(axum::Json(Found { success: true, data })),
@@ -171,7 +191,9 @@ impl Events {
         let plain = if encoding == Encoding::Identity {
             packed
         } else {
-            heavy(move || encoding.decode(packed, limit)).await?.inspect_err(|_| self.malformed())?
+            heavy(move || encoding.decode(packed, limit))
+                .await?
+                .inspect_err(|_| self.malformed())?
         };
         Ok((parts.headers, plain, room))
     }
@@ -185,17 +207,27 @@ impl Events {
             let door = self.door.clone();
             heavy(move || media::many(&door, media, &headers, &body, now_ms)).await?
         };
-        let outcome = prepared.inspect_err(|_| self.malformed())?.store(&self.door, DoorKind::Http).await?;
+        let outcome = prepared
+            .inspect_err(|_| self.malformed())?
+            .store(&self.door, DoorKind::Http)
+            .await?;
         answer(outcome)
     }
 
     fn malformed(&self) {
-        self.door.metrics.rejected.with_label_values(&[DoorKind::Http.name(), "malformed"]).inc();
+        self.door
+            .metrics
+            .rejected
+            .with_label_values(&[DoorKind::Http.name(), "malformed"])
+            .inc();
     }
 }
 
 fn answer(outcome: Outcome) -> ApiResult<Response> {
-    let Outcome { ids: event_ids, mut rejected } = outcome;
+    let Outcome {
+        ids: event_ids,
+        mut rejected,
+    } = outcome;
     let (accepted, rejected_count) = (event_ids.len(), rejected.len());
     rejected.truncate(DESCRIBED);
     match (accepted, rejected_count) {
@@ -206,7 +238,15 @@ fn answer(outcome: Outcome) -> ApiResult<Response> {
         }
         _ => {
             let message = format!("{accepted} accepted, {rejected_count} rejected");
-            Ok(Accepted::answer(message, AcceptedBatch { event_ids, accepted, rejected_count, rejected }))
+            Ok(Accepted::answer(
+                message,
+                AcceptedBatch {
+                    event_ids,
+                    accepted,
+                    rejected_count,
+                    rejected,
+                },
+            ))
         }
     }
 }

@@ -95,12 +95,33 @@ impl Ingest {
         let roster = Roster::new(metrics.clone());
         roster.refresh(&*store).await?;
         let (door, writer) = Door::build(options, Arc::clone(&store), metrics.clone()).await?;
-        let context = Context { store: Arc::clone(&store), pki, options: quic.clone(), roster, metrics };
+        let context = Context {
+            store: Arc::clone(&store),
+            pki,
+            options: quic.clone(),
+            roster,
+            metrics,
+        };
         let endpoint = quic::bind(&context)?;
-        let quic_addr = endpoint.local_addr().map_err(|source| IngestError::Listen { listen: context.options.listen, source })?;
+        let quic_addr = endpoint.local_addr().map_err(|source| IngestError::Listen {
+            listen: context.options.listen,
+            source,
+        })?;
         let admission = Admission::new(options.max_pending_bytes);
-        let events = Events { door, store, admission, options: Arc::new(options.clone()) };
-        Ok(Self { context: Arc::new(context), endpoint, quic_addr, sockets: Sockets::new(events.clone()), events, writer })
+        let events = Events {
+            door,
+            store,
+            admission,
+            options: Arc::new(options.clone()),
+        };
+        Ok(Self {
+            context: Arc::new(context),
+            endpoint,
+            quic_addr,
+            sockets: Sockets::new(events.clone()),
+            events,
+            writer,
+        })
     }
 
     /// Where agents connect.
@@ -117,7 +138,9 @@ impl Ingest {
 
     /// `/events`, `/ws` and `/api/v1/agents`.
     pub fn routes(&self) -> OpenApiRouter {
-        events::routes(self.events.clone()).merge(websocket::routes(self.sockets.clone())).merge(agents::routes(Arc::clone(&self.context)))
+        events::routes(self.events.clone())
+            .merge(websocket::routes(self.sockets.clone()))
+            .merge(agents::routes(Arc::clone(&self.context)))
     }
 
     /// Serves until the token is cancelled and what was accepted is durable and answered.

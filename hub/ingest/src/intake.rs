@@ -40,7 +40,11 @@ pub(crate) struct Outcome {
 
 impl Outcome {
     fn reject(&mut self, index: usize, rejection: Rejection) {
-        self.rejected.push(RejectedEvent { index, field: rejection.field, reason: rejection.reason });
+        self.rejected.push(RejectedEvent {
+            index,
+            field: rejection.field,
+            reason: rejection.reason,
+        });
     }
 }
 
@@ -63,7 +67,10 @@ impl Prepared {
     pub(crate) fn shared(door: &Door, raws: Vec<Bytes>, now_ms: i64) -> Self {
         let mut prepared = Self::empty(door);
         let given: Vec<Option<Uuid>> = raws.iter().map(|raw| given_id(raw)).collect();
-        let mut claims = prepared.claims.claim(given.iter().flatten().copied(), now_ms).into_iter();
+        let mut claims = prepared
+            .claims
+            .claim(given.iter().flatten().copied(), now_ms)
+            .into_iter();
         let mut fresh = Vec::with_capacity(raws.len());
         for (index, (raw, id)) in raws.into_iter().zip(given).enumerate() {
             match id.and_then(|id| Some((id, claims.next()?))) {
@@ -146,7 +153,15 @@ impl Prepared {
 
     /// Stores what is new and waits for what others are storing; answers when all good events are durable.
     pub(crate) async fn store(self, door: &Door, kind: DoorKind) -> Result<Outcome, Unavailable> {
-        let Self { work, claims, pending, mut outcome, places, known, duplicates } = self;
+        let Self {
+            work,
+            claims,
+            pending,
+            mut outcome,
+            places,
+            known,
+            duplicates,
+        } = self;
         let verdicts = match work {
             Some(work) => door.store(work, claims, kind).await?,
             None => Vec::new(),
@@ -159,9 +174,15 @@ impl Prepared {
         if !places.is_empty() || !known.is_empty() {
             outcome = merged(places, verdicts, known);
         }
-        door.metrics.duplicates.with_label_values(&[kind.name()]).inc_by(duplicates as u64);
+        door.metrics
+            .duplicates
+            .with_label_values(&[kind.name()])
+            .inc_by(duplicates as u64);
         for rejected in &outcome.rejected {
-            door.metrics.rejected.with_label_values(&[kind.name(), top_field(&rejected.field)]).inc();
+            door.metrics
+                .rejected
+                .with_label_values(&[kind.name(), top_field(&rejected.field)])
+                .inc();
         }
         Ok(outcome)
     }
@@ -202,10 +223,11 @@ fn top_field(field: &str) -> &'static str {
     FIELDS.into_iter().find(|name| *name == top).unwrap_or("other")
 }
 
-/// Whether the text may hold an `id` of its own. May say yes for a text that does not, which costs a place in the window; never no for one that does,
-/// escapes included.
+/// Whether the text may hold an `id` of its own. May say yes for a text that does not, which costs a place in the
+/// window; never no for one that does, escapes included.
 fn may_give_id(raw: &[u8]) -> bool {
-    static NAMES: LazyLock<[memmem::Finder<'static>; 2]> = LazyLock::new(|| [memmem::Finder::new(b"\"id\""), memmem::Finder::new(b"\\u")]);
+    static NAMES: LazyLock<[memmem::Finder<'static>; 2]> =
+        LazyLock::new(|| [memmem::Finder::new(b"\"id\""), memmem::Finder::new(b"\\u")]);
     NAMES.iter().any(|name| name.find(raw).is_some())
 }
 

@@ -1,7 +1,7 @@
 //! The two doors through which events come in: QUIC for agents, HTTP and WebSocket for everybody else.
 //!
-//! Both end in the same columnar frames in the same log, and both answer only when a frame is durable. Nothing here looks at single events of agents:
-//! a frame is checked and handed on as it came.
+//! Both end in the same columnar frames in the same log, and both answer only when a frame is durable. Nothing here
+//! looks at single events of agents: a frame is checked and handed on as it came.
 
 mod admission;
 pub mod agents;

@@ -35,7 +35,9 @@ impl Media {
         }
         match content_type(headers).as_str() {
             "" | "application/json" | "text/json" => Ok(Self::Json),
-            "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/x-jsonlines" => Ok(Self::Lines),
+            "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/x-jsonlines" => {
+                Ok(Self::Lines)
+            }
             "application/cloudevents+json" => Ok(Self::CloudEvent),
             "application/cloudevents-batch+json" => Ok(Self::CloudEvents),
             other => Err(ApiError::unsupported(format!(
@@ -48,7 +50,10 @@ impl Media {
 
 /// `Content-Type` without parameters.
 fn content_type(headers: &HeaderMap) -> String {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let value = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
@@ -63,19 +68,34 @@ pub(crate) fn one(media: Media, headers: &HeaderMap, body: &Bytes) -> Result<Byt
 }
 
 /// Claims and frames for the events of a body. Heavy for large bodies.
-pub(crate) fn many(door: &Door, media: Media, headers: &HeaderMap, body: &Bytes, now_ms: i64) -> Result<Prepared, ApiError> {
+pub(crate) fn many(
+    door: &Door,
+    media: Media,
+    headers: &HeaderMap,
+    body: &Bytes,
+    now_ms: i64,
+) -> Result<Prepared, ApiError> {
     match media {
         Media::Lines => Ok(prepared(door, body, lines(body), now_ms)),
         Media::Json => {
             let raws = array(body)?;
-            Ok(prepared(door, body, raws.iter().map(|raw| raw.get().as_bytes()), now_ms))
+            Ok(prepared(
+                door,
+                body,
+                raws.iter().map(|raw| raw.get().as_bytes()),
+                now_ms,
+            ))
         }
         Media::CloudEvents => {
             let raws: Vec<&RawValue> = serde_json::from_slice(body).map_err(|error| misread(&error))?;
             let texts = raws.into_iter().enumerate().map(|(index, raw)| {
                 cloud_event::structured(raw).map_err(|error| error.with_details(serde_json::json!({"index": index})))
             });
-            Ok(Prepared::own(door, texts.collect::<Result<Vec<_>, _>>()?.iter().map(Vec::as_slice), now_ms))
+            Ok(Prepared::own(
+                door,
+                texts.collect::<Result<Vec<_>, _>>()?.iter().map(Vec::as_slice),
+                now_ms,
+            ))
         }
         Media::CloudEvent | Media::CloudBinary => Ok(Prepared::shared(door, vec![one(media, headers, body)?], now_ms)),
     }
@@ -94,7 +114,8 @@ fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = body;
     std::iter::from_fn(move || {
         while !rest.is_empty() {
-            let (line, after) = memchr::memchr(b'\n', rest).map_or((rest, &[][..]), |end| (&rest[..end], &rest[end + 1..]));
+            let (line, after) =
+                memchr::memchr(b'\n', rest).map_or((rest, &[][..]), |end| (&rest[..end], &rest[end + 1..]));
             rest = after;
             let line = line.trim_ascii();
             if !line.is_empty() {
@@ -113,7 +134,9 @@ fn array(body: &[u8]) -> Result<Vec<&RawValue>, ApiError> {
         events: Vec<&'a RawValue>,
     }
     if body.trim_ascii_start().starts_with(b"{") {
-        serde_json::from_slice::<Envelope<'_>>(body).map(|envelope| envelope.events).map_err(|error| misread(&error))
+        serde_json::from_slice::<Envelope<'_>>(body)
+            .map(|envelope| envelope.events)
+            .map_err(|error| misread(&error))
     } else {
         serde_json::from_slice(body).map_err(|error| misread(&error))
     }
@@ -142,10 +165,18 @@ mod tests {
     fn both_spellings_of_a_batch_are_read_and_mistakes_are_placed() {
         for body in [&b"[{}, {\"a\":1}]"[..], b" {\"events\": [{}, {\"a\":1}]}"] {
             let raws = array(body).unwrap();
-            assert_eq!(raws.iter().map(|raw| raw.get()).collect::<Vec<_>>(), ["{}", "{\"a\":1}"]);
+            assert_eq!(
+                raws.iter().map(|raw| raw.get()).collect::<Vec<_>>(),
+                ["{}", "{\"a\":1}"]
+            );
         }
         let message = array(b"[{},\n{\"a\":}]").unwrap_err().to_string();
         assert!(message.contains("line 2, column 6"), "{message}");
-        assert!(array(b"{\"event\": []}").unwrap_err().to_string().contains("unknown field `event`"));
+        assert!(
+            array(b"{\"event\": []}")
+                .unwrap_err()
+                .to_string()
+                .contains("unknown field `event`")
+        );
     }
 }

@@ -46,32 +46,78 @@ impl Metrics {
     pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let register = Registering(registry);
         Ok(Self {
-            events: register.counters("streamflow_events_total", "Events that passed a stage", &["stage", "door"])?,
-            rejected: register.counters("streamflow_events_rejected_total", "Events refused, by reason", &["door", "reason"])?,
-            duplicates: register.counters("streamflow_events_duplicate_total", "Events that had been stored before", &["door"])?,
-            dedup_evicted: register.counter("streamflow_dedup_evicted_total", "Ids forgotten before their time, for want of room")?,
+            events: register.counters(
+                "streamflow_events_total",
+                "Events that passed a stage",
+                &["stage", "door"],
+            )?,
+            rejected: register.counters(
+                "streamflow_events_rejected_total",
+                "Events refused, by reason",
+                &["door", "reason"],
+            )?,
+            duplicates: register.counters(
+                "streamflow_events_duplicate_total",
+                "Events that had been stored before",
+                &["door"],
+            )?,
+            dedup_evicted: register.counter(
+                "streamflow_dedup_evicted_total",
+                "Ids forgotten before their time, for want of room",
+            )?,
             commit_seconds: register.add(Histogram::with_opts(
-                HistogramOpts::new("streamflow_ingest_commit_seconds", "From a frame's hand-over to the store until it is durable")
-                    .buckets(prometheus::exponential_buckets(0.000_5, 2.0, 14)?),
+                HistogramOpts::new(
+                    "streamflow_ingest_commit_seconds",
+                    "From a frame's hand-over to the store until it is durable",
+                )
+                .buckets(prometheus::exponential_buckets(0.000_5, 2.0, 14)?),
             )?)?,
             queue_depth: streamflow_bus::meters::queue_depth(registry, "http_writer")?,
-            websockets: register.gauge("streamflow_websocket_connections", "Open WebSocket connections of the event door")?,
-            websockets_cut: register.counter("streamflow_websocket_cut_total", "WebSocket clients cut because they read too slowly")?,
+            websockets: register.gauge(
+                "streamflow_websocket_connections",
+                "Open WebSocket connections of the event door",
+            )?,
+            websockets_cut: register.counter(
+                "streamflow_websocket_cut_total",
+                "WebSocket clients cut because they read too slowly",
+            )?,
             agents: register.gauge("streamflow_agent_connected", "Agents connected now")?,
-            agent_lag: register.gauge("streamflow_agent_lag_milliseconds", "Age of the oldest unacknowledged event of any connected agent")?,
+            agent_lag: register.gauge(
+                "streamflow_agent_lag_milliseconds",
+                "Age of the oldest unacknowledged event of any connected agent",
+            )?,
             agent_frames: register.counter("streamflow_agent_frames_total", "Frames received from agents")?,
-            agent_bytes: register.counter("streamflow_agent_frame_bytes_total", "Bytes of frames received from agents")?,
+            agent_bytes: register.counter(
+                "streamflow_agent_frame_bytes_total",
+                "Bytes of frames received from agents",
+            )?,
             agent_nacks: register.counters("streamflow_agent_nacks_total", "Frames refused, by code", &["code"])?,
-            agent_closed: register.counters("streamflow_agent_connections_closed_total", "Connections closed by the hub, by reason", &["reason"])?,
-            agent_dropped: register.counter("streamflow_agent_dropped_events_total", "Events that agents report as dropped by policy")?,
-            agent_decode_ns: register.counter("streamflow_agent_check_nanoseconds_total", "Time spent checking that frames decode")?,
-            enrolments: register.counters("streamflow_agent_enrolments_total", "Enrolments, by outcome", &["outcome"])?,
+            agent_closed: register.counters(
+                "streamflow_agent_connections_closed_total",
+                "Connections closed by the hub, by reason",
+                &["reason"],
+            )?,
+            agent_dropped: register.counter(
+                "streamflow_agent_dropped_events_total",
+                "Events that agents report as dropped by policy",
+            )?,
+            agent_decode_ns: register.counter(
+                "streamflow_agent_check_nanoseconds_total",
+                "Time spent checking that frames decode",
+            )?,
+            enrolments: register.counters(
+                "streamflow_agent_enrolments_total",
+                "Enrolments, by outcome",
+                &["outcome"],
+            )?,
         })
     }
 
     /// Events became durable.
     pub(crate) fn accepted(&self, door: DoorKind, events: usize) {
-        self.events.with_label_values(&["accepted", door.name()]).inc_by(events as u64);
+        self.events
+            .with_label_values(&["accepted", door.name()])
+            .inc_by(events as u64);
     }
 }
 

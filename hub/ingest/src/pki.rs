@@ -7,10 +7,12 @@ use std::{
 };
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PublicKeyData, SanType,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType,
 };
-use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject as _};
+use rustls::pki_types::{
+    CertificateDer, CertificateSigningRequestDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject as _,
+};
 use sha2::{Digest as _, Sha256};
 use streamflow_model::Span;
 use streamflow_proto::wire::SERVER_NAME;
@@ -39,7 +41,9 @@ pub enum PkiError {
         source: io::Error,
     },
     /// A file does not hold what it should.
-    #[error("{path} is not readable as {what}; restore it from a backup, or remove the folder and enrol all agents again")]
+    #[error(
+        "{path} is not readable as {what}; restore it from a backup, or remove the folder and enrol all agents again"
+    )]
     Damaged {
         /// Which file.
         path: PathBuf,
@@ -68,18 +72,27 @@ impl Pki {
     /// Reads the authority from `data_dir/pki`, or makes it.
     ///
     /// # Errors
-    /// When files cannot be read, written or understood. A damaged authority is never replaced: all agents would be locked out.
+    /// When files cannot be read, written or understood. A damaged authority is never replaced: all agents would be
+    /// locked out.
     pub fn load_or_create(data_dir: &Path, now_ms: i64) -> Result<Self, PkiError> {
         let dir = data_dir.join("pki");
         let (cert_path, key_path) = (dir.join(CA_CERT), dir.join(CA_KEY));
         if !exists(&cert_path)? {
             create(&dir, now_ms)?;
         }
-        let key = KeyPair::from_pem(&read(&key_path)?).map_err(|_| PkiError::Damaged { path: key_path, what: "a private key" })?;
-        let damaged = || PkiError::Damaged { path: cert_path.clone(), what: "a certificate" };
+        let key = KeyPair::from_pem(&read(&key_path)?).map_err(|_| PkiError::Damaged {
+            path: key_path,
+            what: "a private key",
+        })?;
+        let damaged = || PkiError::Damaged {
+            path: cert_path.clone(),
+            what: "a certificate",
+        };
         let ca = CertificateDer::from_pem_slice(read(&cert_path)?.as_bytes()).map_err(|_| damaged())?;
         let issuer = Issuer::from_ca_cert_der(&ca, key).map_err(|_| damaged())?;
-        let pin = X509Certificate::from_der(&ca).map(|(_, cert)| Sha256::digest(cert.tbs_certificate.subject_pki.raw).into()).map_err(|_| damaged())?;
+        let pin = X509Certificate::from_der(&ca)
+            .map(|(_, cert)| Sha256::digest(cert.tbs_certificate.subject_pki.raw).into())
+            .map_err(|_| damaged())?;
         Ok(Self { issuer, ca, pin })
     }
 
@@ -99,20 +112,34 @@ impl Pki {
     ///
     /// # Errors
     /// When a name cannot stand in a certificate.
-    pub fn server(&self, names: &[String], now_ms: i64) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), PkiError> {
+    pub fn server(
+        &self,
+        names: &[String],
+        now_ms: i64,
+    ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), PkiError> {
         let fixed = [SERVER_NAME, "localhost", "127.0.0.1", "::1"].map(str::to_owned);
         let mut params = CertificateParams::new(fixed.iter().chain(names).cloned().collect::<Vec<_>>())?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let key = KeyPair::generate()?;
         let leaf = self.sign(params, SERVER_NAME, Span::from_ms(SERVER_DAYS * DAY_MS), &key, now_ms)?;
-        Ok((vec![leaf, self.ca.clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into()))
+        Ok((
+            vec![leaf, self.ca.clone()],
+            PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+        ))
     }
 
-    /// A certificate for an agent. Only the public key of the request is used: names and usages that it asks for are ignored.
+    /// A certificate for an agent. Only the public key of the request is used: names and usages that it asks for are
+    /// ignored.
     ///
     /// # Errors
     /// When the request is not one, or was not signed by its key.
-    pub fn agent(&self, csr_der: &[u8], agent_id: &str, ttl: Span, now_ms: i64) -> Result<CertificateDer<'static>, PkiError> {
+    pub fn agent(
+        &self,
+        csr_der: &[u8],
+        agent_id: &str,
+        ttl: Span,
+        now_ms: i64,
+    ) -> Result<CertificateDer<'static>, PkiError> {
         let request = CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(csr_der))?;
         let mut params = CertificateParams::default();
         params.subject_alt_names = vec![SanType::URI(format!("{AGENT_URI}{agent_id}").try_into()?)];
@@ -143,7 +170,9 @@ impl Pki {
 pub fn agent_id(certificate: &CertificateDer<'_>) -> Option<String> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     let names = certificate.subject_alternative_name().ok()??;
-    let [GeneralName::URI(uri)] = names.value.general_names[..] else { return None };
+    let [GeneralName::URI(uri)] = names.value.general_names[..] else {
+        return None;
+    };
     let id = uri.strip_prefix(AGENT_URI)?;
     uuid::Uuid::try_parse(id).ok().map(|id| id.to_string())
 }
@@ -157,7 +186,10 @@ fn create(dir: &Path, now_ms: i64) -> Result<(), PkiError> {
     params.not_before = at(now_ms - BACKDATE_MS)?;
     params.not_after = at(now_ms + CA_YEARS * 365 * DAY_MS)?;
     let cert = params.self_signed(&key)?;
-    let io = |source| PkiError::Io { path: dir.to_owned(), source };
+    let io = |source| PkiError::Io {
+        path: dir.to_owned(),
+        source,
+    };
     fs::create_dir_all(dir).map_err(io)?;
     restrict(dir, 0o700).map_err(io)?;
     // the certificate last: when it is there, the key is there too
@@ -178,11 +210,17 @@ fn at(ms: i64) -> Result<OffsetDateTime, PkiError> {
 }
 
 fn exists(path: &Path) -> Result<bool, PkiError> {
-    path.try_exists().map_err(|source| PkiError::Io { path: path.to_owned(), source })
+    path.try_exists().map_err(|source| PkiError::Io {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn read(path: &Path) -> Result<String, PkiError> {
-    fs::read_to_string(path).map_err(|source| PkiError::Io { path: path.to_owned(), source })
+    fs::read_to_string(path).map_err(|source| PkiError::Io {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn write(path: &Path, text: &str) -> Result<(), PkiError> {
@@ -195,7 +233,10 @@ fn write(path: &Path, text: &str) -> Result<(), PkiError> {
         fs::rename(&temporary, path)?;
         path.parent().map_or(Ok(()), |dir| fs::File::open(dir)?.sync_all())
     };
-    attempt().map_err(|source| PkiError::Io { path: path.to_owned(), source })
+    attempt().map_err(|source| PkiError::Io {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 #[cfg(unix)]

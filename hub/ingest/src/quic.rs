@@ -11,13 +11,10 @@ use std::{
 };
 
 use quinn::{
-    Connection, Endpoint, EndpointConfig, IdleTimeout, Incoming, ServerConfig, TokioRuntime, TransportConfig, VarInt, crypto::rustls::QuicServerConfig,
+    Connection, Endpoint, EndpointConfig, IdleTimeout, Incoming, ServerConfig, TokioRuntime, TransportConfig, VarInt,
+    crypto::rustls::QuicServerConfig,
 };
-use rustls::{
-    CipherSuite, RootCertStore,
-    pki_types::CertificateDer,
-    server::WebPkiClientVerifier,
-};
+use rustls::{CipherSuite, RootCertStore, pki_types::CertificateDer, server::WebPkiClientVerifier};
 use streamflow_model::Instant;
 use streamflow_proto::wire::{ALPN, close};
 use streamflow_storage::Store;
@@ -65,12 +62,25 @@ pub(crate) fn bind(context: &Context) -> Result<Endpoint, IngestError> {
     let listen = context.options.listen;
     let failed = |source| IngestError::Listen { listen, source };
     let socket = socket(listen).map_err(failed)?;
-    Endpoint::new(EndpointConfig::default(), Some(server_config(context)?), socket, Arc::new(TokioRuntime)).map_err(failed)
+    Endpoint::new(
+        EndpointConfig::default(),
+        Some(server_config(context)?),
+        socket,
+        Arc::new(TokioRuntime),
+    )
+    .map_err(failed)
 }
 
 fn socket(listen: SocketAddr) -> io::Result<std::net::UdpSocket> {
-    let socket = socket2::Socket::new(socket2::Domain::for_address(listen), socket2::Type::DGRAM, Some(socket2::Protocol::UDP))?;
-    for (what, result) in [("receive", socket.set_recv_buffer_size(SOCKET_BUFFER)), ("send", socket.set_send_buffer_size(SOCKET_BUFFER))] {
+    let socket = socket2::Socket::new(
+        socket2::Domain::for_address(listen),
+        socket2::Type::DGRAM,
+        Some(socket2::Protocol::UDP),
+    )?;
+    for (what, result) in [
+        ("receive", socket.set_recv_buffer_size(SOCKET_BUFFER)),
+        ("send", socket.set_send_buffer_size(SOCKET_BUFFER)),
+    ] {
         if let Err(error) = result {
             tracing::debug!(%error, what, "the kernel gave no larger socket buffer");
         }
@@ -82,11 +92,15 @@ fn socket(listen: SocketAddr) -> io::Result<std::net::UdpSocket> {
 fn server_config(context: &Context) -> Result<ServerConfig, IngestError> {
     let mut provider = rustls::crypto::ring::default_provider();
     // AES-128 first: with hardware support it is the cheapest, and the client's order is not ours to follow
-    provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
+    provider
+        .cipher_suites
+        .sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
     let provider = Arc::new(provider);
     let mut roots = RootCertStore::empty();
     roots.add(context.pki.ca().clone())?;
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).allow_unauthenticated().build()?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+        .allow_unauthenticated()
+        .build()?;
     let (chain, key) = context.pki.server(&context.options.names, Instant::now().0)?;
     let mut tls = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -114,9 +128,16 @@ fn server_config(context: &Context) -> Result<ServerConfig, IngestError> {
 }
 
 /// Serves until the token is cancelled; then tells the agents, waits for what is in flight, and closes.
-pub(crate) async fn run(context: Arc<Context>, endpoint: Endpoint, token: CancellationToken) -> Result<(), IngestError> {
+pub(crate) async fn run(
+    context: Arc<Context>,
+    endpoint: Endpoint,
+    token: CancellationToken,
+) -> Result<(), IngestError> {
     let tasks = TaskTracker::new();
-    let gate = Arc::new(Gate { enrolling: Semaphore::new(context.options.max_enrolling), half_open: AtomicUsize::new(0) });
+    let gate = Arc::new(Gate {
+        enrolling: Semaphore::new(context.options.max_enrolling),
+        half_open: AtomicUsize::new(0),
+    });
     let mut refresh = interval(REFRESH);
     let mut renew = interval(NEW_CERTIFICATE);
     renew.reset();
@@ -139,7 +160,10 @@ pub(crate) async fn run(context: Arc<Context>, endpoint: Endpoint, token: Cancel
     endpoint.set_server_config(None);
     tasks.close();
     if timeout(DRAIN, tasks.wait()).await.is_err() {
-        tracing::warn!(connections = tasks.len(), "agents did not take their last acknowledgements in time");
+        tracing::warn!(
+            connections = tasks.len(),
+            "agents did not take their last acknowledgements in time"
+        );
     }
     endpoint.close(VarInt::from_u32(close::SHUTDOWN), b"the hub is stopping");
     drop(timeout(DRAIN, endpoint.wait_idle()).await);
@@ -152,7 +176,14 @@ struct Gate {
     half_open: AtomicUsize,
 }
 
-fn admit(context: &Arc<Context>, gate: &Arc<Gate>, endpoint: &Endpoint, incoming: Incoming, tasks: &TaskTracker, token: &CancellationToken) {
+fn admit(
+    context: &Arc<Context>,
+    gate: &Arc<Gate>,
+    endpoint: &Endpoint,
+    incoming: Incoming,
+    tasks: &TaskTracker,
+    token: &CancellationToken,
+) {
     if endpoint.open_connections() >= context.options.max_connections {
         context.metrics.agent_closed.with_label_values(&["too_many"]).inc();
         return incoming.refuse();
@@ -193,7 +224,9 @@ async fn serve(context: &Context, gate: &Gate, connection: &Connection, token: C
         },
         Some(certificate) => match allowed(context, &certificate).await {
             Ok(agent) => {
-                connection.set_receive_window(VarInt::from_u32(u32::try_from(context.options.window_bytes).unwrap_or(u32::MAX)));
+                connection.set_receive_window(VarInt::from_u32(
+                    u32::try_from(context.options.window_bytes).unwrap_or(u32::MAX),
+                ));
                 uplink::serve(context, connection, &agent, token).await
             }
             Err(ended) => Err(ended),
@@ -211,15 +244,27 @@ async fn serve(context: &Context, gate: &Gate, connection: &Connection, token: C
 }
 
 fn certificate(connection: &Connection) -> Option<CertificateDer<'static>> {
-    let chain = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+    let chain = connection
+        .peer_identity()?
+        .downcast::<Vec<CertificateDer<'static>>>()
+        .ok()?;
     chain.into_iter().next()
 }
 
 /// The agent of a verified certificate, when it is on the allow-list.
 async fn allowed(context: &Context, certificate: &CertificateDer<'_>) -> Result<Arc<str>, uplink::Ended> {
     let id = pki::agent_id(certificate).ok_or(uplink::Ended::Forbidden)?;
-    let doc = context.store.doc(AGENTS, &id).await.map_err(uplink::Ended::Store)?.ok_or(uplink::Ended::Forbidden)?;
+    let doc = context
+        .store
+        .doc(AGENTS, &id)
+        .await
+        .map_err(uplink::Ended::Store)?
+        .ok_or(uplink::Ended::Forbidden)?;
     let agent: AgentDoc = serde_json::from_value(doc.body).map_err(|_| uplink::Ended::Forbidden)?;
     context.roster.listed(&id, &agent);
-    if agent.revoked { Err(uplink::Ended::Forbidden) } else { Ok(id.into()) }
+    if agent.revoked {
+        Err(uplink::Ended::Forbidden)
+    } else {
+        Ok(id.into())
+    }
 }

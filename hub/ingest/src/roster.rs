@@ -34,7 +34,8 @@ struct State {
     next_ticket: u64,
 }
 
-/// The agents. A lock and not a task: it is held for a lookup and a few stores, never across an await, and read by routes and metrics.
+/// The agents. A lock and not a task: it is held for a lookup and a few stores, never across an await, and read by
+/// routes and metrics.
 #[derive(Debug)]
 pub(crate) struct Roster {
     state: Mutex<State>,
@@ -43,7 +44,10 @@ pub(crate) struct Roster {
 
 impl Roster {
     pub(crate) fn new(metrics: Metrics) -> Self {
-        Self { state: Mutex::default(), metrics }
+        Self {
+            state: Mutex::default(),
+            metrics,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -61,20 +65,30 @@ impl Roster {
     /// An agent as its document says.
     pub(crate) fn listed(&self, id: &str, agent: &AgentDoc) {
         let mut state = self.lock();
-        let entry = state.agents.entry(id.to_owned()).or_insert_with(|| Entry { status: known(id, agent), live: None });
+        let entry = state.agents.entry(id.to_owned()).or_insert_with(|| Entry {
+            status: known(id, agent),
+            live: None,
+        });
         entry.status.revoked = agent.revoked;
         if agent.revoked
             && let Some(live) = &entry.live
         {
             tracing::warn!(agent = id, "closing the connection of a revoked agent");
             self.metrics.agent_closed.with_label_values(&["revoked"]).inc();
-            live.connection.close(VarInt::from_u32(close::FORBIDDEN), b"this agent is revoked");
+            live.connection
+                .close(VarInt::from_u32(close::FORBIDDEN), b"this agent is revoked");
         }
     }
 
-    /// A session begins. An older connection of the same agent is closed: its end has not noticed that the path is gone. Answers `None` when the agent
-    /// has been revoked meanwhile.
-    pub(crate) fn connected(&self, id: &str, hello: &Hello, last_seq: u64, connection: &quinn::Connection) -> Option<u64> {
+    /// A session begins. An older connection of the same agent is closed: its end has not noticed that the path is
+    /// gone. Answers `None` when the agent has been revoked meanwhile.
+    pub(crate) fn connected(
+        &self,
+        id: &str,
+        hello: &Hello,
+        last_seq: u64,
+        connection: &quinn::Connection,
+    ) -> Option<u64> {
         let now = Instant::now();
         let mut state = self.lock();
         state.next_ticket += 1;
@@ -89,10 +103,16 @@ impl Roster {
         status.remote = Some(connection.remote_address().to_string());
         status.epoch = hello.epoch;
         status.last_seq = last_seq;
-        match entry.live.replace(Live { ticket, connection: connection.clone() }) {
+        match entry.live.replace(Live {
+            ticket,
+            connection: connection.clone(),
+        }) {
             Some(old) => {
                 self.metrics.agent_closed.with_label_values(&["replaced"]).inc();
-                old.connection.close(VarInt::from_u32(close::REPLACED), b"another connection of this agent took over");
+                old.connection.close(
+                    VarInt::from_u32(close::REPLACED),
+                    b"another connection of this agent took over",
+                );
             }
             None => self.metrics.agents.inc(),
         }
@@ -115,15 +135,29 @@ impl Roster {
         if let Some(Entry { status, .. }) = state.agents.get_mut(id) {
             status.last_seen = Some(Instant::now());
             // both times are of the agent's own clock, so skew does not matter
-            status.lag_ms = heartbeat.oldest_unacked_ms.map_or(0, |oldest| heartbeat.sent_at_ms.saturating_sub(oldest).max(0));
+            status.lag_ms = heartbeat
+                .oldest_unacked_ms
+                .map_or(0, |oldest| heartbeat.sent_at_ms.saturating_sub(oldest).max(0));
             status.spool_bytes = heartbeat.spool_bytes;
             status.spool_events = heartbeat.spool_events;
-            let dropped = heartbeat.dropped.iter().fold(0_u64, |sum, (_, count)| sum.saturating_add(*count));
+            let dropped = heartbeat
+                .dropped
+                .iter()
+                .fold(0_u64, |sum, (_, count)| sum.saturating_add(*count));
             // counted by the agent since its own start: smaller than before means it has started again
-            self.metrics.agent_dropped.inc_by(if dropped >= status.dropped_total { dropped - status.dropped_total } else { dropped });
+            self.metrics.agent_dropped.inc_by(if dropped >= status.dropped_total {
+                dropped - status.dropped_total
+            } else {
+                dropped
+            });
             status.dropped_total = dropped;
         }
-        let lag = state.agents.values().filter(|entry| entry.live.is_some()).map(|entry| entry.status.lag_ms).max();
+        let lag = state
+            .agents
+            .values()
+            .filter(|entry| entry.live.is_some())
+            .map(|entry| entry.status.lag_ms)
+            .max();
         self.metrics.agent_lag.set(lag.unwrap_or(0));
     }
 

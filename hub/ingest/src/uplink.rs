@@ -2,14 +2,22 @@
 
 mod settle;
 
-use std::{collections::VecDeque, future::pending, sync::Arc, time::{Duration, Instant as Clock}};
+use std::{
+    collections::VecDeque,
+    future::pending,
+    sync::Arc,
+    time::{Duration, Instant as Clock},
+};
 
 use bytes::Bytes;
 use quinn::{Connection, ReadError, RecvStream, SendStream};
 use streamflow_model::Instant;
 use streamflow_proto::{
     frame::{Frame, FrameError},
-    wire::{self, Decoder, FrameFate, Greeting, Heartbeat, Hello, HubSession, Incoming, Nack, NackCode, SessionError, ToAgent, ToHub, WireError, close},
+    wire::{
+        self, Decoder, FrameFate, Greeting, Heartbeat, Hello, HubSession, Incoming, Nack, NackCode, SessionError,
+        ToAgent, ToHub, WireError, close,
+    },
 };
 use streamflow_storage::{Origin, Receipt, StoreError};
 use tokio::time::timeout;
@@ -69,8 +77,12 @@ impl Ended {
 /// A peer without a certificate: one enrolment request, one answer.
 pub(crate) async fn enroll(context: &Context, connection: &Connection) -> Result<(), Ended> {
     let patience = context.options.handshake_timeout.std();
-    let (mut stream, request) = timeout(patience, Stream::open(connection)).await.map_err(|_| Ended::Timeout)??;
-    let Incoming::Control(ToHub::Enroll(request)) = request else { return Err(Ended::NotEnrolled) };
+    let (mut stream, request) = timeout(patience, Stream::open(connection))
+        .await
+        .map_err(|_| Ended::Timeout)??;
+    let Incoming::Control(ToHub::Enroll(request)) = request else {
+        return Err(Ended::NotEnrolled);
+    };
     let ttl = context.options.certificate_ttl;
     let answer = match enroll::enroll(&*context.store, &context.pki, &request, ttl, Instant::now()).await {
         Ok((enrolled, agent)) => {
@@ -105,7 +117,12 @@ impl Stream {
     /// The peer's stream and its first record.
     async fn open(connection: &Connection) -> Result<(Self, Incoming<ToHub>), Ended> {
         let (send, recv) = connection.accept_bi().await?;
-        let mut stream = Self { send, recv, decoder: Decoder::default(), pieces: [const { Bytes::new() }; PIECES] };
+        let mut stream = Self {
+            send,
+            recv,
+            decoder: Decoder::default(),
+            pieces: [const { Bytes::new() }; PIECES],
+        };
         loop {
             if let Some(record) = stream.decoder.next()? {
                 return Ok((stream, record));
@@ -118,7 +135,9 @@ impl Stream {
 
     /// Takes what has arrived into the decoder; `false` at the end of the stream. Cancel safe.
     async fn read(&mut self) -> Result<bool, ReadError> {
-        let Some(count) = self.recv.read_chunks(&mut self.pieces).await? else { return Ok(false) };
+        let Some(count) = self.recv.read_chunks(&mut self.pieces).await? else {
+            return Ok(false);
+        };
         for piece in &mut self.pieces[..count] {
             self.decoder.feed(&std::mem::take(piece));
         }
@@ -154,12 +173,23 @@ struct Uplink<'a> {
 }
 
 /// Serves an agent until either end is done.
-pub(crate) async fn serve(context: &Context, connection: &Connection, agent: &Arc<str>, token: CancellationToken) -> Result<(), Ended> {
+pub(crate) async fn serve(
+    context: &Context,
+    connection: &Connection,
+    agent: &Arc<str>,
+    token: CancellationToken,
+) -> Result<(), Ended> {
     let patience = context.options.handshake_timeout.std();
-    let (stream, first) = timeout(patience, Stream::open(connection)).await.map_err(|_| Ended::Timeout)??;
+    let (stream, first) = timeout(patience, Stream::open(connection))
+        .await
+        .map_err(|_| Ended::Timeout)??;
     let mut session = HubSession::default();
-    let Incoming::Control(first) = first else { return Err(SessionError::OutOfPlace("a frame").into()) };
-    let Greeting::Hello(hello) = session.received(first)? else { return Err(Ended::Timeout) };
+    let Incoming::Control(first) = first else {
+        return Err(SessionError::OutOfPlace("a frame").into());
+    };
+    let Greeting::Hello(hello) = session.received(first)? else {
+        return Err(Ended::Timeout);
+    };
     let uplink = Uplink {
         context,
         agent: Arc::clone(agent),
@@ -176,10 +206,19 @@ impl Uplink<'_> {
     async fn run(mut self, connection: &Connection, hello: &Hello, token: CancellationToken) -> Result<(), Ended> {
         let origin = self.origin();
         let high_water = self.context.store.high_water(&origin).await.map_err(Ended::Store)?;
-        let ticket = self.context.roster.connected(&self.agent, hello, high_water.unwrap_or(0), connection).ok_or(Ended::Forbidden)?;
+        let ticket = self
+            .context
+            .roster
+            .connected(&self.agent, hello, high_water.unwrap_or(0), connection)
+            .ok_or(Ended::Forbidden)?;
         tracing::info!(agent = %self.agent, host = hello.host, epoch = hello.epoch, resume_after = ?high_water, "an agent connected");
         let options = &self.context.options;
-        let welcome = self.session.open(high_water, options.window_frames, options.window_bytes, Instant::now().0);
+        let welcome = self.session.open(
+            high_water,
+            options.window_frames,
+            options.window_bytes,
+            Instant::now().0,
+        );
         let result = match self.stream.send(&ToAgent::Welcome(welcome)).await {
             Ok(()) => self.exchange(token).await,
             Err(ended) => Err(ended),
@@ -189,14 +228,18 @@ impl Uplink<'_> {
     }
 
     fn origin(&self) -> Origin {
-        Origin { agent: Arc::clone(&self.agent), epoch: self.epoch }
+        Origin {
+            agent: Arc::clone(&self.agent),
+            epoch: self.epoch,
+        }
     }
 
     async fn exchange(&mut self, token: CancellationToken) -> Result<(), Ended> {
         let mut reading = true;
         while reading || !self.committing.is_empty() {
             // not reading is the backpressure: flow control then holds the agent, which spools
-            let room = self.committing.len() < self.context.options.window_frames as usize && self.committing_bytes < self.context.options.window_bytes;
+            let room = self.committing.len() < self.context.options.window_frames as usize
+                && self.committing_bytes < self.context.options.window_bytes;
             tokio::select! {
                 biased;
                 () = token.cancelled(), if reading => {
@@ -239,8 +282,18 @@ impl Uplink<'_> {
             }
             Greeting::Renew(renew) => {
                 let ttl = self.context.options.certificate_ttl;
-                let renewed = enroll::renew(&*self.context.store, &self.context.pki, &self.agent, &renew.csr_der, ttl, Instant::now()).await;
-                self.stream.send(&renewed.map_or_else(ToAgent::Refused, ToAgent::Enrolled)).await
+                let renewed = enroll::renew(
+                    &*self.context.store,
+                    &self.context.pki,
+                    &self.agent,
+                    &renew.csr_der,
+                    ttl,
+                    Instant::now(),
+                )
+                .await;
+                self.stream
+                    .send(&renewed.map_or_else(ToAgent::Refused, ToAgent::Enrolled))
+                    .await
             }
         }
     }
@@ -257,22 +310,36 @@ impl Uplink<'_> {
         match self.session.frame(seq)? {
             FrameFate::Skip => return Ok(()),
             FrameFate::Duplicate => {
-                metrics.duplicates.with_label_values(&[DoorKind::Quic.name()]).inc_by(events.into());
+                metrics
+                    .duplicates
+                    .with_label_values(&[DoorKind::Quic.name()])
+                    .inc_by(events.into());
                 return Ok(());
             }
             FrameFate::Store => {}
         }
         let began = Clock::now();
         let readable = frame.decode();
-        metrics.agent_decode_ns.inc_by(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        metrics
+            .agent_decode_ns
+            .inc_by(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX));
         if let Err(error) = readable {
-            metrics.rejected.with_label_values(&[DoorKind::Quic.name(), "malformed"]).inc_by(events.into());
+            metrics
+                .rejected
+                .with_label_values(&[DoorKind::Quic.name(), "malformed"])
+                .inc_by(events.into());
             self.session.rejected(seq);
             return self.nack(seq, NackCode::Malformed, error.to_string(), None).await;
         }
         match self.context.store.append(self.origin(), frame).await {
             Ok(receipt) => {
-                self.committing.push_back(Committing { seq, events, bytes, receipt, began });
+                self.committing.push_back(Committing {
+                    seq,
+                    events,
+                    bytes,
+                    receipt,
+                    began,
+                });
                 self.committing_bytes += bytes;
                 Ok(())
             }
@@ -280,10 +347,23 @@ impl Uplink<'_> {
         }
     }
 
-    async fn nack(&mut self, seq: u64, code: NackCode, reason: String, retry_after_ms: Option<u64>) -> Result<(), Ended> {
+    async fn nack(
+        &mut self,
+        seq: u64,
+        code: NackCode,
+        reason: String,
+        retry_after_ms: Option<u64>,
+    ) -> Result<(), Ended> {
         self.context.metrics.agent_nacks.with_label_values(&[code.name()]).inc();
         tracing::warn!(agent = %self.agent, seq, code = code.name(), reason, "refused a frame");
-        self.stream.send(&ToAgent::Nack(Nack { seq, code, reason, retry_after_ms })).await
+        self.stream
+            .send(&ToAgent::Nack(Nack {
+                seq,
+                code,
+                reason,
+                retry_after_ms,
+            }))
+            .await
     }
 }
 

@@ -55,7 +55,11 @@ pub(crate) struct Sockets {
 
 impl Sockets {
     pub(crate) fn new(events: Events) -> Self {
-        Self { events, open: Arc::default(), token: CancellationToken::new() }
+        Self {
+            events,
+            open: Arc::default(),
+            token: CancellationToken::new(),
+        }
     }
 
     /// Closes all sockets when the stage stops.
@@ -71,20 +75,29 @@ pub(crate) fn routes(state: Sockets) -> OpenApiRouter {
 
 /// Send and follow events over a WebSocket
 ///
-/// `{"type":"event","data":{…}}` is answered by `{"type":"ack","event_id":…,"success":true}` when the event is durable, in the order sent;
-/// `{"type":"subscribe","filter":"CEL"}` is followed by `{"type":"event","data":{…}}` for every new event that matches; `{"type":"ping"}` is answered
-/// by `{"type":"pong"}`. A `ref` in a message comes back in its answer. Browsers, which cannot set headers here, sign in with `?token=`.
+/// `{"type":"event","data":{…}}` is answered by `{"type":"ack","event_id":…,"success":true}` when the event is durable,
+/// in the order sent; `{"type":"subscribe","filter":"CEL"}` is followed by `{"type":"event","data":{…}}` for every new
+/// event that matches; `{"type":"ping"}` is answered by `{"type":"pong"}`. A `ref` in a message comes back in its
+/// answer. Browsers, which cannot set headers here, sign in with `?token=`.
 #[utoipa::path(get, path = "/ws", tag = "events", responses((status = 101, description = "Speaks the WebSocket protocol from here on.")))]
 async fn upgrade(State(sockets): State<Sockets>, identity: Identity, upgrade: WebSocketUpgrade) -> ApiResult<Response> {
     let limit = sockets.events.options.max_websockets;
-    let taken = sockets.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < limit).then_some(open + 1));
+    let taken = sockets.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| {
+        (open < limit).then_some(open + 1)
+    });
     taken.map_err(|_| ApiError::unavailable(5).with_message("too many WebSocket connections"))?;
     let guard = Open(sockets.clone());
     guard.0.events.door.metrics.websockets.inc();
     let upgrade = upgrade.max_message_size(MAX_MESSAGE).max_frame_size(MAX_MESSAGE);
     Ok(upgrade.on_upgrade(move |socket| async move {
         let (sender, receiver) = socket.split();
-        let session = Session { events: &guard.0.events, identity, sender, acks: FuturesOrdered::new(), live: None };
+        let session = Session {
+            events: &guard.0.events,
+            identity,
+            sender,
+            acks: FuturesOrdered::new(),
+            live: None,
+        };
         session.run(receiver, &guard.0.token).await;
     }))
 }
@@ -166,12 +179,21 @@ impl Session<'_> {
             }
         }
         if let Some((code, reason)) = end {
-            drop(self.write(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await);
+            drop(
+                self.write(Message::Close(Some(CloseFrame {
+                    code,
+                    reason: reason.into(),
+                })))
+                .await,
+            );
         }
     }
 
     async fn write(&mut self, message: Message) -> Result<(), Gone> {
-        timeout(PATIENCE, self.sender.send(message)).await.map_err(|_| Gone)?.map_err(|_| Gone)
+        timeout(PATIENCE, self.sender.send(message))
+            .await
+            .map_err(|_| Gone)?
+            .map_err(|_| Gone)
     }
 
     async fn send(&mut self, text: String) -> Result<(), Gone> {
@@ -210,10 +232,14 @@ impl Session<'_> {
             Command::Subscribe { filter, .. } => {
                 self.identity.require(Role::Viewer)?;
                 let filter = filter.map(|text| Filter::compile(&text)).transpose().map_err(|error| {
-                    ApiError::validation(format!("filter: {error}"))
-                        .with_details(serde_json::json!({"field": "filter", "line": error.line, "column": error.column}))
+                    ApiError::validation(format!("filter: {error}")).with_details(
+                        serde_json::json!({"field": "filter", "line": error.line, "column": error.column}),
+                    )
                 })?;
-                self.live = Some(Live { reader: self.events.store.tail().subscribe(), filter });
+                self.live = Some(Live {
+                    reader: self.events.store.tail().subscribe(),
+                    filter,
+                });
                 Ok(Some(Reply::done("subscribed", reference)))
             }
             Command::Unsubscribe { .. } => {

@@ -17,12 +17,13 @@ pub enum AgentEvent {
     },
     /// Frames up to and including this one may leave the spool.
     Acked(u64),
-    /// The hub refuses this frame for good: set it aside and count its events as dropped. An [`AgentEvent::Acked`] that covers it follows.
+    /// The hub refuses this frame for good: set it aside and count its events as dropped. An [`AgentEvent::Acked`] that
+    /// covers it follows.
     Rejected(Nack),
     /// The hub stored nothing from this frame on; the session itself waits and sends again.
     Delayed(Nack),
-    /// The hub already holds a later frame of this epoch than the spool has (a spool restored from an old copy): new frames would be taken for
-    /// duplicates. Begin a new epoch and connect again.
+    /// The hub already holds a later frame of this epoch than the spool has (a spool restored from an old copy): new
+    /// frames would be taken for duplicates. Begin a new epoch and connect again.
     NewEpoch {
         /// Highest sequence that the hub holds.
         hub_seq: u64,
@@ -98,13 +99,20 @@ impl AgentSession {
         }
     }
 
-    /// A new connection: the message to begin with. `next_seq` is the sequence that the spool's next new frame will get.
+    /// A new connection: the message to begin with. `next_seq` is the sequence that the spool's next new frame will
+    /// get.
     pub fn connected(&mut self, next_seq: u64) -> ToHub {
         self.rewind(0);
         self.phase = Phase::Greeting;
         self.paused_until = None;
         self.hello_next_seq = next_seq;
-        ToHub::Hello(Hello { protocol: PROTOCOL, epoch: self.epoch, next_seq, version: self.version.clone(), host: self.host.clone() })
+        ToHub::Hello(Hello {
+            protocol: PROTOCOL,
+            epoch: self.epoch,
+            next_seq,
+            version: self.version.clone(),
+            host: self.host.clone(),
+        })
     }
 
     /// Whether the hub has answered the greeting of this connection.
@@ -132,8 +140,13 @@ impl AgentSession {
             }
             None => {}
         }
-        let room = self.in_flight.is_empty() || (self.in_flight.len() < self.window_frames && self.in_flight_bytes < self.window_bytes);
-        if room && self.cursor < next_seq { Next::Frame { from_seq: self.cursor } } else { Next::Idle }
+        let room = self.in_flight.is_empty()
+            || (self.in_flight.len() < self.window_frames && self.in_flight_bytes < self.window_bytes);
+        if room && self.cursor < next_seq {
+            Next::Frame { from_seq: self.cursor }
+        } else {
+            Next::Idle
+        }
     }
 
     /// The frame `seq` of `bytes` went out. With gaps in the spool it may be later than the one asked for.
@@ -152,7 +165,9 @@ impl AgentSession {
             (_, ToAgent::Config(config)) => Ok(vec![AgentEvent::Config(config)]),
             (_, ToAgent::Enrolled(enrolled)) => Ok(vec![AgentEvent::Certificate(enrolled)]),
             (_, ToAgent::Refused(refused)) => Ok(vec![AgentEvent::Refused(refused)]),
-            (_, ToAgent::Shutdown(shutdown)) => Ok(vec![AgentEvent::Reconnect { after_ms: shutdown.retry_after_ms }]),
+            (_, ToAgent::Shutdown(shutdown)) => Ok(vec![AgentEvent::Reconnect {
+                after_ms: shutdown.retry_after_ms,
+            }]),
             (Phase::Greeting, ToAgent::Welcome(welcome)) => Ok(self.opened(&welcome)),
             (Phase::Open, ToAgent::Ack(ack)) => Ok(self.release(ack.durable_seq)),
             (Phase::Open, ToAgent::Nack(nack)) => Ok(self.refused(now_ms, nack)),
@@ -170,8 +185,12 @@ impl AgentSession {
         self.window_frames = welcome.window_frames as usize;
         self.window_bytes = welcome.window_bytes;
         self.cursor = welcome.last_durable_seq.map_or(0, |seq| seq.saturating_add(1));
-        let opened = AgentEvent::Opened { server_time_ms: welcome.server_time_ms };
-        std::iter::once(opened).chain(welcome.last_durable_seq.map(AgentEvent::Acked)).collect()
+        let opened = AgentEvent::Opened {
+            server_time_ms: welcome.server_time_ms,
+        };
+        std::iter::once(opened)
+            .chain(welcome.last_durable_seq.map(AgentEvent::Acked))
+            .collect()
     }
 
     fn release(&mut self, durable_seq: u64) -> Vec<AgentEvent> {

@@ -22,8 +22,12 @@ impl ControlMessage for message::ToAgent {}
 /// When it is larger than [`MAX_CONTROL`].
 pub fn encode<M: ControlMessage>(message: &M) -> Result<Vec<u8>, WireError> {
     let mut record = vec![0; CONTROL_HEADER_LEN];
-    let len = bincode::encode_into_std_write(message, &mut record, bincode::config::standard()).map_err(|_| WireError::Message)?;
-    let wire_len = u32::try_from(len).ok().filter(|_| len <= MAX_CONTROL).ok_or(WireError::TooLong { len, max: MAX_CONTROL })?;
+    let len = bincode::encode_into_std_write(message, &mut record, bincode::config::standard())
+        .map_err(|_| WireError::Message)?;
+    let wire_len = u32::try_from(len)
+        .ok()
+        .filter(|_| len <= MAX_CONTROL)
+        .ok_or(WireError::TooLong { len, max: MAX_CONTROL })?;
     record[..4].copy_from_slice(&MAGIC);
     record[4..8].copy_from_slice(&wire_len.to_le_bytes());
     Ok(record)

@@ -40,8 +40,9 @@ pub enum WireError {
     Message,
 }
 
-/// Cuts records out of a stream. After [`Decoder::next`] has answered `None` it holds less than one record, and a record's length is checked as soon
-/// as its header is there; so its memory is bounded by the largest record and the largest piece fed.
+/// Cuts records out of a stream. After [`Decoder::next`] has answered `None` it holds less than one record, and a
+/// record's length is checked as soon as its header is there; so its memory is bounded by the largest record and the
+/// largest piece fed.
 #[derive(Debug)]
 pub struct Decoder<M> {
     buffer: BytesMut,
@@ -50,7 +51,10 @@ pub struct Decoder<M> {
 
 impl<M> Default for Decoder<M> {
     fn default() -> Self {
-        Self { buffer: BytesMut::new(), direction: PhantomData }
+        Self {
+            buffer: BytesMut::new(),
+            direction: PhantomData,
+        }
     }
 }
 
@@ -70,9 +74,14 @@ impl<M: ControlMessage> Decoder<M> {
     ///
     /// # Errors
     /// When the stream is broken; the connection must be closed.
-    #[expect(clippy::should_implement_trait, reason = "fallible and not the end when it answers none")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "fallible and not the end when it answers none"
+    )]
     pub fn next(&mut self) -> Result<Option<Incoming<M>>, WireError> {
-        let Some(magic) = self.buffer.first_chunk::<4>().copied() else { return Ok(None) };
+        let Some(magic) = self.buffer.first_chunk::<4>().copied() else {
+            return Ok(None);
+        };
         match magic {
             FRAME_MAGIC => self.next_frame(),
             control::MAGIC => self.next_control(),
@@ -81,14 +90,22 @@ impl<M: ControlMessage> Decoder<M> {
     }
 
     fn next_frame(&mut self) -> Result<Option<Incoming<M>>, WireError> {
-        let Some(header) = self.buffer.get(..HEADER_LEN) else { return Ok(None) };
+        let Some(header) = self.buffer.get(..HEADER_LEN) else {
+            return Ok(None);
+        };
         // parse refuses a payload over the limit, so what is waited for and reserved below is bounded
         let len = HEADER_LEN + FrameHeader::parse(header)?.payload_len as usize;
-        Ok(if self.complete(len) { Some(Incoming::Frame(Frame::parse(self.buffer.split_to(len).freeze())?)) } else { None })
+        Ok(if self.complete(len) {
+            Some(Incoming::Frame(Frame::parse(self.buffer.split_to(len).freeze())?))
+        } else {
+            None
+        })
     }
 
     fn next_control(&mut self) -> Result<Option<Incoming<M>>, WireError> {
-        let Some(header) = self.buffer.first_chunk::<CONTROL_HEADER_LEN>() else { return Ok(None) };
+        let Some(header) = self.buffer.first_chunk::<CONTROL_HEADER_LEN>() else {
+            return Ok(None);
+        };
         let len = u32::from_le_bytes([header[4], header[5], header[6], header[7]]) as usize;
         if len > MAX_CONTROL {
             return Err(WireError::TooLong { len, max: MAX_CONTROL });

@@ -55,7 +55,13 @@ pub struct HubSession {
 
 impl Default for HubSession {
     fn default() -> Self {
-        Self { phase: Phase::Expecting, accepted: None, durable: None, in_flight: VecDeque::new(), ack_due: false }
+        Self {
+            phase: Phase::Expecting,
+            accepted: None,
+            durable: None,
+            in_flight: VecDeque::new(),
+            ack_due: false,
+        }
     }
 }
 
@@ -68,7 +74,10 @@ impl HubSession {
         match (self.phase, message) {
             (Phase::Expecting, ToHub::Hello(hello)) => {
                 if hello.protocol != PROTOCOL {
-                    return Err(SessionError::Protocol { theirs: hello.protocol, ours: PROTOCOL });
+                    return Err(SessionError::Protocol {
+                        theirs: hello.protocol,
+                        ours: PROTOCOL,
+                    });
                 }
                 self.phase = Phase::Greeted;
                 Ok(Greeting::Hello(hello))
@@ -92,7 +101,12 @@ impl HubSession {
         self.phase = Phase::Open;
         self.accepted = high_water;
         self.durable = high_water;
-        Welcome { last_durable_seq: high_water, window_frames, window_bytes, server_time_ms: now_ms }
+        Welcome {
+            last_durable_seq: high_water,
+            window_frames,
+            window_bytes,
+            server_time_ms: now_ms,
+        }
     }
 
     /// A frame arrived.
@@ -131,9 +145,12 @@ impl HubSession {
         self.stored(seq);
     }
 
-    /// The store failed on this frame. Answers whether to send a nack with `retry_after_ms` for it: later frames that fail with it need none.
+    /// The store failed on this frame. Answers whether to send a nack with `retry_after_ms` for it: later frames that
+    /// fail with it need none.
     pub fn failed(&mut self, seq: u64) -> bool {
-        let Some(at) = self.in_flight.iter().position(|(s, _)| *s == seq) else { return false };
+        let Some(at) = self.in_flight.iter().position(|(s, _)| *s == seq) else {
+            return false;
+        };
         self.in_flight.truncate(at);
         self.accepted = self.in_flight.back().map(|(s, _)| *s).or(self.durable);
         self.phase = Phase::Failed;
@@ -154,6 +171,9 @@ impl HubSession {
 
     /// The acknowledgement to send, if there is news; one covers everything since the last.
     pub fn ack(&mut self) -> Option<Ack> {
-        std::mem::take(&mut self.ack_due).then_some(self.durable).flatten().map(|durable_seq| Ack { durable_seq })
+        std::mem::take(&mut self.ack_due)
+            .then_some(self.durable)
+            .flatten()
+            .map(|durable_seq| Ack { durable_seq })
     }
 }

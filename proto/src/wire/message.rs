@@ -97,7 +97,8 @@ impl NackCode {
     }
 }
 
-/// A frame was not stored. With `retry_after_ms` nothing from `seq` on was: wait, then [`Resume`]. Without, only `seq` was refused, for good.
+/// A frame was not stored. With `retry_after_ms` nothing from `seq` on was: wait, then [`Resume`]. Without, only `seq`
+/// was refused, for good.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Nack {
     /// The frame.
@@ -175,7 +176,10 @@ pub struct EnrollRequest {
 
 impl std::fmt::Debug for EnrollRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("EnrollRequest").field("token_id", &self.token_id).field("host", &self.host).finish_non_exhaustive()
+        f.debug_struct("EnrollRequest")
+            .field("token_id", &self.token_id)
+            .field("host", &self.host)
+            .finish_non_exhaustive()
     }
 }
 

@@ -96,10 +96,17 @@ impl World {
         match up.pop_front() {
             Some(Up::Message(message)) => {
                 if let Greeting::Hello(_) = self.hub.received(message).unwrap() {
-                    down.push_back(ToAgent::Welcome(self.hub.open(self.stored.last().copied(), 4, 35, self.now)));
+                    down.push_back(ToAgent::Welcome(self.hub.open(
+                        self.stored.last().copied(),
+                        4,
+                        35,
+                        self.now,
+                    )));
                 }
             }
-            Some(Up::Frame(seq)) if self.hub.frame(seq).unwrap() == FrameFate::Store => self.queue.push_back((self.connection, seq)),
+            Some(Up::Frame(seq)) if self.hub.frame(seq).unwrap() == FrameFate::Store => {
+                self.queue.push_back((self.connection, seq))
+            }
             Some(Up::Frame(_)) | None => {}
         }
     }
@@ -121,7 +128,12 @@ impl World {
                 && connection == self.connection
                 && self.hub.failed(seq)
             {
-                let nack = Nack { seq, code: NackCode::Unavailable, reason: String::new(), retry_after_ms: Some(3) };
+                let nack = Nack {
+                    seq,
+                    code: NackCode::Unavailable,
+                    reason: String::new(),
+                    retry_after_ms: Some(3),
+                };
                 down.push_back(ToAgent::Nack(nack));
             }
         }
@@ -134,7 +146,9 @@ impl World {
     }
 
     fn arrive_at_agent(&mut self) {
-        let Some(message) = self.link.as_mut().and_then(|(_, down)| down.pop_front()) else { return };
+        let Some(message) = self.link.as_mut().and_then(|(_, down)| down.pop_front()) else {
+            return;
+        };
         for event in self.agent.received(self.now, message).unwrap() {
             match event {
                 AgentEvent::Acked(seq) => {
@@ -256,8 +270,16 @@ fn a_flipped_bit_is_an_error() {
 fn a_spool_older_than_the_hub_begins_a_new_epoch() {
     let mut agent = AgentSession::new(1, String::new(), String::new());
     agent.connected(5);
-    let welcome = Welcome { last_durable_seq: Some(5), window_frames: 1, window_bytes: 1, server_time_ms: 0 };
-    assert_eq!(agent.received(0, ToAgent::Welcome(welcome)).unwrap(), [AgentEvent::NewEpoch { hub_seq: 5 }]);
+    let welcome = Welcome {
+        last_durable_seq: Some(5),
+        window_frames: 1,
+        window_bytes: 1,
+        server_time_ms: 0,
+    };
+    assert_eq!(
+        agent.received(0, ToAgent::Welcome(welcome)).unwrap(),
+        [AgentEvent::NewEpoch { hub_seq: 5 }]
+    );
     assert_eq!(agent.next(0, 5), Next::Idle);
 }
 
@@ -265,11 +287,19 @@ fn a_spool_older_than_the_hub_begins_a_new_epoch() {
 fn an_acknowledgement_of_what_was_never_sent_frees_nothing() {
     let mut agent = AgentSession::new(1, String::new(), String::new());
     agent.connected(5);
-    let welcome = Welcome { last_durable_seq: None, window_frames: 8, window_bytes: 1 << 20, server_time_ms: 0 };
+    let welcome = Welcome {
+        last_durable_seq: None,
+        window_frames: 8,
+        window_bytes: 1 << 20,
+        server_time_ms: 0,
+    };
     agent.received(0, ToAgent::Welcome(welcome)).unwrap();
     agent.sent(0, 10);
     assert_eq!(agent.received(0, ToAgent::Ack(Ack { durable_seq: 3 })).unwrap(), []);
-    assert_eq!(agent.received(0, ToAgent::Ack(Ack { durable_seq: 0 })).unwrap(), [AgentEvent::Acked(0)]);
+    assert_eq!(
+        agent.received(0, ToAgent::Ack(Ack { durable_seq: 0 })).unwrap(),
+        [AgentEvent::Acked(0)]
+    );
 }
 
 #[test]
@@ -277,17 +307,42 @@ fn messages_have_their_place() {
     let mut hub = HubSession::default();
     assert!(hub.frame(0).is_err());
     assert!(hub.received(ToHub::Heartbeat(Heartbeat::default())).is_err());
-    let hello = |protocol| ToHub::Hello(Hello { protocol, epoch: 1, next_seq: 0, version: String::new(), host: String::new() });
-    assert_eq!(hub.received(hello(2)).unwrap_err(), SessionError::Protocol { theirs: 2, ours: PROTOCOL });
+    let hello = |protocol| {
+        ToHub::Hello(Hello {
+            protocol,
+            epoch: 1,
+            next_seq: 0,
+            version: String::new(),
+            host: String::new(),
+        })
+    };
+    assert_eq!(
+        hub.received(hello(2)).unwrap_err(),
+        SessionError::Protocol {
+            theirs: 2,
+            ours: PROTOCOL
+        }
+    );
     assert!(matches!(hub.received(hello(1)).unwrap(), Greeting::Hello(_)));
     assert!(hub.received(hello(1)).is_err());
 }
 
 #[test]
 fn a_token_reads_as_it_is_printed() {
-    let token = EnrollToken { id: "a1".into(), secret: "0f".repeat(32), ca_pin: [0xab; 32] };
+    let token = EnrollToken {
+        id: "a1".into(),
+        secret: "0f".repeat(32),
+        ca_pin: [0xab; 32],
+    };
     assert_eq!(token.to_string().parse::<EnrollToken>().unwrap(), token);
-    for wrong in ["", "sf1.a.b.c", "sf2.a1.00.00", &token.to_string().replace("sf1", "sf9"), &format!("{token}.x"), &token.to_string().to_uppercase()] {
+    for wrong in [
+        "",
+        "sf1.a.b.c",
+        "sf2.a1.00.00",
+        &token.to_string().replace("sf1", "sf9"),
+        &format!("{token}.x"),
+        &token.to_string().to_uppercase(),
+    ] {
         assert_eq!(wrong.parse::<EnrollToken>(), Err(TokenError), "{wrong}");
     }
     assert!(!format!("{token:?}").contains("0f0f"));

@@ -20,7 +20,9 @@ pub struct TokenError;
 
 impl fmt::Debug for EnrollToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EnrollToken").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("EnrollToken")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -36,12 +38,19 @@ impl FromStr for EnrollToken {
 
     fn from_str(text: &str) -> Result<Self, TokenError> {
         let parts: Vec<&str> = text.trim().split('.').collect();
-        let ["sf1", id, secret, pin] = parts[..] else { return Err(TokenError) };
-        let plain = |text: &str| !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric());
+        let ["sf1", id, secret, pin] = parts[..] else {
+            return Err(TokenError);
+        };
+        let plain =
+            |text: &str| !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric());
         if !plain(id) || unhex(secret).is_none() {
             return Err(TokenError);
         }
-        Ok(Self { id: id.to_owned(), secret: secret.to_owned(), ca_pin: unhex(pin).ok_or(TokenError)? })
+        Ok(Self {
+            id: id.to_owned(),
+            secret: secret.to_owned(),
+            ca_pin: unhex(pin).ok_or(TokenError)?,
+        })
     }
 }
 

@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 use super::{Job, ORIGIN, Unavailable, Verdict, Work};
 use crate::{intake::FRAME_EVENTS, metrics::Metrics};
 
-/// How long events wait for neighbours while the store is busy with an earlier frame. With an idle store they do not wait at all.
+/// How long events wait for neighbours while the store is busy with an earlier frame. With an idle store they do not
+/// wait at all.
 const LINGER: Duration = Duration::from_millis(2);
 /// Frames handed over and not yet durable.
 const IN_FLIGHT: usize = 64;
@@ -30,7 +31,9 @@ struct Waiter {
 
 impl Waiter {
     fn finish(self, stored: bool, metrics: &Metrics) {
-        let Job { claims, door, reply, .. } = self.job;
+        let Job {
+            claims, door, reply, ..
+        } = self.job;
         let answer = if stored {
             claims.stored(Instant::now().0);
             metrics.accepted(door, self.events);
@@ -62,7 +65,10 @@ pub(crate) struct Writer {
 impl Writer {
     pub(super) fn new(store: Arc<dyn Store>, queue: mpsc::Receiver<Job>, metrics: Metrics) -> Self {
         // a random epoch for every start: sequences need not be remembered
-        let origin = Origin { agent: ORIGIN.into(), epoch: rand::random::<u64>() >> 1 };
+        let origin = Origin {
+            agent: ORIGIN.into(),
+            epoch: rand::random::<u64>() >> 1,
+        };
         Self {
             store,
             queue,
@@ -144,7 +150,11 @@ impl Writer {
             Work::Frames(frames) => {
                 self.flush().await;
                 let events = frames.iter().map(|frame| frame.header().count as usize).sum();
-                self.waiting.push(Waiter { job, verdicts: Vec::new(), events });
+                self.waiting.push(Waiter {
+                    job,
+                    verdicts: Vec::new(),
+                    events,
+                });
                 self.hand_over(frames).await;
             }
         }
@@ -152,7 +162,11 @@ impl Writer {
 
     async fn flush(&mut self) {
         if !self.waiting.is_empty() {
-            let frames = if self.builder.is_empty() { Vec::new() } else { vec![self.builder.finish(0)] };
+            let frames = if self.builder.is_empty() {
+                Vec::new()
+            } else {
+                vec![self.builder.finish(0)]
+            };
             self.hand_over(frames).await;
         }
     }

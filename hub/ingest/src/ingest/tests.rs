@@ -2,6 +2,7 @@
 
 mod agent;
 mod enrolment;
+mod flaky;
 mod http;
 mod quic;
 mod socket;
@@ -23,6 +24,7 @@ use crate::{Options, QuicOptions};
 struct Hub {
     dir: PathBuf,
     store: Arc<dyn Store>,
+    flaky: Arc<flaky::Flaky>,
     registry: Registry,
     quic: std::net::SocketAddr,
     handle: IngestHandle,
@@ -44,8 +46,16 @@ impl Hub {
     async fn open(dir: PathBuf, options: Options, mut quic: QuicOptions) -> Self {
         quic.listen = "127.0.0.1:0".parse().unwrap();
         let registry = Registry::new();
-        let (store, service) = streamflow_storage::build(&streamflow_storage::Options::default(), &dir, &registry).await.unwrap();
-        let ingest = Ingest::build(&quic, &options, &dir, Arc::clone(&store), &registry).await.unwrap();
+        let (store, service) = streamflow_storage::build(&streamflow_storage::Options::default(), &dir, &registry)
+            .await
+            .unwrap();
+        let flaky = Arc::new(flaky::Flaky {
+            inner: Arc::clone(&store),
+            full: false.into(),
+        });
+        let ingest = Ingest::build(&quic, &options, &dir, flaky.clone(), &registry)
+            .await
+            .unwrap();
         let (quic, handle) = (ingest.quic_addr(), ingest.handle());
         let router = ingest.routes().split_for_parts().0;
         let token = CancellationToken::new();
@@ -57,7 +67,18 @@ impl Hub {
             after.cancel();
             storage.await.unwrap().unwrap();
         });
-        Self { dir, store, registry, quic, handle, router, token, tasks: vec![doors], folder: None }
+        Self {
+            dir,
+            store,
+            flaky,
+            registry,
+            quic,
+            handle,
+            router,
+            token,
+            tasks: vec![doors],
+            folder: None,
+        }
     }
 
     /// Stops it in order and starts it again on the same folder.
@@ -71,17 +92,33 @@ impl Hub {
     }
 
     async fn stop(self) {
-        let Self { store, router, token, tasks, handle, .. } = self;
-        drop((store, router, handle));
+        let Self {
+            store,
+            flaky,
+            router,
+            token,
+            tasks,
+            handle,
+            ..
+        } = self;
+        drop((store, flaky, router, handle));
         token.cancel();
         for task in tasks {
             task.await.unwrap();
         }
     }
 
+    /// From now on the disk is full, or is not any more.
+    fn fill(&self, full: bool) {
+        self.flaky.full.store(full, std::sync::atomic::Ordering::SeqCst);
+    }
+
     /// The routes as this role sees them.
     fn as_role(&self, role: Role) -> Router {
-        self.router.clone().layer(axum::Extension(Identity { name: "test".to_owned(), role }))
+        self.router.clone().layer(axum::Extension(Identity {
+            name: "test".to_owned(),
+            role,
+        }))
     }
 
     async fn count(&self) -> u64 {
@@ -89,7 +126,14 @@ impl Hub {
     }
 
     async fn events(&self) -> Vec<streamflow_proto::event::Event> {
-        self.store.query(EventQuery { limit: 1000, ..EventQuery::default() }).await.unwrap().events
+        self.store
+            .query(EventQuery {
+                limit: 1000,
+                ..EventQuery::default()
+            })
+            .await
+            .unwrap()
+            .events
     }
 
     /// Sum of a counter over its labels that contain `label`.
@@ -97,8 +141,12 @@ impl Hub {
         let families = self.registry.gather();
         let family = families.iter().find(|family| family.name() == name);
         let metrics = family.map(|family| family.get_metric()).unwrap_or_default();
-        let wanted = metrics.iter().filter(|metric| label.is_empty() || metric.get_label().iter().any(|pair| pair.value() == label));
-        wanted.map(|metric| metric.get_counter().get_value() + metric.get_gauge().get_value()).sum()
+        let wanted = metrics
+            .iter()
+            .filter(|metric| label.is_empty() || metric.get_label().iter().any(|pair| pair.value() == label));
+        wanted
+            .map(|metric| metric.get_counter().get_value() + metric.get_gauge().get_value())
+            .sum()
     }
 }
 
@@ -109,5 +157,7 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), wait).await.unwrap_or_else(|_| panic!("never: {what}"));
+    tokio::time::timeout(Duration::from_secs(20), wait)
+        .await
+        .unwrap_or_else(|_| panic!("never: {what}"));
 }

@@ -11,10 +11,17 @@ fn the_authority_survives_a_start_and_is_private() {
     #[cfg(unix)]
     for file in [CA_KEY, CA_CERT] {
         use std::os::unix::fs::PermissionsExt as _;
-        let mode = fs::metadata(dir.path().join("pki").join(file)).unwrap().permissions().mode();
+        let mode = fs::metadata(dir.path().join("pki").join(file))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600, "{file}");
     }
-    assert!(first.server(&["hub.example".to_owned(), "10.0.0.1".to_owned()], NOW).is_ok());
+    assert!(
+        first
+            .server(&["hub.example".to_owned(), "10.0.0.1".to_owned()], NOW)
+            .is_ok()
+    );
 }
 
 #[test]
@@ -38,7 +45,13 @@ fn an_agents_certificate_has_our_name_alone_and_only_for_clients() {
     foreign.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     let csr = foreign.serialize_request(&key);
     // rcgen may refuse to write such a request; one with foreign names alone is then enough
-    let csr = csr.or_else(|_| CertificateParams::new(vec!["streamflow-hub".to_owned()]).unwrap().serialize_request(&key)).unwrap();
+    let csr = csr
+        .or_else(|_| {
+            CertificateParams::new(vec!["streamflow-hub".to_owned()])
+                .unwrap()
+                .serialize_request(&key)
+        })
+        .unwrap();
     let id = uuid::Uuid::from_u128(5).to_string();
     let leaf = pki.agent(csr.der(), &id, Span::from_secs(60), NOW).unwrap();
     assert_eq!(agent_id(&leaf), Some(id));

@@ -6,7 +6,12 @@ use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 use streamflow_bus::Committed;
 use streamflow_model::Instant;
-use streamflow_proto::{batch::DecodeError, bitmap::Bitmap, event::Event, filter::{EvalError, Filter}};
+use streamflow_proto::{
+    batch::DecodeError,
+    bitmap::Bitmap,
+    event::Event,
+    filter::{EvalError, Filter},
+};
 use streamflow_web::ApiError;
 
 use crate::{cloud_event::malformed, door::Unavailable, intake::Outcome};
@@ -14,10 +19,20 @@ use crate::{cloud_event::malformed, door::Unavailable, intake::Outcome};
 /// From a client. `reference` is echoed in the answer.
 #[derive(Debug)]
 pub(super) enum Command<'a> {
-    Event { data: &'a RawValue, reference: Option<Cow<'a, str>> },
-    Subscribe { filter: Option<String>, reference: Option<Cow<'a, str>> },
-    Unsubscribe { reference: Option<Cow<'a, str>> },
-    Ping { reference: Option<Cow<'a, str>> },
+    Event {
+        data: &'a RawValue,
+        reference: Option<Cow<'a, str>>,
+    },
+    Subscribe {
+        filter: Option<String>,
+        reference: Option<Cow<'a, str>>,
+    },
+    Unsubscribe {
+        reference: Option<Cow<'a, str>>,
+    },
+    Ping {
+        reference: Option<Cow<'a, str>>,
+    },
 }
 
 impl<'a> Command<'a> {
@@ -33,20 +48,35 @@ impl<'a> Command<'a> {
             #[serde(rename = "ref", borrow, default)]
             reference: Option<Cow<'a, str>>,
         }
-        let Envelope { kind, data, filter, reference } = serde_json::from_slice(text).map_err(|error| malformed(&error))?;
+        let Envelope {
+            kind,
+            data,
+            filter,
+            reference,
+        } = serde_json::from_slice(text).map_err(|error| malformed(&error))?;
         match (&*kind, data) {
             ("event", Some(data)) => Ok(Self::Event { data, reference }),
-            ("event", None) => Err(ApiError::validation("`data`: the event is missing").with_details(json!({"field": "data"}))),
-            ("subscribe", _) => Ok(Self::Subscribe { filter: filter.filter(|text| !text.trim().is_empty()), reference }),
+            ("event", None) => {
+                Err(ApiError::validation("`data`: the event is missing").with_details(json!({"field": "data"})))
+            }
+            ("subscribe", _) => Ok(Self::Subscribe {
+                filter: filter.filter(|text| !text.trim().is_empty()),
+                reference,
+            }),
             ("unsubscribe", _) => Ok(Self::Unsubscribe { reference }),
             ("ping", _) => Ok(Self::Ping { reference }),
-            (other, _) => Err(ApiError::validation(format!("`type`: `{other}` is not one of event, subscribe, unsubscribe, ping"))
-                .with_details(json!({"field": "type"}))),
+            (other, _) => Err(ApiError::validation(format!(
+                "`type`: `{other}` is not one of event, subscribe, unsubscribe, ping"
+            ))
+            .with_details(json!({"field": "type"}))),
         }
     }
 
     pub(super) fn reference(&self) -> Option<&str> {
-        let (Self::Event { reference, .. } | Self::Subscribe { reference, .. } | Self::Unsubscribe { reference } | Self::Ping { reference }) = self;
+        let (Self::Event { reference, .. }
+        | Self::Subscribe { reference, .. }
+        | Self::Unsubscribe { reference }
+        | Self::Ping { reference }) = self;
         reference.as_deref()
     }
 }
@@ -73,7 +103,10 @@ impl Reply {
     pub(super) fn outcome(outcome: Result<Outcome, Unavailable>, reference: Option<String>) -> String {
         match outcome {
             Ok(Outcome { ids, rejected }) => match (ids.first(), rejected.into_iter().next()) {
-                (Some(id), _) => Self::text(json!({"type": "ack", "event_id": id, "success": true, "timestamp": Instant::now()}), reference),
+                (Some(id), _) => Self::text(
+                    json!({"type": "ack", "event_id": id, "success": true, "timestamp": Instant::now()}),
+                    reference,
+                ),
                 (None, Some(rejected)) => {
                     let error = ApiError::validation(format!("`{}`: {}", rejected.field, rejected.reason))
                         .with_details(json!({"field": rejected.field, "reason": rejected.reason}));
@@ -119,7 +152,11 @@ pub(super) enum Unreadable {
 }
 
 /// The first matching events of a batch, and how many more match.
-pub(super) fn matching(committed: &Committed, filter: Option<&Filter>, most: usize) -> Result<(Vec<Event>, usize), Unreadable> {
+pub(super) fn matching(
+    committed: &Committed,
+    filter: Option<&Filter>,
+    most: usize,
+) -> Result<(Vec<Event>, usize), Unreadable> {
     let batch = committed.batch()?;
     let rows = match filter {
         Some(filter) => filter.eval(&batch)?,

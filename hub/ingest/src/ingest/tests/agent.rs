@@ -50,10 +50,20 @@ pub struct Agent {
 pub fn token_request(token: &str, key: &KeyPair) -> EnrollRequest {
     // names of somebody else, which the hub must not believe
     let mut params = CertificateParams::default();
-    params.subject_alt_names = vec![SanType::URI("spiffe://streamflow/agent/00000000-0000-0000-0000-000000000001".try_into().unwrap())];
+    params.subject_alt_names = vec![SanType::URI(
+        "spiffe://streamflow/agent/00000000-0000-0000-0000-000000000001"
+            .try_into()
+            .unwrap(),
+    )];
     let token: EnrollToken = token.parse().unwrap();
     let csr_der = params.serialize_request(key).unwrap().der().to_vec();
-    EnrollRequest { token_id: token.id, secret: token.secret, csr_der, host: "host-1".to_owned(), version: "0.1.0".to_owned() }
+    EnrollRequest {
+        token_id: token.id,
+        secret: token.secret,
+        csr_der,
+        host: "host-1".to_owned(),
+        version: "0.1.0".to_owned(),
+    }
 }
 
 /// Trusts the authority of this hub, whose file the test may read.
@@ -89,7 +99,11 @@ pub fn frame(seq: u64, values: impl IntoIterator<Item = u64>) -> Frame {
 }
 
 impl Agent {
-    pub async fn dial(hub: SocketAddr, ca: &CertificateDer<'static>, credentials: Option<&Credentials>) -> Result<Self, String> {
+    pub async fn dial(
+        hub: SocketAddr,
+        ca: &CertificateDer<'static>,
+        credentials: Option<&Credentials>,
+    ) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
         roots.add(ca.clone()).unwrap();
         let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -97,15 +111,27 @@ impl Agent {
             .unwrap()
             .with_root_certificates(roots);
         let mut tls = match credentials {
-            Some(credentials) => tls.with_client_auth_cert(credentials.chain.clone(), credentials.key.clone_key()).unwrap(),
+            Some(credentials) => tls
+                .with_client_auth_cert(credentials.chain.clone(), credentials.key.clone_key())
+                .unwrap(),
             None => tls.with_no_client_auth(),
         };
         tls.alpn_protocols = vec![wire::ALPN.to_vec()];
         let mut endpoint = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
         endpoint.set_default_client_config(ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap())));
-        let connection = endpoint.connect(hub, wire::SERVER_NAME).unwrap().await.map_err(|e| e.to_string())?;
+        let connection = endpoint
+            .connect(hub, wire::SERVER_NAME)
+            .unwrap()
+            .await
+            .map_err(|e| e.to_string())?;
         let (send, recv) = connection.open_bi().await.map_err(|e| e.to_string())?;
-        Ok(Self { connection, send, recv, decoder: Decoder::default(), _endpoint: endpoint })
+        Ok(Self {
+            connection,
+            send,
+            recv,
+            decoder: Decoder::default(),
+            _endpoint: endpoint,
+        })
     }
 
     /// Connected and welcomed.
@@ -119,7 +145,13 @@ impl Agent {
     }
 
     pub async fn hello(&mut self, epoch: u64) {
-        let hello = Hello { protocol: wire::PROTOCOL, epoch, next_seq: 1_000_000, version: "0.1.0".to_owned(), host: "host-1".to_owned() };
+        let hello = Hello {
+            protocol: wire::PROTOCOL,
+            epoch,
+            next_seq: 1_000_000,
+            version: "0.1.0".to_owned(),
+            host: "host-1".to_owned(),
+        };
         self.say(&ToHub::Hello(hello)).await;
     }
 
@@ -146,7 +178,9 @@ impl Agent {
                 }
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), hear).await.expect("the hub says nothing")
+        tokio::time::timeout(Duration::from_secs(20), hear)
+            .await
+            .expect("the hub says nothing")
     }
 
     /// Listens until everything up to `seq` is acknowledged.
@@ -162,7 +196,10 @@ impl Agent {
 
     /// The application code with which the hub closed.
     pub async fn close_code(&self) -> u64 {
-        match tokio::time::timeout(Duration::from_secs(20), self.connection.closed()).await.expect("still open") {
+        match tokio::time::timeout(Duration::from_secs(20), self.connection.closed())
+            .await
+            .expect("still open")
+        {
             quinn::ConnectionError::ApplicationClosed(close) => close.error_code.into_inner(),
             other => panic!("closed otherwise: {other}"),
         }

@@ -17,7 +17,13 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 const LINES: (&str, &str) = ("content-type", "application/x-ndjson");
 
 /// Status and JSON of an answer.
-pub async fn call(router: Router, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> (u16, Value) {
+pub async fn call(
+    router: Router,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Body>,
+) -> (u16, Value) {
     let mut request = Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -50,11 +56,39 @@ async fn one_event_is_readable_right_after_its_202() {
     for field in ["type", "source", "severity", "data", "metadata", "tags", "user_id"] {
         assert_eq!(found["data"][field], sent[field], "{field}");
     }
-    let missing = call(hub.as_role(Role::Viewer), "GET", "/events/0190d6c4-0000-7000-8000-000000000009", &[], "").await;
+    let missing = call(
+        hub.as_role(Role::Viewer),
+        "GET",
+        "/events/0190d6c4-0000-7000-8000-000000000009",
+        &[],
+        "",
+    )
+    .await;
     assert_eq!((missing.0, &missing.1["error"]), (404, &json!("NotFound")));
-    assert_eq!(call(hub.as_role(Role::Ingest), "GET", &format!("/events/{id}"), &[], "").await.0, 403);
-    assert_eq!(call(hub.as_role(Role::Viewer), "POST", "/events", &[JSON], event(1).to_string()).await.0, 403);
-    assert_eq!(call(hub.router.clone(), "POST", "/events", &[JSON], event(1).to_string()).await.0, 401);
+    assert_eq!(
+        call(hub.as_role(Role::Ingest), "GET", &format!("/events/{id}"), &[], "")
+            .await
+            .0,
+        403
+    );
+    assert_eq!(
+        call(
+            hub.as_role(Role::Viewer),
+            "POST",
+            "/events",
+            &[JSON],
+            event(1).to_string()
+        )
+        .await
+        .0,
+        403
+    );
+    assert_eq!(
+        call(hub.router.clone(), "POST", "/events", &[JSON], event(1).to_string())
+            .await
+            .0,
+        401
+    );
     hub.stop().await;
 }
 
@@ -62,9 +96,23 @@ async fn one_event_is_readable_right_after_its_202() {
 async fn mistakes_are_named() {
     let hub = Hub::start().await;
     let (status, body) = post(&hub, "/events", &[JSON], "{\"type\": \"a\",\n \"source\": }").await;
-    assert_eq!((status, &body["details"]["line"], &body["details"]["column"]), (400, &json!(2), &json!(12)), "{body}");
-    let (status, body) = post(&hub, "/events", &[JSON], json!({"type": "a", "source": "s", "severity": "loud"}).to_string()).await;
-    assert_eq!((status, &body["error"], &body["details"]["field"]), (400, &json!("ValidationError"), &json!("severity")), "{body}");
+    assert_eq!(
+        (status, &body["details"]["line"], &body["details"]["column"]),
+        (400, &json!(2), &json!(12)),
+        "{body}"
+    );
+    let (status, body) = post(
+        &hub,
+        "/events",
+        &[JSON],
+        json!({"type": "a", "source": "s", "severity": "loud"}).to_string(),
+    )
+    .await;
+    assert_eq!(
+        (status, &body["error"], &body["details"]["field"]),
+        (400, &json!("ValidationError"), &json!("severity")),
+        "{body}"
+    );
     assert!(body["message"].as_str().unwrap().contains("critical"), "{body}");
     for (path, headers, body, expected) in [
         ("/events", vec![("content-type", "text/xml")], "<a/>".to_owned(), 415),
@@ -76,7 +124,12 @@ async fn mistakes_are_named() {
         ("/events/batch", vec![JSON], "{\"event\": []}".to_owned(), 400),
         ("/events/batch", vec![JSON], "[{\"type\":1}]".to_owned(), 400),
         ("/events/batch", vec![JSON], " ".repeat(11 * 1024 * 1024), 413),
-        ("/events", vec![JSON], json!({"type": "a", "source": "s", "data": {"x": "y".repeat(70_000)}}).to_string(), 400),
+        (
+            "/events",
+            vec![JSON],
+            json!({"type": "a", "source": "s", "data": {"x": "y".repeat(70_000)}}).to_string(),
+            400,
+        ),
     ] {
         let size = body.len();
         let (status, answer) = post(&hub, path, &headers, body).await;
@@ -94,13 +147,26 @@ async fn the_good_events_of_a_batch_are_kept() {
         let (status, body) = post(&hub, "/events/batch", &[JSON], body).await;
         assert_eq!((status, &body["data"]["accepted"]), (202, &json!(2)), "{body}");
         let rejected = body["data"]["rejected"].as_array().unwrap();
-        let named: Vec<_> = rejected.iter().map(|r| (r["index"].as_u64().unwrap(), r["field"].as_str().unwrap())).collect();
+        let named: Vec<_> = rejected
+            .iter()
+            .map(|r| (r["index"].as_u64().unwrap(), r["field"].as_str().unwrap()))
+            .collect();
         assert_eq!(named[..2], [(1, "type"), (3, "timestamp")], "{body}");
         assert_eq!(named[2].0, 4);
         assert_eq!(body["data"]["event_ids"].as_array().unwrap().len(), 2);
     }
-    let (status, body) = post(&hub, "/events", &[LINES], format!("{}\n\nnot json\n{}\r\n", event(1), event(2))).await;
-    assert_eq!((status, &body["data"]["accepted"], &body["data"]["rejected"][0]["index"]), (202, &json!(2), &json!(1)), "{body}");
+    let (status, body) = post(
+        &hub,
+        "/events",
+        &[LINES],
+        format!("{}\n\nnot json\n{}\r\n", event(1), event(2)),
+    )
+    .await;
+    assert_eq!(
+        (status, &body["data"]["accepted"], &body["data"]["rejected"][0]["index"]),
+        (202, &json!(2), &json!(1)),
+        "{body}"
+    );
     assert_eq!(hub.count().await, 6);
     assert_eq!(hub.counted("streamflow_events_total", "http"), 6.0);
     hub.stop().await;
@@ -117,18 +183,32 @@ async fn large_bodies_come_in_every_encoding_and_bombs_do_not() {
     };
     let zstd = zstd::stream::encode_all(lines.as_bytes(), 1).unwrap();
     let mut expected = 0;
-    for (encoding, body) in [("identity", lines.clone().into_bytes()), ("gzip", gzip(lines.as_bytes())), ("zstd", zstd)] {
+    for (encoding, body) in [
+        ("identity", lines.clone().into_bytes()),
+        ("gzip", gzip(lines.as_bytes())),
+        ("zstd", zstd),
+    ] {
         let (status, body) = post(&hub, "/events/batch", &[LINES, ("content-encoding", encoding)], body).await;
-        assert_eq!((status, &body["data"]["accepted"], &body["data"]["rejected"]), (202, &json!(5000), &json!([])), "{encoding}");
+        assert_eq!(
+            (status, &body["data"]["accepted"], &body["data"]["rejected"]),
+            (202, &json!(5000), &json!([])),
+            "{encoding}"
+        );
         expected += 5000;
         assert_eq!(hub.count().await, expected);
     }
-    let array = format!("[{}]", (0..3000).map(|n| event(n).to_string()).collect::<Vec<_>>().join(","));
+    let array = format!(
+        "[{}]",
+        (0..3000).map(|n| event(n).to_string()).collect::<Vec<_>>().join(",")
+    );
     assert_eq!(post(&hub, "/events/batch", &[JSON], array).await.0, 202);
     assert_eq!(hub.count().await, expected + 3000);
 
     let bomb = vec![b' '; 200 * 1024 * 1024];
-    for (encoding, body) in [("gzip", gzip(&bomb)), ("zstd", zstd::stream::encode_all(&bomb[..], 1).unwrap())] {
+    for (encoding, body) in [
+        ("gzip", gzip(&bomb)),
+        ("zstd", zstd::stream::encode_all(&bomb[..], 1).unwrap()),
+    ] {
         let (status, _) = post(&hub, "/events/batch", &[LINES, ("content-encoding", encoding)], body).await;
         assert_eq!(status, 413, "{encoding}");
     }
@@ -154,19 +234,43 @@ async fn an_id_is_one_event_however_often_it_is_sent_and_over_a_restart() {
     // in a large batch too, whose frames are made elsewhere
     let fresh = "0190d6c4-0000-7000-8000-000000000002";
     let mut lines: String = (0..3000).map(|n| format!("{}\n", event(n))).collect();
-    lines += &format!("{with_id}\n{0}\n{0}\n", json!({"id": fresh, "type": "t", "source": "s"}));
+    lines += &format!(
+        "{with_id}\n{0}\n{0}\n",
+        json!({"id": fresh, "type": "t", "source": "s"})
+    );
     let (status, body) = post(&hub, "/events/batch", &[LINES], lines).await;
     let ids = body["data"]["event_ids"].as_array().unwrap();
     assert_eq!((status, ids.len()), (202, 3003));
     assert_eq!(ids[3000..], [json!(id), json!(fresh), json!(fresh)]);
     assert_eq!(hub.count().await, 2 + 3001);
     for id in [ids[0].as_str().unwrap(), ids[2999].as_str().unwrap(), fresh] {
-        assert_eq!(call(hub.as_role(Role::Viewer), "GET", &format!("/events/{id}"), &[], "").await.0, 200, "{id}");
+        assert_eq!(
+            call(hub.as_role(Role::Viewer), "GET", &format!("/events/{id}"), &[], "")
+                .await
+                .0,
+            200,
+            "{id}"
+        );
     }
     // a refused event does not reserve its id
     let other = "0190d6c4-0000-7000-8000-000000000003";
-    assert_eq!(post(&hub, "/events", &[JSON], json!({"id": other, "type": "t"}).to_string()).await.0, 400);
-    assert_eq!(post(&hub, "/events", &[JSON], json!({"id": other, "type": "t", "source": "s"}).to_string()).await.0, 202);
+    assert_eq!(
+        post(&hub, "/events", &[JSON], json!({"id": other, "type": "t"}).to_string())
+            .await
+            .0,
+        400
+    );
+    assert_eq!(
+        post(
+            &hub,
+            "/events",
+            &[JSON],
+            json!({"id": other, "type": "t", "source": "s"}).to_string()
+        )
+        .await
+        .0,
+        202
+    );
     assert_eq!(hub.count().await, 2 + 3002);
     hub.stop().await;
 }
@@ -195,9 +299,19 @@ async fn cloud_events_come_in_three_forms() {
     assert_eq!((event.source.as_str(), event.timestamp), ("/shop", 1_767_323_045_000));
     assert_eq!(event.metadata.unwrap().get(), r#"{"id":"42","subject":"cart"}"#);
 
-    let binary = [JSON, ("ce-specversion", "1.0"), ("ce-id", "42"), ("ce-type", "t"), ("ce-source", "/shop")];
+    let binary = [
+        JSON,
+        ("ce-specversion", "1.0"),
+        ("ce-id", "42"),
+        ("ce-type", "t"),
+        ("ce-source", "/shop"),
+    ];
     let (status, body) = post(&hub, "/events", &binary, r#"{"n":1}"#).await;
-    assert_eq!((status, &body["data"]["event_id"]), (202, &id), "the same source and id are the same event");
+    assert_eq!(
+        (status, &body["data"]["event_id"]),
+        (202, &id),
+        "the same source and id are the same event"
+    );
 
     let mut second = cloud.clone();
     second["id"] = json!("43");
@@ -205,7 +319,13 @@ async fn cloud_events_come_in_three_forms() {
     let (status, body) = post(&hub, "/events", &batch, json!([cloud, second]).to_string()).await;
     assert_eq!((status, &body["data"]["accepted"]), (202, &json!(2)), "{body}");
     assert_eq!(hub.count().await, 2);
-    let (status, body) = post(&hub, "/events/batch", &batch, json!([{"specversion": "0.3"}]).to_string()).await;
+    let (status, body) = post(
+        &hub,
+        "/events/batch",
+        &batch,
+        json!([{"specversion": "0.3"}]).to_string(),
+    )
+    .await;
     assert_eq!((status, &body["details"]["index"]), (400, &json!(0)));
     hub.stop().await;
 }
@@ -221,7 +341,12 @@ async fn a_stopping_hub_answers_503_and_loses_nothing_it_accepted() {
         loop {
             let response = router
                 .clone()
-                .oneshot(Request::post("/events").header("content-type", "application/json").body(Body::from(event(2).to_string())).unwrap())
+                .oneshot(
+                    Request::post("/events")
+                        .header("content-type", "application/json")
+                        .body(Body::from(event(2).to_string()))
+                        .unwrap(),
+                )
                 .await
                 .unwrap();
             if response.status().as_u16() == 503 {
@@ -235,5 +360,29 @@ async fn a_stopping_hub_answers_503_and_loses_nothing_it_accepted() {
     drop(router);
     let hub = hub.restart().await;
     assert_eq!(hub.count().await, accepted);
+    hub.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_disk_is_a_503_and_the_same_id_is_stored_later() {
+    let hub = Hub::start().await;
+    hub.fill(true);
+    let id = "0190d6c4-0000-7000-8000-000000000001";
+    let with_id = json!({"id": id, "type": "t", "source": "s"}).to_string();
+    let large: String = (0..2000).map(|n| format!("{}\n", event(n))).collect::<String>() + &with_id;
+    for (path, headers, body) in [("/events", [JSON], &with_id), ("/events/batch", [LINES], &large)] {
+        let request = Request::post(path)
+            .header(headers[0].0, headers[0].1)
+            .body(Body::from(body.clone()))
+            .unwrap();
+        let response = hub.as_role(Role::Ingest).oneshot(request).await.unwrap();
+        assert_eq!(response.status().as_u16(), 503);
+        assert!(response.headers().contains_key("retry-after"));
+    }
+    hub.fill(false);
+    for _ in 0..2 {
+        assert_eq!(post(&hub, "/events", &[JSON], with_id.clone()).await.0, 202);
+        assert_eq!(hub.count().await, 1);
+    }
     hub.stop().await;
 }

@@ -2,7 +2,7 @@
 
 use streamflow_proto::{
     frame::HEADER_LEN,
-    wire::{Heartbeat, NackCode, ToAgent, ToHub, close},
+    wire::{Heartbeat, NackCode, Resume, ToAgent, ToHub, close},
 };
 use streamflow_storage::Origin;
 
@@ -65,9 +65,17 @@ async fn a_broken_stream_ends_alone() {
         ("checksum", flipped, close::CHECKSUM),
         ("absurd length", absurd, close::PROTOCOL),
         ("absurd raw length", bomb, close::PROTOCOL),
-        ("absurd control length", b"SFC1\xff\xff\xff\xff".to_vec(), close::PROTOCOL),
+        (
+            "absurd control length",
+            b"SFC1\xff\xff\xff\xff".to_vec(),
+            close::PROTOCOL,
+        ),
         ("not a record", b"GET / HTTP/1.1\r\n".to_vec(), close::PROTOCOL),
-        ("not a message", b"SFC1\x04\0\0\0\xff\xff\xff\xff".to_vec(), close::PROTOCOL),
+        (
+            "not a message",
+            b"SFC1\x04\0\0\0\xff\xff\xff\xff".to_vec(),
+            close::PROTOCOL,
+        ),
     ] {
         let (mut bad, _) = Agent::open(&hub, &credentials, 1).await;
         bad.write(&bytes).await;
@@ -76,7 +84,10 @@ async fn a_broken_stream_ends_alone() {
     good.write(frame(1, [1]).bytes()).await;
     good.acked(1).await;
     assert_eq!(hub.count().await, 1);
-    assert_eq!(hub.counted("streamflow_agent_connections_closed_total", "checksum"), 1.0);
+    assert_eq!(
+        hub.counted("streamflow_agent_connections_closed_total", "checksum"),
+        1.0
+    );
     hub.stop().await;
 }
 
@@ -112,7 +123,15 @@ async fn the_certificate_alone_says_who_writes() {
     let (mut agent, _) = Agent::open(&hub, &a, 1).await;
     agent.write(frame(5, [1]).bytes()).await;
     agent.acked(5).await;
-    let mark = async |id: &str| hub.store.high_water(&Origin { agent: id.into(), epoch: 1 }).await.unwrap();
+    let mark = async |id: &str| {
+        hub.store
+            .high_water(&Origin {
+                agent: id.into(),
+                epoch: 1,
+            })
+            .await
+            .unwrap()
+    };
     assert_eq!((mark(&a.id).await, mark(&b.id).await), (Some(5), None));
     // B may use the same epoch and sequences: they are its own
     let (mut agent, welcome) = Agent::open(&hub, &b, 1).await;
@@ -140,8 +159,25 @@ async fn the_list_shows_how_agents_do() {
     agent.write(frame(1, [1, 2]).bytes()).await;
     agent.acked(1).await;
     let status = hub.handle.agents().pop().unwrap();
-    assert_eq!((status.name.as_str(), status.connected, status.epoch, status.last_seq, status.events_total), ("host-1", true, 3, 1, 2));
-    assert_eq!((status.lag_ms, status.spool_bytes, status.spool_events, status.dropped_total), (2_500, 9, 4, 2));
+    assert_eq!(
+        (
+            status.name.as_str(),
+            status.connected,
+            status.epoch,
+            status.last_seq,
+            status.events_total
+        ),
+        ("host-1", true, 3, 1, 2)
+    );
+    assert_eq!(
+        (
+            status.lag_ms,
+            status.spool_bytes,
+            status.spool_events,
+            status.dropped_total
+        ),
+        (2_500, 9, 4, 2)
+    );
     agent.connection.close(0_u32.into(), b"");
     until("it is gone", async || !hub.handle.agents()[0].connected).await;
     assert_eq!(hub.counted("streamflow_agent_connected", ""), 0.0);
@@ -151,10 +187,52 @@ async fn the_list_shows_how_agents_do() {
 #[tokio::test]
 async fn a_port_already_taken_is_named() {
     let hub = Hub::start().await;
-    let quic = QuicOptions { listen: hub.quic, ..QuicOptions::default() };
+    let quic = QuicOptions {
+        listen: hub.quic,
+        ..QuicOptions::default()
+    };
     let other = tempfile::tempdir().unwrap();
-    let failed = Ingest::build(&quic, &Options::default(), other.path(), hub.store.clone(), &prometheus::Registry::new()).await;
+    let failed = Ingest::build(
+        &quic,
+        &Options::default(),
+        other.path(),
+        hub.store.clone(),
+        &prometheus::Registry::new(),
+    )
+    .await;
     let message = failed.err().unwrap().to_string();
-    assert!(message.contains(&hub.quic.to_string()) && message.contains("[quic] listen"), "{message}");
+    assert!(
+        message.contains(&hub.quic.to_string()) && message.contains("[quic] listen"),
+        "{message}"
+    );
+    hub.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_disk_asks_the_agent_to_come_again() {
+    let hub = Hub::start().await;
+    let credentials = enroll(&hub).await;
+    let (mut agent, _) = Agent::open(&hub, &credentials, 1).await;
+    agent.write(frame(1, [1]).bytes()).await;
+    agent.acked(1).await;
+    hub.fill(true);
+    for seq in 2..=5 {
+        agent.write(frame(seq, [seq]).bytes()).await;
+    }
+    let nack = match agent.hear().await.unwrap() {
+        ToAgent::Nack(nack) => nack,
+        other => panic!("unexpected {other:?}"),
+    };
+    assert_eq!((nack.seq, nack.code), (2, NackCode::Unavailable));
+    assert!(nack.retry_after_ms.is_some());
+    hub.fill(false);
+    // sent before the agent knew: not stored, or 2 to 5 would be taken for stored
+    agent.write(frame(6, [6]).bytes()).await;
+    agent.say(&ToHub::Resume(Resume { next_seq: 2 })).await;
+    for seq in 2..=6 {
+        agent.write(frame(seq, [seq]).bytes()).await;
+    }
+    agent.acked(6).await;
+    assert_eq!(hub.count().await, 6);
     hub.stop().await;
 }

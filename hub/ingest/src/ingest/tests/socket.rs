@@ -33,7 +33,9 @@ impl Client {
                 }
             }
         };
-        tokio::time::timeout(std::time::Duration::from_secs(20), hear).await.expect("the hub says nothing")
+        tokio::time::timeout(std::time::Duration::from_secs(20), hear)
+            .await
+            .expect("the hub says nothing")
     }
 }
 
@@ -42,13 +44,24 @@ async fn events_are_acknowledged_in_order_when_durable() {
     let hub = Hub::start().await;
     let mut client = Client::open(&hub, Role::Ingest).await;
     for n in 0..50 {
-        client.say(json!({"type": "event", "ref": n.to_string(), "data": {"type": "t", "source": "s", "data": {"n": n}}})).await;
+        client
+            .say(json!({"type": "event", "ref": n.to_string(), "data": {"type": "t", "source": "s", "data": {"n": n}}}))
+            .await;
     }
     for n in 0..50 {
         let ack = client.hear().await;
-        assert_eq!((&ack["type"], &ack["success"], &ack["ref"]), (&json!("ack"), &json!(true), &json!(n.to_string())), "{ack}");
+        assert_eq!(
+            (&ack["type"], &ack["success"], &ack["ref"]),
+            (&json!("ack"), &json!(true), &json!(n.to_string())),
+            "{ack}"
+        );
         let id = ack["event_id"].as_str().unwrap();
-        assert_eq!(http::call(hub.as_role(Role::Viewer), "GET", &format!("/events/{id}"), &[], "").await.0, 200);
+        assert_eq!(
+            http::call(hub.as_role(Role::Viewer), "GET", &format!("/events/{id}"), &[], "")
+                .await
+                .0,
+            200
+        );
     }
     client.say(json!({"type": "ping"})).await;
     assert_eq!(client.hear().await["type"], "pong");
@@ -60,7 +73,11 @@ async fn events_are_acknowledged_in_order_when_durable() {
     ] {
         client.say(&wrong).await;
         let error = client.hear().await;
-        assert_eq!((&error["type"], &error["details"]["field"]), (&json!("error"), &field), "{wrong}: {error}");
+        assert_eq!(
+            (&error["type"], &error["details"]["field"]),
+            (&json!("error"), &field),
+            "{wrong}: {error}"
+        );
     }
     client.say("{").await;
     assert_eq!(client.hear().await["details"]["line"], 1);
@@ -77,11 +94,22 @@ async fn subscribers_see_what_matches_from_every_door() {
     assert_eq!(client.hear().await["details"]["field"], "filter");
     client.say(json!({"type": "subscribe", "filter": "data.n > 1"})).await;
     assert_eq!(client.hear().await["type"], "subscribed");
-    let lines = "{\"type\":\"t\",\"source\":\"s\",\"data\":{\"n\":1}}\n{\"type\":\"t\",\"source\":\"s\",\"data\":{\"n\":2.50}}";
-    let (status, _) = http::call(hub.as_role(Role::Ingest), "POST", "/events", &[("content-type", "application/x-ndjson")], lines).await;
+    let lines =
+        "{\"type\":\"t\",\"source\":\"s\",\"data\":{\"n\":1}}\n{\"type\":\"t\",\"source\":\"s\",\"data\":{\"n\":2.50}}";
+    let (status, _) = http::call(
+        hub.as_role(Role::Ingest),
+        "POST",
+        "/events",
+        &[("content-type", "application/x-ndjson")],
+        lines,
+    )
+    .await;
     assert_eq!(status, 202);
     let event = client.hear().await;
-    assert_eq!((&event["type"], &event["data"]["data"]["n"]), (&json!("event"), &json!(2.5)));
+    assert_eq!(
+        (&event["type"], &event["data"]["data"]["n"]),
+        (&json!("event"), &json!(2.5))
+    );
     client.say(json!({"type": "unsubscribe"})).await;
     assert_eq!(client.hear().await["type"], "unsubscribed");
     hub.token.cancel();

@@ -1,0 +1,80 @@
+//! The real store, which says on demand that its disk is full.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use async_trait::async_trait;
+use streamflow_bus::LogTail;
+use streamflow_proto::{event::Event, filter::Filter, frame::Frame};
+use streamflow_storage::{
+    Doc, DocOp, EventPage, EventQuery, LogBatch, Origin, Receipt, Scanned, Store, StoreError, StoreStats, Visit,
+};
+use uuid::Uuid;
+
+#[derive(Debug)]
+pub struct Flaky {
+    pub inner: Arc<dyn Store>,
+    pub full: AtomicBool,
+}
+
+#[async_trait]
+impl Store for Flaky {
+    async fn append(&self, origin: Origin, frame: Frame) -> Result<Receipt, StoreError> {
+        if self.full.load(Ordering::SeqCst) {
+            let (answer, receipt) = tokio::sync::oneshot::channel();
+            answer.send(Err(StoreError::Full)).unwrap();
+            return Ok(receipt);
+        }
+        self.inner.append(origin, frame).await
+    }
+    async fn high_water(&self, origin: &Origin) -> Result<Option<u64>, StoreError> {
+        self.inner.high_water(origin).await
+    }
+    fn tail(&self) -> &LogTail {
+        self.inner.tail()
+    }
+    async fn read_log(&self, position: u64, max_events: usize) -> Result<Vec<LogBatch>, StoreError> {
+        self.inner.read_log(position, max_events).await
+    }
+    async fn query(&self, query: EventQuery) -> Result<EventPage, StoreError> {
+        self.inner.query(query).await
+    }
+    async fn scan(
+        &self,
+        from: Option<i64>,
+        to: Option<i64>,
+        filter: Option<Arc<Filter>>,
+        visit: Visit,
+    ) -> Result<Scanned, StoreError> {
+        self.inner.scan(from, to, filter, visit).await
+    }
+    async fn event(&self, id: Uuid) -> Result<Option<Event>, StoreError> {
+        self.inner.event(id).await
+    }
+    async fn recent_ids(&self, agent: &str, since: i64) -> Result<Vec<(Uuid, i64)>, StoreError> {
+        self.inner.recent_ids(agent, since).await
+    }
+    async fn expire(&self, before: i64) -> Result<u64, StoreError> {
+        self.inner.expire(before).await
+    }
+    async fn stats(&self) -> Result<StoreStats, StoreError> {
+        self.inner.stats().await
+    }
+    async fn doc(&self, kind: &str, id: &str) -> Result<Option<Doc>, StoreError> {
+        self.inner.doc(kind, id).await
+    }
+    async fn docs(&self, kind: &str, after: Option<&str>, limit: usize) -> Result<Vec<Doc>, StoreError> {
+        self.inner.docs(kind, after, limit).await
+    }
+    async fn commit(&self, ops: Vec<DocOp>) -> Result<Vec<i64>, StoreError> {
+        self.inner.commit(ops).await
+    }
+    async fn put_checkpoint(&self, name: &str, position: u64, body: Vec<u8>) -> Result<(), StoreError> {
+        self.inner.put_checkpoint(name, position, body).await
+    }
+    async fn checkpoint(&self, name: &str) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
+        self.inner.checkpoint(name).await
+    }
+}
