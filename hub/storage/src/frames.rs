@@ -95,8 +95,10 @@ impl Frames {
     }
 
     /// Bytes for the database.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// Those of the encoder, which memory does not cause.
+    pub fn encode(&self) -> Result<Vec<u8>, bincode::error::EncodeError> {
         let mut agents: Vec<String> = Vec::new();
         let (mut position, mut stored_at) = (0, 0);
         let frames = self
@@ -120,8 +122,7 @@ impl Frames {
                 frame
             })
             .collect();
-        // Memory does not fail, and a table that were empty would not be read back as one with frames.
-        bincode::encode_to_vec(Stored { agents, frames }, standard()).unwrap_or_default()
+        bincode::encode_to_vec(Stored { agents, frames }, standard())
     }
 
     /// Reads what [`Self::encode`] wrote; `None` when damaged.
@@ -176,7 +177,7 @@ mod tests {
         #[test]
         fn survives_storage(frames in prop::collection::vec((0u64..9, any::<u8>(), any::<i64>(), 0u32..2000), 0..40)) {
             let table = table(&frames);
-            let read = Frames::decode(&table.encode()).unwrap();
+            let read = Frames::decode(&table.encode().unwrap()).unwrap();
             prop_assert_eq!(format!("{table:?}"), format!("{read:?}"));
         }
 

@@ -9,7 +9,7 @@ use streamflow_model::Span;
 pub struct Options {
     /// `sqlite:` keeps everything in `streamflow.db` of the data folder, `sqlite:/a/path.db` elsewhere.
     pub url: String,
-    /// Events older than this are removed.
+    /// Events older than this are removed; 0 = never.
     pub retention: Span,
     /// The database grows to this many MiB at most, then the store is full; 0 = as far as the disk goes.
     pub max_mib: u64,

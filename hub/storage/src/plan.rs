@@ -1,5 +1,7 @@
 //! When frames become a chunk, and when small chunks become a larger one.
 
+use streamflow_proto::frame::MAX_COUNT;
+
 use crate::options::Options;
 
 /// Frames whose inflated payloads are larger together are not merged together, so that merging stays within bounds in memory.
@@ -29,18 +31,19 @@ pub struct Gathering {
     pub frames: Vec<Waiting>,
     events: u64,
     raw: u64,
+    closed: bool,
 }
 
 impl Gathering {
-    /// Adds the next frame; answers whether that is enough for a chunk.
+    /// Adds the next frame if it fits with those before; answers whether that is enough for a chunk.
     pub fn add(&mut self, frame: Waiting, options: &Options) -> bool {
-        if !self.frames.is_empty() && self.raw + frame.raw > MAX_RAW {
-            self.raw = u64::MAX;
-            return true;
+        let too_much = self.raw + frame.raw > MAX_RAW || self.events + frame.events > u64::from(MAX_COUNT);
+        self.closed = too_much && !self.frames.is_empty();
+        if !self.closed {
+            self.frames.push(frame);
+            self.events += frame.events;
+            self.raw += frame.raw;
         }
-        self.frames.push(frame);
-        self.events += frame.events;
-        self.raw = self.raw.saturating_add(frame.raw);
         self.is_enough(options)
     }
 
@@ -54,7 +57,7 @@ impl Gathering {
     }
 
     fn is_enough(&self, options: &Options) -> bool {
-        self.events >= u64::from(options.merge_events) || self.raw >= MAX_RAW
+        self.closed || self.events >= u64::from(options.merge_events)
     }
 }
 
@@ -120,24 +123,23 @@ mod tests {
     }
 
     #[test]
-    fn frames_of_large_events_are_not_merged_beyond_memory() {
+    fn a_chunk_stays_within_its_bounds() {
         let options = Options::default();
-        let mut large = Gathering::default();
-        let raw = 16 << 20;
-        assert!(!large.add(Waiting { raw, ..waiting(1, 10) }, &options));
-        assert!(large.add(Waiting { raw, ..waiting(2, 10) }, &options));
-        let mut odd = Gathering::default();
-        odd.add(waiting(1, 10), &options);
-        odd.add(Waiting { raw, ..waiting(2, 10) }, &options);
-        assert!(odd.add(
-            Waiting {
-                raw: raw + 1,
-                ..waiting(3, 10)
-            },
-            &options
-        ));
-        assert_eq!(odd.frames.len(), 2);
-        assert!(odd.is_due(1_000, &options));
+        let large = |position, raw_mib: u64, events| Waiting {
+            raw: raw_mib << 20,
+            ..waiting(position, events)
+        };
+        for (frames, taken) in [
+            (vec![large(1, 16, 10), large(2, 16, 10), large(3, 1, 10)], 2),
+            (vec![large(1, 1, 10), large(2, 16, 10), large(3, 16, 10)], 2),
+            (vec![large(1, 40, 10), large(2, 1, 10)], 1),
+            (vec![large(1, 1, 10_000), large(2, 1, 60_000)], 1),
+        ] {
+            let mut gathering = Gathering::default();
+            assert!(frames.into_iter().any(|frame| gathering.add(frame, &options)));
+            assert_eq!(gathering.frames.len(), taken);
+            assert!(gathering.is_due(1_000, &options));
+        }
     }
 
     proptest! {

@@ -7,7 +7,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::{
     StoreError,
-    frames::Frames,
     store::{Appended, DocOp, Origin, Receipt},
 };
 
@@ -42,9 +41,18 @@ pub struct Install {
     pub first: u64,
     pub last: u64,
     /// Absent when nothing there could be read.
-    pub chunk: Option<(EncodedChunk, Frames)>,
+    pub chunk: Option<NewChunk>,
     /// Frames of the inbox that do not decode.
     pub set_aside: Vec<Unreadable>,
+}
+
+/// A chunk with its frame table.
+#[derive(Debug)]
+pub struct NewChunk {
+    pub encoded: EncodedChunk,
+    pub frames: Vec<u8>,
+    /// When its youngest frame became durable.
+    pub stored_at: i64,
 }
 
 /// A frame of the inbox that does not decode.

@@ -11,7 +11,7 @@ use streamflow_proto::{
 use tokio::sync::Notify;
 
 use super::{
-    command::{Install, Queue, Task, Unreadable},
+    command::{Install, NewChunk, Queue, Task, Unreadable},
     part::{Keep, Part, PartReader, Stored},
 };
 use crate::{
@@ -70,9 +70,15 @@ impl Merger {
         if !gathering.is_due(now, &self.options) {
             return Ok(false);
         }
-        let parts: Vec<Part> = gathering.frames.iter().map(part).collect();
+        let mut parts: Vec<Part> = gathering.frames.iter().map(part).collect();
         let events: u64 = parts.iter().map(|part| part.events).sum();
-        self.replace(&parts, FAST).await?;
+        while let Err(error) = self.replace(&parts, FAST).await {
+            // What cannot be joined in one chunk may be in two; the log must not stop at it.
+            if !matches!(error, StoreError::Merge(_)) || parts.len() < 2 {
+                return Err(error);
+            }
+            parts.truncate(parts.len() / 2);
+        }
         if events < u64::from(self.options.merge_events) {
             while self.compact().await? {}
         }
@@ -187,23 +193,24 @@ fn unreadable(part: &Part, reason: &DecodeError) -> Unreadable {
 }
 
 struct Joined {
-    chunk: Option<(EncodedChunk, Frames)>,
+    chunk: Option<NewChunk>,
     unreadable: Vec<Unreadable>,
 }
 
 /// Encodes what decodes. Columns are decoded when they are touched, so a bad one shows only in encoding: then each part is tried alone.
 fn join(stored: &[(Part, Arc<Stored>)], level: i32) -> Result<Joined, StoreError> {
+    let merge = |error: EncodeError| StoreError::Merge(error.to_string());
     match encode(stored.iter().map(|(_, stored)| stored), level) {
-        Ok(chunk) => {
+        Ok((encoded, frames)) => {
             return Ok(Joined {
-                chunk,
+                chunk: new_chunk(encoded, &frames)?,
                 unreadable: Vec::new(),
             });
         }
         Err(EncodeError::Decode(_)) => {}
-        Err(other) => return Err(StoreError::Merge(other.to_string())),
+        Err(other) => return Err(merge(other)),
     }
-    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    let (mut good, mut unreadable) = (Vec::new(), Vec::new());
     for (part, stored) in stored {
         match encode([stored].into_iter(), level) {
             Ok(_) => good.push(stored),
@@ -213,26 +220,39 @@ fn join(stored: &[(Part, Arc<Stored>)], level: i32) -> Result<Joined, StoreError
                     source,
                 });
             }
-            Err(EncodeError::Decode(reason)) => bad.push(unreadable(part, &reason)),
-            Err(other) => return Err(StoreError::Merge(other.to_string())),
+            Err(EncodeError::Decode(reason)) => unreadable.push(self::unreadable(part, &reason)),
+            Err(other) => return Err(merge(other)),
         }
     }
-    let chunk = encode(good.into_iter(), level).map_err(|error| StoreError::Merge(error.to_string()))?;
-    Ok(Joined { chunk, unreadable: bad })
+    let (encoded, frames) = encode(good.into_iter(), level).map_err(merge)?;
+    Ok(Joined {
+        chunk: new_chunk(encoded, &frames)?,
+        unreadable,
+    })
 }
 
 fn encode<'a>(
     stored: impl Iterator<Item = &'a Arc<Stored>>,
     level: i32,
-) -> Result<Option<(EncodedChunk, Frames)>, EncodeError> {
+) -> Result<(Option<EncodedChunk>, Frames), EncodeError> {
     let (mut frames, mut batches) = (Frames::default(), Vec::new());
     for stored in stored {
         frames.append(&stored.frames);
         batches.push(stored.batch()?);
     }
     if batches.is_empty() {
-        return Ok(None);
+        return Ok((None, frames));
     }
     let views: Vec<&Batch> = batches.iter().map(|batch| &**batch).collect();
-    Ok(Some((chunk::encode(&views, level)?, frames)))
+    Ok((Some(chunk::encode(&views, level)?), frames))
+}
+
+fn new_chunk(encoded: Option<EncodedChunk>, frames: &Frames) -> Result<Option<NewChunk>, StoreError> {
+    let Some(encoded) = encoded else { return Ok(None) };
+    let table = frames.encode().map_err(|error| StoreError::Merge(error.to_string()))?;
+    Ok(Some(NewChunk {
+        encoded,
+        frames: table,
+        stored_at: frames.newest_stored_at(),
+    }))
 }

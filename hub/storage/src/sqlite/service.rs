@@ -51,6 +51,9 @@ fn ended(result: Result<Result<(), StoreError>, tokio::task::JoinError>) -> Resu
 }
 
 async fn retain(store: &SqliteStore, retention: Span) {
+    if retention == Span::ZERO {
+        return std::future::pending().await;
+    }
     let mut tick = tokio::time::interval(RETENTION);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

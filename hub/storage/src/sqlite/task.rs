@@ -103,7 +103,7 @@ async fn install(
         last,
     )
     .await?;
-    let added = install.chunk.as_ref().map_or(0, |(chunk, _)| i64::from(chunk.count));
+    let added = install.chunk.as_ref().map_or(0, |new| i64::from(new.encoded.count));
     let aside: u64 = install.set_aside.iter().map(|frame| frame.events).sum();
     // The last guard of what was acknowledged: nothing is deleted that is not in the new chunk or set aside.
     if events + chunk_events > added + aside.cast_signed() {
@@ -132,17 +132,18 @@ async fn install(
             .execute(&mut *connection)
             .await?;
     }
-    if let Some((chunk, table)) = &install.chunk {
+    if let Some(new) = &install.chunk {
+        let chunk = &new.encoded;
         sqlx::query("INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
             .bind(last)
             .bind(first)
             .bind(added)
             .bind(chunk.min_ts)
             .bind(chunk.max_ts)
-            .bind(table.newest_stored_at())
+            .bind(new.stored_at)
             .bind(&chunk.min_id.as_bytes()[..])
             .bind(&chunk.max_id.as_bytes()[..])
-            .bind(table.encode())
+            .bind(&*new.frames)
             .bind(&*chunk.id_bloom)
             .bind(&*chunk.bloom)
             .bind(&*chunk.body)

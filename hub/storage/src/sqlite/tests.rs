@@ -419,12 +419,17 @@ async fn a_chunk_with_fewer_events_than_it_replaces_is_refused() {
         suite::put(&*store, "a", suite::frame(seq, seq * 10..seq * 10 + 10)).await;
     }
     let batch = suite::frame(1, 10..20).decode().unwrap();
-    let chunk = streamflow_proto::chunk::encode(&[&batch], 1).unwrap();
-    let frames = crate::frames::Frames::one(1, "a".into(), 0, 10);
+    let encoded = streamflow_proto::chunk::encode(&[&batch], 1).unwrap();
+    let frames = crate::frames::Frames::one(1, "a".into(), 0, 10).encode().unwrap();
+    let chunk = Some(command::NewChunk {
+        encoded,
+        frames,
+        stored_at: 0,
+    });
     let install = command::Install {
         first: 1,
         last: 2,
-        chunk: Some((chunk, frames)),
+        chunk,
         set_aside: Vec::new(),
     };
     let refused = store.queue.run(Task::Install(Box::new(install))).await;
