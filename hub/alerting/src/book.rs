@@ -8,9 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use streamflow_model::{Alert, AlertState, Channel, Delivery, DeliveryState, Instant, Level, Rule, Signal};
-use streamflow_plugin_host::Notice;
-use uuid::Uuid;
+use streamflow_model::{Alert, AlertState, Channel, Instant, Level, Rule, Signal};
 
 use crate::{
     history::History,
@@ -45,6 +43,8 @@ pub(crate) struct Book {
     options: Options,
     external_url: String,
     rules: BTreeMap<String, Arc<Rule>>,
+    /// Verdicts of older versions of a rule, still under way when it began to ask something else, no longer count.
+    asks_since: HashMap<String, i64>,
     channels: BTreeMap<String, Arc<Channel>>,
     groups: HashMap<String, Slot>,
     ids: HashMap<String, String>,
@@ -72,12 +72,19 @@ impl Book {
         incidents: Vec<Incident>,
         now: i64,
     ) -> Self {
-        let rules = rules.into_iter().map(|rule| (rule.id.clone(), Arc::new(rule))).collect();
-        let channels = channels.into_iter().map(|channel| (channel.name.clone(), Arc::new(channel))).collect();
+        let rules = rules
+            .into_iter()
+            .map(|rule| (rule.id.clone(), Arc::new(rule)))
+            .collect();
+        let channels = channels
+            .into_iter()
+            .map(|channel| (channel.name.clone(), Arc::new(channel)))
+            .collect();
         let mut book = Self {
             options,
             external_url: external_url.trim_end_matches('/').to_owned(),
             rules,
+            asks_since: HashMap::new(),
             channels,
             groups: HashMap::new(),
             ids: HashMap::new(),
@@ -115,12 +122,28 @@ impl Book {
     /// Takes verdicts in.
     pub(crate) fn signals(&mut self, signals: &[Signal], now: i64) {
         for signal in signals {
-            let Some(rule) = self.rules.get(&signal.rule_id).filter(|rule| rule.draft.enabled).map(Arc::clone) else {
+            let Some(rule) = self
+                .rules
+                .get(&signal.rule_id)
+                .filter(|rule| rule.draft.enabled)
+                .map(Arc::clone)
+            else {
                 continue;
             };
+            if self
+                .asks_since
+                .get(&signal.rule_id)
+                .is_some_and(|version| signal.rule_version < *version)
+            {
+                continue;
+            }
             let key = group_key(signal);
             let (seen, open, last_told) = match self.groups.get(&key) {
-                Some(Slot { incident, .. }) => (incident.has_seen(signal), incident.is_open(), incident.memory.notified_at),
+                Some(Slot { incident, .. }) => (
+                    incident.has_seen(signal),
+                    incident.is_open(),
+                    incident.memory.notified_at,
+                ),
                 None => (false, false, None),
             };
             if open {
@@ -130,7 +153,9 @@ impl Book {
             } else if signal.met && !seen {
                 let (incident, step) = Incident::open(&rule, key.clone(), last_told, signal, now);
                 self.insert(key.clone(), incident);
-                self.changes.fired.extend((step != Step::Changed).then_some(rule.draft.level));
+                self.changes
+                    .fired
+                    .extend((step != Step::Changed).then_some(rule.draft.level));
                 self.follow(&key, step, now);
             }
         }
@@ -147,7 +172,9 @@ impl Book {
         for closed in self.history.expire(oldest, self.options.keep_at_most) {
             match self.groups.get_mut(&closed.group_key) {
                 Some(slot) if slot.incident.alert.id == closed.id => drop(self.groups.remove(&closed.group_key)),
-                Some(slot) if slot.before.as_ref().is_some_and(|before| before.alert.id == closed.id) => slot.before = None,
+                Some(slot) if slot.before.as_ref().is_some_and(|before| before.alert.id == closed.id) => {
+                    slot.before = None
+                }
                 _ => {}
             }
             self.ids.remove(&closed.id);
@@ -180,8 +207,14 @@ impl Book {
 
     /// What came of a notification, for the alert's history.
     pub(crate) fn note(&mut self, alert_id: &str, what: &str, detail: &str, now: i64) {
-        let Some(key) = self.ids.get(alert_id).cloned() else { return };
-        if let Some(slot) = self.groups.get_mut(&key).filter(|slot| slot.incident.alert.id == alert_id) {
+        let Some(key) = self.ids.get(alert_id).cloned() else {
+            return;
+        };
+        if let Some(slot) = self
+            .groups
+            .get_mut(&key)
+            .filter(|slot| slot.incident.alert.id == alert_id)
+        {
             slot.incident.note(now, what, SYSTEM, detail);
             self.changes.written.insert(key);
         }
@@ -194,6 +227,7 @@ impl Book {
         if !rule.draft.enabled {
             self.close_all(&rule.id, by, "its rule was disabled", now);
         } else if !asks_the_same(&before, &rule) {
+            self.asks_since.insert(rule.id.clone(), rule.version);
             self.close_all(&rule.id, by, "its rule was changed", now);
         } else {
             let keys: Vec<String> = self.keys_of(&rule.id);
@@ -204,6 +238,7 @@ impl Book {
     /// Removes a rule; its alerts are over.
     pub(crate) fn remove_rule(&mut self, id: &str, by: &str, now: i64) -> Option<Arc<Rule>> {
         self.close_all(id, by, "its rule was deleted", now);
+        self.asks_since.remove(id);
         self.rules.remove(id)
     }
 
@@ -229,7 +264,10 @@ impl Book {
 
     /// Alerts that are not over.
     pub(crate) fn open_alerts(&self) -> impl Iterator<Item = &Alert> {
-        self.groups.values().filter(|slot| slot.incident.is_open()).map(|slot| &slot.incident.alert)
+        self.groups
+            .values()
+            .filter(|slot| slot.incident.is_open())
+            .map(|slot| &slot.incident.alert)
     }
 
     /// The newest incident of a group.
@@ -255,12 +293,16 @@ impl Book {
 
     fn keys_of(&self, rule_id: &str) -> Vec<String> {
         let open = self.groups.iter().filter(|(_, slot)| slot.incident.is_open());
-        open.filter(|(_, slot)| slot.incident.alert.rule_id == rule_id).map(|(key, _)| key.clone()).collect()
+        open.filter(|(_, slot)| slot.incident.alert.rule_id == rule_id)
+            .map(|(key, _)| key.clone())
+            .collect()
     }
 
     fn close_all(&mut self, rule_id: &str, by: &str, reason: &str, now: i64) {
         for key in self.keys_of(rule_id) {
-            let Some(slot) = self.groups.get_mut(&key) else { continue };
+            let Some(slot) = self.groups.get_mut(&key) else {
+                continue;
+            };
             let step = slot.incident.resolve(by, reason, now);
             self.follow(&key, step, now);
         }
@@ -274,7 +316,14 @@ impl Book {
         if let Some(before) = &before {
             self.ids.remove(&before.alert.id);
         }
-        self.groups.insert(key.clone(), Slot { incident, due: None, before });
+        self.groups.insert(
+            key.clone(),
+            Slot {
+                incident,
+                due: None,
+                before,
+            },
+        );
         if open {
             self.reschedule(&key);
         }
@@ -282,9 +331,15 @@ impl Book {
 
     fn apply(&mut self, key: &str, now: i64, step: impl FnOnce(&mut Incident, &Rule) -> Step) {
         let Some(slot) = self.groups.get_mut(key) else { return };
-        let Some(rule) = self.rules.get(&slot.incident.alert.rule_id) else { return };
+        let Some(rule) = self.rules.get(&slot.incident.alert.rule_id) else {
+            return;
+        };
         let fired_before = slot.incident.alert.fired_at;
-        let step = if slot.incident.is_open() { step(&mut slot.incident, rule) } else { Step::Ignored };
+        let step = if slot.incident.is_open() {
+            step(&mut slot.incident, rule)
+        } else {
+            Step::Ignored
+        };
         if fired_before.is_none() && slot.incident.alert.fired_at.is_some() {
             self.changes.fired.push(slot.incident.alert.level);
         }
@@ -303,11 +358,19 @@ impl Book {
             }
             Step::Gone => return self.forget(key, now),
         }
-        if let Some(slot) = self.groups.get(key).filter(|slot| step != Step::Ignored && !slot.incident.is_open()) {
+        if let Some(slot) = self
+            .groups
+            .get(key)
+            .filter(|slot| step != Step::Ignored && !slot.incident.is_open())
+        {
             self.open -= 1;
             self.history.add(&slot.incident.alert);
         }
-        if let Some(slot) = self.groups.get_mut(key).filter(|slot| slot.incident.alert.fired_at.is_some()) {
+        if let Some(slot) = self
+            .groups
+            .get_mut(key)
+            .filter(|slot| slot.incident.alert.fired_at.is_some())
+        {
             slot.before = None;
         }
         self.reschedule(key);
@@ -324,7 +387,14 @@ impl Book {
         if let Some(mut before) = slot.before {
             before.memory.seen = memory.seen;
             self.ids.insert(before.alert.id.clone(), key.to_owned());
-            self.groups.insert(key.to_owned(), Slot { incident: *before, due: None, before: None });
+            self.groups.insert(
+                key.to_owned(),
+                Slot {
+                    incident: *before,
+                    due: None,
+                    before: None,
+                },
+            );
         }
         alert.state = AlertState::Resolved;
         alert.resolved_at = Some(Instant(now));
@@ -332,7 +402,9 @@ impl Book {
     }
 
     fn tell(&mut self, key: &str, now: i64) {
-        let Some(Slot { incident, .. }) = self.groups.get_mut(key) else { return };
+        let Some(Slot { incident, .. }) = self.groups.get_mut(key) else {
+            return;
+        };
         let firing = incident.is_open();
         let names = match self.rules.get(&incident.alert.rule_id).filter(|_| firing) {
             Some(rule) => rule.draft.channels.clone(),
@@ -344,7 +416,9 @@ impl Book {
             if self.channels.get(&name).filter(takes).is_none() {
                 continue;
             }
-            self.changes.outgoing.push(outgoing(incident, &name, &self.external_url, now));
+            self.changes
+                .outgoing
+                .push(Outgoing::about(incident, &name, &self.external_url, now));
             if firing && !incident.memory.told.contains(&name) {
                 incident.memory.told.push(name);
             }
@@ -354,7 +428,9 @@ impl Book {
     fn reschedule(&mut self, key: &str) {
         let Some(slot) = self.groups.get_mut(key) else { return };
         let rule = self.rules.get(&slot.incident.alert.rule_id);
-        let due = rule.filter(|_| slot.incident.is_open()).and_then(|rule| slot.incident.due(rule));
+        let due = rule
+            .filter(|_| slot.incident.is_open())
+            .and_then(|rule| slot.incident.due(rule));
         let before = mem::replace(&mut slot.due, due);
         self.unschedule(before, key);
         self.timers.extend(due.map(|due| (due, key.to_owned())));
@@ -377,53 +453,16 @@ fn asks_the_same(old: &Rule, new: &Rule) -> bool {
     let question = |rule: &Rule| {
         let d = &rule.draft;
         let texts = [d.matches.clone(), d.aggregate.clone(), d.condition.clone()];
-        (texts, d.kind, d.window, d.group_by.clone(), d.threshold.map(f64::to_bits), d.evaluate)
+        (
+            texts,
+            d.kind,
+            d.window,
+            d.group_by.clone(),
+            d.threshold.map(f64::to_bits),
+            d.evaluate,
+        )
     };
     old.draft.enabled && question(old) == question(new)
-}
-
-fn outgoing(incident: &Incident, channel: &str, external_url: &str, now: i64) -> Outgoing {
-    let alert = &incident.alert;
-    let status = alert.state.name();
-    let idempotency_key = format!("{}:{status}:{}", alert.id, incident.memory.notices);
-    let group_labels = alert.labels.iter().filter(|(key, _)| !matches!(key.as_str(), "alertname" | "level"));
-    let notice = Notice {
-        id: alert.id.clone(),
-        rule_id: alert.rule_id.clone(),
-        rule: alert.rule_name.clone(),
-        key: alert.group_key.clone(),
-        state: alert.state,
-        level: alert.level,
-        title: alert.title.clone(),
-        body: alert.message.clone(),
-        at_ms: now,
-        starts_at_ms: alert.fired_at.map_or(now, |at| at.0),
-        ends_at_ms: alert.resolved_at.map(|at| at.0),
-        value: Some(alert.value),
-        labels: alert.labels.clone(),
-        group_labels: group_labels.map(|(key, value)| (key.clone(), value.clone())).collect(),
-        annotations: BTreeMap::new(),
-        idempotency_key: idempotency_key.clone(),
-        external_url: external_url.to_owned(),
-        url: if external_url.is_empty() { String::new() } else { format!("{external_url}/alerts/{}", alert.id) },
-        test: false,
-    };
-    let delivery = Delivery {
-        id: Uuid::now_v7().to_string(),
-        alert_id: alert.id.clone(),
-        channel: channel.to_owned(),
-        status: status.to_owned(),
-        idempotency_key,
-        state: DeliveryState::Pending,
-        attempts: 0,
-        next_attempt_at: Some(Instant(now)),
-        error: None,
-        reference: None,
-        created_at: Instant(now),
-        delivered_at: None,
-        test: false,
-    };
-    Outgoing { delivery, notice, since: now, stored_at: incident.memory.stored_at }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use serde::Serialize;
-use streamflow_model::{Alert, Channel, Delivery, DeliveryState, Rule, RuleDraft, Instant};
+use streamflow_model::{Alert, Channel, Delivery, DeliveryState, Instant, Rule, RuleDraft};
 use streamflow_plugin_host::DeliverError;
 use streamflow_storage::DocOp;
 use streamflow_web::{ApiError, ApiResult};
@@ -50,7 +50,15 @@ pub(crate) struct Batch {
 impl Desk {
     /// `finished`: documents of finished deliveries, oldest first.
     pub(crate) fn new(book: Book, outbox: Outbox, finished: VecDeque<String>, options: Options) -> Self {
-        Self { book, outbox, options, ops: BTreeMap::new(), finished, rules_changed: true, channels_changed: true }
+        Self {
+            book,
+            outbox,
+            options,
+            ops: BTreeMap::new(),
+            finished,
+            rules_changed: true,
+            channels_changed: true,
+        }
     }
 
     /// Takes what has changed since the last call.
@@ -94,10 +102,18 @@ impl Desk {
         let (channel, status) = (&delivery.channel, &delivery.status);
         match delivery.state {
             DeliveryState::Pending => {}
-            DeliveryState::Delivered => self.book.note(&delivery.alert_id, "notified", &format!("{channel}: {status}"), now),
+            DeliveryState::Delivered => {
+                self.book
+                    .note(&delivery.alert_id, "notified", &format!("{channel}: {status}"), now)
+            }
             DeliveryState::Failed => {
                 let error = delivery.error.as_deref().unwrap_or("");
-                self.book.note(&delivery.alert_id, "not notified", &format!("{channel}: {status}: {error}"), now);
+                self.book.note(
+                    &delivery.alert_id,
+                    "not notified",
+                    &format!("{channel}: {status}: {error}"),
+                    now,
+                );
             }
         }
         self.write_delivery(&outgoing)?;
@@ -134,15 +150,26 @@ impl Desk {
         now: i64,
     ) -> ApiResult<Rule> {
         let rules = self.book.rules();
-        let taken = rules.values().any(|rule| rule.draft.name == draft.name && Some(rule.id.as_str()) != id);
+        let taken = rules
+            .values()
+            .any(|rule| rule.draft.name == draft.name && Some(rule.id.as_str()) != id);
         if taken {
-            return Err(ApiError::conflict(format!("there is a rule called `{}` already", draft.name)));
+            return Err(ApiError::conflict(format!(
+                "there is a rule called `{}` already",
+                draft.name
+            )));
         }
         let now_at = Instant(now);
         let rule = match id {
             None => {
                 let id = Uuid::now_v7().to_string();
-                Rule { id, draft, version: 1, created_at: now_at, updated_at: now_at }
+                Rule {
+                    id,
+                    draft,
+                    version: 1,
+                    created_at: now_at,
+                    updated_at: now_at,
+                }
             }
             Some(id) => {
                 let before = rules.get(id).ok_or_else(|| no_rule(id))?;
@@ -150,7 +177,12 @@ impl Desk {
                     let message = format!("the rule has changed meanwhile; it has version {} now", before.version);
                     return Err(ApiError::conflict(message));
                 }
-                Rule { draft, version: before.version + 1, updated_at: now_at, ..Rule::clone(before) }
+                Rule {
+                    draft,
+                    version: before.version + 1,
+                    updated_at: now_at,
+                    ..Rule::clone(before)
+                }
             }
         };
         put(&mut self.ops, RULE, rule.id.clone(), &rule)?;
@@ -171,7 +203,12 @@ impl Desk {
     pub(crate) fn save_channel(&mut self, mut channel: Channel, new: bool, now: i64) -> ApiResult<Channel> {
         let before = self.book.channels().get(&channel.name);
         channel.created_at = match (before, new) {
-            (Some(_), true) => return Err(ApiError::conflict(format!("there is a channel called `{}` already", channel.name))),
+            (Some(_), true) => {
+                return Err(ApiError::conflict(format!(
+                    "there is a channel called `{}` already",
+                    channel.name
+                )));
+            }
             (None, false) => return Err(no_channel(&channel.name)),
             (Some(before), false) => before.created_at,
             (None, true) => Instant(now),
@@ -188,7 +225,11 @@ impl Desk {
         if !self.book.channels().contains_key(name) {
             return Err(no_channel(name));
         }
-        let users = self.book.rules().values().filter(|rule| rule.draft.channels.iter().any(|channel| channel == name));
+        let users = self
+            .book
+            .rules()
+            .values()
+            .filter(|rule| rule.draft.channels.iter().any(|channel| channel == name));
         let users: Vec<&str> = users.map(|rule| rule.draft.name.as_str()).collect();
         if !users.is_empty() {
             let message = format!("rules use this channel: {}", users.join(", "));
@@ -216,7 +257,11 @@ impl Desk {
 
     fn open_alert(&self, id: &str) -> ApiResult<&Incident> {
         let incident = self.book.by_id(id).ok_or_else(|| no_alert(id))?;
-        if incident.is_open() { Ok(incident) } else { Err(ApiError::conflict("the alert is already resolved")) }
+        if incident.is_open() {
+            Ok(incident)
+        } else {
+            Err(ApiError::conflict("the alert is already resolved"))
+        }
     }
 
     fn write_delivery(&mut self, outgoing: &Outgoing) -> ApiResult<()> {
@@ -235,12 +280,26 @@ fn put(
     body: &impl Serialize,
 ) -> ApiResult<()> {
     let body = serde_json::to_value(body).map_err(ApiError::internal)?;
-    ops.insert((kind, id.clone()), DocOp::Put { kind: kind.to_owned(), id, body, expect: None });
+    ops.insert(
+        (kind, id.clone()),
+        DocOp::Put {
+            kind: kind.to_owned(),
+            id,
+            body,
+            expect: None,
+        },
+    );
     Ok(())
 }
 
 fn delete(ops: &mut BTreeMap<(&'static str, String), DocOp>, kind: &'static str, id: String) {
-    ops.insert((kind, id.clone()), DocOp::Delete { kind: kind.to_owned(), id });
+    ops.insert(
+        (kind, id.clone()),
+        DocOp::Delete {
+            kind: kind.to_owned(),
+            id,
+        },
+    );
 }
 
 pub(crate) fn no_rule(id: &str) -> ApiError {

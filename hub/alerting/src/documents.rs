@@ -25,7 +25,10 @@ const PAGE: usize = 1000;
 
 /// A document's id that sorts the newest UUIDv7 first: the store lists in ascending order, and people want the newest.
 pub(crate) fn newest_first(id: &str) -> String {
-    Uuid::parse_str(id).map_or_else(|_| id.to_owned(), |id| Uuid::from_u128(!id.as_u128()).simple().to_string())
+    Uuid::parse_str(id).map_or_else(
+        |_| id.to_owned(),
+        |id| Uuid::from_u128(!id.as_u128()).simple().to_string(),
+    )
 }
 
 /// Everything of a collection. What does not decode is logged and left out: one damaged rule must not stop all others.
@@ -76,8 +79,16 @@ pub(crate) async fn load(store: &dyn Store) -> Result<Loaded, StoreError> {
     let values = |(_, value)| value;
     Ok(Loaded {
         rules: read_all(store, RULE).await?.into_iter().map(values).collect(),
-        channels: read_all(store, CHANNEL).await?.into_iter().map(|(_, channel)| channel).collect(),
-        incidents: read_all(store, ALERT).await?.into_iter().map(|(_, incident)| incident).collect(),
+        channels: read_all(store, CHANNEL)
+            .await?
+            .into_iter()
+            .map(|(_, channel)| channel)
+            .collect(),
+        incidents: read_all(store, ALERT)
+            .await?
+            .into_iter()
+            .map(|(_, incident)| incident)
+            .collect(),
         outbox,
         finished,
     })

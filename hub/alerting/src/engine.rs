@@ -80,11 +80,15 @@ enum Event {
 
 impl Clock {
     pub(crate) fn start() -> Self {
-        Self { wall_ms: streamflow_model::Instant::now().0, since: Instant::now() }
+        Self {
+            wall_ms: streamflow_model::Instant::now().0,
+            since: Instant::now(),
+        }
     }
 
     pub(crate) fn now(&self) -> i64 {
-        self.wall_ms.saturating_add(i64::try_from(self.since.elapsed().as_millis()).unwrap_or(i64::MAX))
+        self.wall_ms
+            .saturating_add(i64::try_from(self.since.elapsed().as_millis()).unwrap_or(i64::MAX))
     }
 
     fn at(&self, ms: i64) -> Instant {
@@ -111,9 +115,16 @@ impl Engine {
     }
 
     async fn next(&mut self, token: &CancellationToken) -> Event {
-        let due = [self.desk.book.due(), self.desk.outbox.due(self.options.channel_concurrency)];
+        let due = [
+            self.desk.book.due(),
+            self.desk.outbox.due(self.options.channel_concurrency),
+        ];
         let idle = Instant::now() + IDLE;
-        let wake = due.into_iter().flatten().min().map_or(idle, |due| self.clock.at(due).min(idle));
+        let wake = due
+            .into_iter()
+            .flatten()
+            .min()
+            .map_or(idle, |due| self.clock.at(due).min(idle));
         tokio::select! {
             biased;
             () = token.cancelled() => Event::Stop,
@@ -135,7 +146,10 @@ impl Engine {
         if self.answers.signals_ended {
             return None;
         }
-        self.signals.recv().now_or_never().map(|message| message.map_or(Event::SignalsEnded, Event::Signals))
+        self.signals
+            .recv()
+            .now_or_never()
+            .map(|message| message.map_or(Event::SignalsEnded, Event::Signals))
     }
 
     fn absorb(&mut self, event: Event) -> Result<(), AlertingError> {
@@ -153,23 +167,35 @@ impl Engine {
     }
 
     fn book_sent(&mut self, sent: Sent, now: i64) -> Result<(), AlertingError> {
-        let Sent { outgoing, outcome, took } = sent;
+        let Sent {
+            outgoing,
+            outcome,
+            took,
+        } = sent;
         let stored_at = outgoing.stored_at;
         if let Err(error) = &outcome {
             let (channel, alert) = (&outgoing.delivery.channel, &outgoing.delivery.alert_id);
             tracing::warn!(%channel, %alert, attempt = outgoing.delivery.attempts + 1, %error, "notification not delivered");
         }
-        let delivery = self.desk.sent(outgoing, outcome, now, rand::random()).map_err(AlertingError::Encode)?;
+        let delivery = self
+            .desk
+            .sent(outgoing, outcome, now, rand::random())
+            .map_err(AlertingError::Encode)?;
         let outcome = match delivery.state {
             DeliveryState::Pending => "retry",
             DeliveryState::Delivered => "delivered",
             DeliveryState::Failed => "failed",
         };
-        self.metrics.deliveries.with_label_values(&[delivery.channel.as_str(), outcome]).inc();
+        self.metrics
+            .deliveries
+            .with_label_values(&[delivery.channel.as_str(), outcome])
+            .inc();
         self.metrics.delivery_seconds.observe(took.as_secs_f64());
         if delivery.state == DeliveryState::Delivered && delivery.attempts == 1 && stored_at > 0 {
             #[expect(clippy::cast_precision_loss, reason = "a latency in ms is far below 2^52")]
-            self.metrics.end_to_end_seconds.observe((now - stored_at).max(0) as f64 / 1000.0);
+            self.metrics
+                .end_to_end_seconds
+                .observe((now - stored_at).max(0) as f64 / 1000.0);
         }
         Ok(())
     }
@@ -181,12 +207,20 @@ impl Engine {
         let changes = batch.changes;
         let book = &self.desk.book;
         let alerts = |keys: &std::collections::BTreeSet<String>| -> Vec<_> {
-            keys.iter().filter_map(|key| book.incident(key)).map(|incident| incident.alert.clone()).collect()
+            keys.iter()
+                .filter_map(|key| book.incident(key))
+                .map(|incident| incident.alert.clone())
+                .collect()
         };
         self.board.show(alerts(&changes.touched).into_iter(), false);
-        self.board.show(alerts(&changes.written).into_iter().chain(changes.forgotten), true);
+        self.board
+            .show(alerts(&changes.written).into_iter().chain(changes.forgotten), true);
         if batch.rules_changed {
-            let rules = book.rules().values().map(|rule| streamflow_model::Rule::clone(rule)).collect();
+            let rules = book
+                .rules()
+                .values()
+                .map(|rule| streamflow_model::Rule::clone(rule))
+                .collect();
             self.board.rules.send_replace(Arc::new(rules));
         }
         if batch.channels_changed {
@@ -197,9 +231,16 @@ impl Engine {
         }
         if changes.refused > 0 {
             self.metrics.refused.inc_by(changes.refused);
-            tracing::warn!(refused = changes.refused, limit = self.options.max_open, "too many open alerts");
+            tracing::warn!(
+                refused = changes.refused,
+                limit = self.options.max_open,
+                "too many open alerts"
+            );
         }
-        changes.outgoing.into_iter().for_each(|outgoing| self.desk.outbox.push(outgoing));
+        changes
+            .outgoing
+            .into_iter()
+            .for_each(|outgoing| self.desk.outbox.push(outgoing));
         self.answers.jobs.drain(..).for_each(|answer| answer());
         for flush in self.answers.flushes.drain(..) {
             if flush.send(()).is_err() {
@@ -217,7 +258,8 @@ impl Engine {
         let mut pause = WRITE_AGAIN.0;
         while let Err(error) = self.store.commit(ops.clone()).await {
             tracing::error!(%error, "alerts cannot be written, trying again");
-            self.board.set_failing(Some(format!("alerts cannot be written: {error}")));
+            self.board
+                .set_failing(Some(format!("alerts cannot be written: {error}")));
             tokio::select! {
                 () = token.cancelled() => return Err(AlertingError::Store(error)),
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(WRITE_AGAIN.1),
@@ -237,22 +279,42 @@ impl Engine {
                 let started = Instant::now();
                 let attempt = outgoing.delivery.attempts + 1;
                 let send = async {
-                    let channel = channel.ok_or_else(|| DeliverError::Permanent("the channel was deleted".to_owned()))?;
+                    let channel =
+                        channel.ok_or_else(|| DeliverError::Permanent("the channel was deleted".to_owned()))?;
                     if !channel.enabled {
                         return Err(DeliverError::Permanent("the channel is disabled".to_owned()));
                     }
-                    sender.deliver(&channel.plugin, &channel.name, &channel.config, &outgoing.notice, attempt).await
+                    sender
+                        .deliver(
+                            &channel.plugin,
+                            &channel.name,
+                            &channel.config,
+                            &outgoing.notice,
+                            attempt,
+                        )
+                        .await
                 };
-                let transient = |reason: String| Err(DeliverError::Transient { reason, retry_after_ms: None });
+                let transient = |reason: String| {
+                    Err(DeliverError::Transient {
+                        reason,
+                        retry_after_ms: None,
+                    })
+                };
                 let outcome = match tokio::time::timeout(limit, AssertUnwindSafe(send).catch_unwind()).await {
                     Ok(Ok(outcome)) => outcome,
                     Ok(Err(_)) => transient("the channel's host failed".to_owned()),
                     Err(_) => transient(format!("no answer within {} s", limit.as_secs())),
                 };
-                Box::new(Sent { outgoing, outcome, took: started.elapsed() })
+                Box::new(Sent {
+                    outgoing,
+                    outcome,
+                    took: started.elapsed(),
+                })
             });
         }
-        self.metrics.waiting.set(i64::try_from(self.desk.outbox.len()).unwrap_or(i64::MAX));
+        self.metrics
+            .waiting
+            .set(i64::try_from(self.desk.outbox.len()).unwrap_or(i64::MAX));
     }
 
     /// Takes in what analytics still sent, and waits a little for the sends under way.

@@ -50,7 +50,13 @@ impl AlertingHandle {
             channels: watch::Sender::default(),
             metrics,
         };
-        (Self { board: Arc::new(board), jobs }, receiver)
+        (
+            Self {
+                board: Arc::new(board),
+                jobs,
+            },
+            receiver,
+        )
     }
 
     /// Alerts that are not over: pending, firing, acknowledged or stale; oldest first.
@@ -98,7 +104,11 @@ impl Board {
 
     /// One alert that is not over.
     pub(crate) fn alert(&self, id: &str) -> Option<Arc<Alert>> {
-        self.open.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        self.open
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(id)
+            .cloned()
     }
 
     /// Shows alerts as they are now. Values that merely moved are no news to listeners.
@@ -107,7 +117,11 @@ impl Board {
             let is_open = alert.resolved_at.is_none();
             let before = {
                 let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
-                if is_open { open.insert(alert.id.clone(), Arc::new(alert.clone())) } else { open.remove(&alert.id) }
+                if is_open {
+                    open.insert(alert.id.clone(), Arc::new(alert.clone()))
+                } else {
+                    open.remove(&alert.id)
+                }
             };
             if let Some(before) = before {
                 self.metrics.active.with_label_values(&[before.state.name()]).dec();

@@ -67,14 +67,32 @@ pub(crate) struct Seen {
 
 impl Seen {
     fn of(signal: &Signal) -> Self {
-        let rank = if signal.value.is_none() { 2 } else { u8::from(!signal.running) };
-        let Signal { rule_version, window_end, revision, .. } = *signal;
-        Self { rule_version, window_end, revision, rank }
+        let rank = if signal.value.is_none() {
+            2
+        } else {
+            u8::from(!signal.running)
+        };
+        let Signal {
+            rule_version,
+            window_end,
+            revision,
+            ..
+        } = *signal;
+        Self {
+            rule_version,
+            window_end,
+            revision,
+            rank,
+        }
     }
 
     /// As if this window had been seen to its very end.
     const fn to_the_end(self) -> Self {
-        Self { revision: u32::MAX, rank: u8::MAX, ..self }
+        Self {
+            revision: u32::MAX,
+            rank: u8::MAX,
+            ..self
+        }
     }
 }
 
@@ -126,14 +144,23 @@ impl Incident {
             completeness: Completeness::default(),
             timeline: Vec::new(),
         };
-        let memory = Memory { held_from: now, notified_at: last_told, ..Memory::default() };
+        let memory = Memory {
+            held_from: now,
+            notified_at: last_told,
+            ..Memory::default()
+        };
         let mut incident = Self { alert, memory };
         incident.take_in(rule, signal);
         if rule.draft.hold.ms() == 0 {
             let step = incident.fire(rule, now);
             return (incident, step);
         }
-        incident.note(now, "pending", SYSTEM, &format!("waiting for {} before it fires", rule.draft.hold));
+        incident.note(
+            now,
+            "pending",
+            SYSTEM,
+            &format!("waiting for {} before it fires", rule.draft.hold),
+        );
         (incident, Step::Changed)
     }
 
@@ -172,7 +199,9 @@ impl Incident {
         }
         match self.alert.state {
             AlertState::Pending => self.fire(rule, now),
-            AlertState::Firing if self.memory.waiting => self.tell_firing(now, "notified", "still firing after the suppression"),
+            AlertState::Firing if self.memory.waiting => {
+                self.tell_firing(now, "notified", "still firing after the suppression")
+            }
             AlertState::Firing => self.escalate(now),
             _ => Step::Ignored,
         }
@@ -185,7 +214,9 @@ impl Incident {
             AlertState::Firing if self.memory.waiting => Some(self.suppressed_until(rule)),
             AlertState::Firing if rule.draft.escalation_minutes > 0 => {
                 let every = i64::from(rule.draft.escalation_minutes) * 60_000;
-                self.alert.fired_at.map(|at| at.0 + every * i64::from(self.memory.escalated + 1))
+                self.alert
+                    .fired_at
+                    .map(|at| at.0 + every * i64::from(self.memory.escalated + 1))
             }
             _ => None,
         }
@@ -218,7 +249,12 @@ impl Incident {
         if self.alert.timeline.len() >= TIMELINE {
             self.alert.timeline.remove(TIMELINE / 2);
         }
-        let entry = TimelineEntry { at: Instant(now), what: what.into(), by: by.into(), detail: detail.into() };
+        let entry = TimelineEntry {
+            at: Instant(now),
+            what: what.into(),
+            by: by.into(),
+            detail: detail.into(),
+        };
         self.alert.timeline.push(entry);
     }
 
@@ -237,7 +273,12 @@ impl Incident {
             return Step::Touched;
         }
         self.alert.state = self.memory.resume.take().unwrap_or(AlertState::Firing);
-        self.note(now, self.alert.state.name(), SYSTEM, "the data is back and the condition holds");
+        self.note(
+            now,
+            self.alert.state.name(),
+            SYSTEM,
+            "the data is back and the condition holds",
+        );
         match self.due(rule) {
             Some(due) if due <= now && self.alert.state == AlertState::Pending => self.fire(rule, now),
             _ => Step::Changed,
@@ -251,7 +292,12 @@ impl Incident {
         self.memory.resume = Some(self.alert.state);
         self.alert.state = AlertState::Stale;
         let missing = self.alert.completeness.missing.join(", ");
-        self.note(now, "stale", SYSTEM, &format!("the data is incomplete; not heard from: {missing}"));
+        self.note(
+            now,
+            "stale",
+            SYSTEM,
+            &format!("the data is incomplete; not heard from: {missing}"),
+        );
         Step::Changed
     }
 
@@ -262,7 +308,12 @@ impl Incident {
         self.note(now, "firing", SYSTEM, &title);
         if self.suppressed_until(rule) > now {
             self.memory.waiting = true;
-            self.note(now, "suppressed", SYSTEM, &format!("told less than {} minutes ago", rule.draft.suppression_minutes));
+            self.note(
+                now,
+                "suppressed",
+                SYSTEM,
+                &format!("told less than {} minutes ago", rule.draft.suppression_minutes),
+            );
             return Step::Changed;
         }
         self.memory.notified_at = Some(now);
@@ -283,7 +334,9 @@ impl Incident {
             Level::Warning => Level::Error,
             Level::Error | Level::Critical => Level::Critical,
         };
-        self.alert.labels.insert("level".to_owned(), self.alert.level.name().to_owned());
+        self.alert
+            .labels
+            .insert("level".to_owned(), self.alert.level.name().to_owned());
         let detail = format!("nobody acknowledged it; level {} now", self.alert.level.name());
         self.tell_firing(now, "escalated", &detail)
     }
@@ -294,7 +347,11 @@ impl Incident {
         self.alert.resolved_by = Some(by.to_owned());
         self.memory.waiting = false;
         self.note(now, "resolved", by, reason);
-        if self.memory.told.is_empty() { Step::Changed } else { Step::Tell }
+        if self.memory.told.is_empty() {
+            Step::Changed
+        } else {
+            Step::Tell
+        }
     }
 
     fn suppressed_until(&self, rule: &Rule) -> i64 {

@@ -31,7 +31,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{book::Book, desk::Desk, engine::{Clock, Engine}, metrics::Metrics};
+use crate::{
+    book::Book,
+    desk::Desk,
+    engine::{Clock, Engine},
+    metrics::Metrics,
+};
 
 pub use error::AlertingError;
 pub use handle::AlertingHandle;
@@ -62,8 +67,14 @@ impl Alerting {
         let clock = Clock::start();
         let (handle, jobs) = AlertingHandle::new(metrics.clone());
         handle.board.rules.send_replace(Arc::new(loaded.rules.clone()));
-        let book =
-            Book::load(options.clone(), external_url, loaded.rules, loaded.channels, loaded.incidents, clock.now());
+        let book = Book::load(
+            options.clone(),
+            external_url,
+            loaded.rules,
+            loaded.channels,
+            loaded.incidents,
+            clock.now(),
+        );
         handle.board.show(book.open_alerts().cloned(), false);
         handle.board.channels.send_replace(Arc::new(book.channels().clone()));
         let desk = Desk::new(book, loaded.outbox, loaded.finished, options.clone());

@@ -24,20 +24,38 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let seconds = |name: &str, help: &str| {
-            let buckets = vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+            let buckets = vec![
+                0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+            ];
             Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))
         };
-        let depth = Opts::new("streamflow_queue_depth", "Entries waiting in a queue").const_label("queue", "deliveries");
+        let depth =
+            Opts::new("streamflow_queue_depth", "Entries waiting in a queue").const_label("queue", "deliveries");
         let metrics = Self {
-            fired: IntCounterVec::new(Opts::new("streamflow_alerts_fired_total", "Alerts that began to fire"), &["level"])?,
-            active: IntGaugeVec::new(Opts::new("streamflow_alerts_active", "Alerts that are not over"), &["state"])?,
-            refused: IntCounter::new("streamflow_alerts_refused_total", "Verdicts of new groups refused: too many open alerts")?,
+            fired: IntCounterVec::new(
+                Opts::new("streamflow_alerts_fired_total", "Alerts that began to fire"),
+                &["level"],
+            )?,
+            active: IntGaugeVec::new(
+                Opts::new("streamflow_alerts_active", "Alerts that are not over"),
+                &["state"],
+            )?,
+            refused: IntCounter::new(
+                "streamflow_alerts_refused_total",
+                "Verdicts of new groups refused: too many open alerts",
+            )?,
             deliveries: IntCounterVec::new(
                 Opts::new("streamflow_deliveries_total", "Attempts to send a notification"),
                 &["channel", "outcome"],
             )?,
-            delivery_seconds: seconds("streamflow_delivery_duration_seconds", "Time of one attempt to send a notification")?,
-            end_to_end_seconds: seconds("streamflow_alert_latency_seconds", "From storing the event to the channel's acceptance")?,
+            delivery_seconds: seconds(
+                "streamflow_delivery_duration_seconds",
+                "Time of one attempt to send a notification",
+            )?,
+            end_to_end_seconds: seconds(
+                "streamflow_alert_latency_seconds",
+                "From storing the event to the channel's acceptance",
+            )?,
             waiting: IntGauge::with_opts(depth)?,
         };
         registry.register(Box::new(metrics.fired.clone()))?;

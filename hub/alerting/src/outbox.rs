@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use serde::{Deserialize, Serialize};
 use streamflow_model::{Delivery, DeliveryState, Instant};
 use streamflow_plugin_host::{DeliverError, Notice};
+use uuid::Uuid;
 
-use crate::options::Options;
+use crate::{incident::Incident, options::Options};
 
 /// Longest wait that a receiver may ask for.
 const LONGEST_RETRY_AFTER_MS: i64 = 3_600_000;
@@ -28,6 +29,63 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
+    /// A new notification about an incident as it is now.
+    pub(crate) fn about(incident: &Incident, channel: &str, external_url: &str, now: i64) -> Self {
+        let alert = &incident.alert;
+        let status = alert.state.name();
+        let idempotency_key = format!("{}:{status}:{}", alert.id, incident.memory.notices);
+        let group_labels = alert
+            .labels
+            .iter()
+            .filter(|(key, _)| !matches!(key.as_str(), "alertname" | "level"));
+        let notice = Notice {
+            id: alert.id.clone(),
+            rule_id: alert.rule_id.clone(),
+            rule: alert.rule_name.clone(),
+            key: alert.group_key.clone(),
+            state: alert.state,
+            level: alert.level,
+            title: alert.title.clone(),
+            body: alert.message.clone(),
+            at_ms: now,
+            starts_at_ms: alert.fired_at.map_or(now, |at| at.0),
+            ends_at_ms: alert.resolved_at.map(|at| at.0),
+            value: Some(alert.value),
+            labels: alert.labels.clone(),
+            group_labels: group_labels.map(|(key, value)| (key.clone(), value.clone())).collect(),
+            annotations: BTreeMap::new(),
+            idempotency_key: idempotency_key.clone(),
+            external_url: external_url.to_owned(),
+            url: if external_url.is_empty() {
+                String::new()
+            } else {
+                format!("{external_url}/alerts/{}", alert.id)
+            },
+            test: false,
+        };
+        let delivery = Delivery {
+            id: Uuid::now_v7().to_string(),
+            alert_id: alert.id.clone(),
+            channel: channel.to_owned(),
+            status: status.to_owned(),
+            idempotency_key,
+            state: DeliveryState::Pending,
+            attempts: 0,
+            next_attempt_at: Some(Instant(now)),
+            error: None,
+            reference: None,
+            created_at: Instant(now),
+            delivered_at: None,
+            test: false,
+        };
+        Self {
+            delivery,
+            notice,
+            since: now,
+            stored_at: incident.memory.stored_at,
+        }
+    }
+
     /// Books an attempt's outcome: delivered, again later, or given up. `jitter` is from 0 to 1.
     pub(crate) fn after(&mut self, outcome: Result<String, DeliverError>, now: i64, jitter: f64, options: &Options) {
         let delivery = &mut self.delivery;
@@ -73,10 +131,20 @@ impl Outgoing {
 /// Exponential, with half of it left to chance, so that channels that failed together do not come back together.
 fn wait(attempts: u32, retry_after_ms: Option<u64>, jitter: f64, options: &Options) -> i64 {
     let doublings = attempts.saturating_sub(1).min(30);
-    let full = options.retry_first.ms().saturating_mul(1 << doublings).min(options.retry_longest.ms());
-    #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "waits are far below 2^52 ms")]
+    let full = options
+        .retry_first
+        .ms()
+        .saturating_mul(1 << doublings)
+        .min(options.retry_longest.ms());
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "waits are far below 2^52 ms"
+    )]
     let own = (full as f64 * (0.5 + 0.5 * jitter)) as i64;
-    let asked = retry_after_ms.map_or(0, |ms| i64::try_from(ms).unwrap_or(i64::MAX).min(LONGEST_RETRY_AFTER_MS));
+    let asked = retry_after_ms.map_or(0, |ms| {
+        i64::try_from(ms).unwrap_or(i64::MAX).min(LONGEST_RETRY_AFTER_MS)
+    });
     own.max(asked)
 }
 
@@ -122,18 +190,27 @@ impl Outbox {
 
     /// The next notification that may be sent; it stays in its place until [`Self::done`].
     pub(crate) fn take(&mut self, now: i64, at_once: usize) -> Option<Outgoing> {
-        let may_send = |queue: &&mut ChannelQueue| queue.running < at_once && queue.ready.first().is_some_and(|r| r.0 <= now);
-        let (name, channel) = self.channels.iter_mut().find_map(|(name, queue)| may_send(&queue).then_some((name, queue)))?;
+        let may_send =
+            |queue: &&mut ChannelQueue| queue.running < at_once && queue.ready.first().is_some_and(|r| r.0 <= now);
+        let (name, channel) = self
+            .channels
+            .iter_mut()
+            .find_map(|(name, queue)| may_send(&queue).then_some((name, queue)))?;
         let (_, alert_id) = channel.ready.pop_first()?;
         channel.running += 1;
-        let lane = Lane { channel: name.clone(), alert_id };
+        let lane = Lane {
+            channel: name.clone(),
+            alert_id,
+        };
         self.alerts.get(&lane).and_then(VecDeque::front).cloned()
     }
 
     /// Reports the outcome of what `take` handed out: again later, or finished.
     pub(crate) fn done(&mut self, outgoing: Outgoing) {
         let lane = lane(&outgoing);
-        let (Some(queue), Some(channel)) = (self.alerts.get_mut(&lane), self.channels.get_mut(&lane.channel)) else { return };
+        let (Some(queue), Some(channel)) = (self.alerts.get_mut(&lane), self.channels.get_mut(&lane.channel)) else {
+            return;
+        };
         channel.running = channel.running.saturating_sub(1);
         if outgoing.delivery.state == DeliveryState::Pending {
             queue[0] = outgoing;
@@ -145,13 +222,17 @@ impl Outbox {
             Some(head) => drop(channel.ready.insert((head.due(), lane.alert_id))),
             None => drop(self.alerts.remove(&lane)),
         }
-        self.channels.retain(|_, queue| queue.running > 0 || !queue.ready.is_empty());
+        self.channels
+            .retain(|_, queue| queue.running > 0 || !queue.ready.is_empty());
     }
 
     /// When the next notification may be sent, of channels that have room.
     pub(crate) fn due(&self, at_once: usize) -> Option<i64> {
         let with_room = self.channels.values().filter(|queue| queue.running < at_once);
-        with_room.filter_map(|queue| queue.ready.first()).map(|(due, _)| *due).min()
+        with_room
+            .filter_map(|queue| queue.ready.first())
+            .map(|(due, _)| *due)
+            .min()
     }
 
     /// Notifications that wait or are being sent.
@@ -161,7 +242,10 @@ impl Outbox {
 }
 
 fn lane(outgoing: &Outgoing) -> Lane {
-    Lane { channel: outgoing.delivery.channel.clone(), alert_id: outgoing.delivery.alert_id.clone() }
+    Lane {
+        channel: outgoing.delivery.channel.clone(),
+        alert_id: outgoing.delivery.alert_id.clone(),
+    }
 }
 
 #[cfg(test)]

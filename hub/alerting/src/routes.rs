@@ -62,7 +62,10 @@ async fn page_of<T>(
 ) -> ApiResult<Page<T>> {
     let (mut found, mut after) = (Vec::new(), cursor);
     loop {
-        let docs = store.docs(kind, after.as_deref(), SCAN).await.map_err(ApiError::internal)?;
+        let docs = store
+            .docs(kind, after.as_deref(), SCAN)
+            .await
+            .map_err(ApiError::internal)?;
         let full = docs.len() == SCAN;
         for doc in docs {
             let id = doc.id.clone();
@@ -73,7 +76,10 @@ async fn page_of<T>(
         }
         if found.len() > limit || !full {
             let page = Page::cut(found, limit, |(id, _)| id.clone());
-            return Ok(Page { data: page.data.into_iter().map(|(_, value)| value).collect(), pagination: page.pagination });
+            return Ok(Page {
+                data: page.data.into_iter().map(|(_, value)| value).collect(),
+                pagination: page.pagination,
+            });
         }
     }
 }

@@ -16,19 +16,36 @@ pub(crate) const MINUTE: i64 = 60_000;
 pub(crate) fn rule(fields: serde_json::Value) -> Rule {
     let mut draft = json!({"name": "errors", "threshold": 50, "window": "1m", "group_by": ["source"],
         "level": "warning", "channels": ["ops"]});
-    draft.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    draft
+        .as_object_mut()
+        .unwrap()
+        .extend(fields.as_object().unwrap().clone());
     let draft: RuleDraft = serde_json::from_value(draft).unwrap();
-    Rule { id: "r1".to_owned(), draft, version: 1, created_at: Default::default(), updated_at: Default::default() }
+    Rule {
+        id: "r1".to_owned(),
+        draft,
+        version: 1,
+        created_at: Default::default(),
+        updated_at: Default::default(),
+    }
 }
 
 /// Channel `ops`, for alerts from `info`.
 pub(crate) fn channel(name: &str) -> Channel {
-    serde_json::from_value(json!({"name": name, "plugin": "webhook", "config": {"url": "https://example.org"}})).unwrap()
+    serde_json::from_value(json!({"name": name, "plugin": "webhook", "config": {"url": "https://example.org"}}))
+        .unwrap()
 }
 
 /// A book with these rules and channel `ops`.
 pub(crate) fn book(rules: Vec<Rule>) -> Book {
-    Book::load(Options::default(), "https://hub.example", rules, vec![channel("ops")], Vec::new(), T0)
+    Book::load(
+        Options::default(),
+        "https://hub.example",
+        rules,
+        vec![channel("ops")],
+        Vec::new(),
+        T0,
+    )
 }
 
 /// Verdict on the closed, complete window number `window` of source `web-1`.
@@ -44,13 +61,24 @@ pub(crate) fn signal(window: i64, value: f64) -> Signal {
         window_end: T0 + (window + 1) * MINUTE,
         revision: 0,
         watermark: T0 + (window + 1) * MINUTE,
-        completeness: Completeness { complete: true, reported: 1, missing: Vec::new() },
+        completeness: Completeness {
+            complete: true,
+            reported: 1,
+            missing: Vec::new(),
+        },
         stored_at: T0,
     }
 }
 
 /// The same with an agent missing.
 pub(crate) fn incomplete(window: i64, value: f64) -> Signal {
-    let completeness = Completeness { complete: false, reported: 0, missing: vec!["agent-7".to_owned()] };
-    Signal { completeness, ..signal(window, value) }
+    let completeness = Completeness {
+        complete: false,
+        reported: 0,
+        missing: vec!["agent-7".to_owned()],
+    };
+    Signal {
+        completeness,
+        ..signal(window, value)
+    }
 }

@@ -20,7 +20,11 @@ pub(crate) fn describe(alert: &mut Alert, rule: &Rule, signal: &Signal) {
     }
     let of = group(&signal.labels);
     let verdict = verdict(&rule.draft.condition, alert.value, rule.draft.threshold);
-    alert.title = format!("{}: {verdict}{}", rule.draft.name, if of.is_empty() { of } else { format!(" for {of}") });
+    alert.title = format!(
+        "{}: {verdict}{}",
+        rule.draft.name,
+        if of.is_empty() { of } else { format!(" for {of}") }
+    );
     alert.message = format!(
         "{} over {} is {}, and the condition `{}` holds.\nWindow: {} to {}{}.",
         rule.draft.aggregate,
@@ -32,7 +36,10 @@ pub(crate) fn describe(alert: &mut Alert, rule: &Rule, signal: &Signal) {
         if signal.running { ", still running" } else { "" },
     );
     if !signal.completeness.complete && !signal.completeness.missing.is_empty() {
-        alert.message.push_str(&format!("\nNot heard from yet: {}.", signal.completeness.missing.join(", ")));
+        alert.message.push_str(&format!(
+            "\nNot heard from yet: {}.",
+            signal.completeness.missing.join(", ")
+        ));
     }
 }
 
@@ -46,7 +53,11 @@ pub(crate) fn over(signal: &Signal) -> String {
 
 /// `source=web-1, region=eu`.
 pub(crate) fn group(labels: &BTreeMap<String, String>) -> String {
-    labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ")
+    labels
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// `57 > 50` where the condition is a plain comparison with the threshold, else the value and the condition.
@@ -73,7 +84,10 @@ mod tests {
     fn verdicts_read_like_people_write_them() {
         assert_eq!(verdict("value > threshold", 57.0, Some(50.0)), "57 > 50");
         assert_eq!(verdict("value >= 99.5", 99.75, None), "99.75 >= 99.5");
-        assert_eq!(verdict("value > 2.0 * threshold", 7.25, Some(3.0)), "value 7.25 (value > 2.0 * threshold)");
+        assert_eq!(
+            verdict("value > 2.0 * threshold", 7.25, Some(3.0)),
+            "value 7.25 (value > 2.0 * threshold)"
+        );
         assert_eq!(number(1_000_000.0), "1000000");
         assert_eq!(number(-0.5), "-0.5");
     }

@@ -41,7 +41,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_body_bytes: 2 * 1024 * 1024, timeout: Span::from_secs(30), max_connections: 4096 }
+        Self {
+            max_body_bytes: 2 * 1024 * 1024,
+            timeout: Span::from_secs(30),
+            max_connections: 4096,
+        }
     }
 }
 

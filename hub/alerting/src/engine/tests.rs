@@ -46,7 +46,12 @@ impl Memory {
         let store = Self::default();
         let mut docs = store.docs.lock().unwrap();
         let mut add = |kind: &str, id: &str, body: Value| {
-            let doc = Doc { kind: kind.to_owned(), id: id.to_owned(), version: 1, body };
+            let doc = Doc {
+                kind: kind.to_owned(),
+                id: id.to_owned(),
+                version: 1,
+                body,
+            };
             docs.insert((kind.to_owned(), id.to_owned()), doc);
         };
         rules.iter().for_each(|rule| add(RULE, &rule.id, json!(rule)));
@@ -58,13 +63,21 @@ impl Memory {
     fn deliveries(&self) -> Vec<Delivery> {
         let docs = self.docs.lock().unwrap();
         let deliveries = docs.values().filter(|doc| doc.kind == DELIVERY);
-        deliveries.map(|doc| serde_json::from_value(doc.body.clone()).unwrap()).collect()
+        deliveries
+            .map(|doc| serde_json::from_value(doc.body.clone()).unwrap())
+            .collect()
     }
 
     async fn until(&self, holds: impl Fn(&[Delivery]) -> bool) {
         let mut commits = self.commits.subscribe();
         let wait = commits.wait_for(|_| holds(&self.deliveries()));
-        assert!(tokio::time::timeout(DEADLINE, wait).await.is_ok_and(|done| done.is_ok()), "{:?}", self.deliveries());
+        assert!(
+            tokio::time::timeout(DEADLINE, wait)
+                .await
+                .is_ok_and(|done| done.is_ok()),
+            "{:?}",
+            self.deliveries()
+        );
     }
 }
 
@@ -108,16 +121,27 @@ impl Store for Memory {
         Ok(StoreStats::default())
     }
     async fn doc(&self, kind: &str, id: &str) -> Result<Option<Doc>, StoreError> {
-        Ok(self.docs.lock().unwrap().get(&(kind.to_owned(), id.to_owned())).cloned())
+        Ok(self
+            .docs
+            .lock()
+            .unwrap()
+            .get(&(kind.to_owned(), id.to_owned()))
+            .cloned())
     }
     async fn docs(&self, kind: &str, after: Option<&str>, limit: usize) -> Result<Vec<Doc>, StoreError> {
         let docs = self.docs.lock().unwrap();
-        let of_kind = docs.values().filter(|doc| doc.kind == kind && after.is_none_or(|after| doc.id.as_str() > after));
+        let of_kind = docs
+            .values()
+            .filter(|doc| doc.kind == kind && after.is_none_or(|after| doc.id.as_str() > after));
         Ok(of_kind.take(limit).cloned().collect())
     }
     async fn commit(&self, ops: Vec<DocOp>) -> Result<Vec<i64>, StoreError> {
         tokio::task::yield_now().await;
-        if self.refuse.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+        if self
+            .refuse
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
+            .is_ok()
+        {
             return Err(StoreError::Full);
         }
         let versions = {
@@ -125,7 +149,15 @@ impl Store for Memory {
             let apply = |op| match op {
                 DocOp::Put { kind, id, body, .. } => {
                     let version = docs.get(&(kind.clone(), id.clone())).map_or(1, |doc| doc.version + 1);
-                    docs.insert((kind.clone(), id.clone()), Doc { kind, id, version, body });
+                    docs.insert(
+                        (kind.clone(), id.clone()),
+                        Doc {
+                            kind,
+                            id,
+                            version,
+                            body,
+                        },
+                    );
                     version
                 }
                 DocOp::Delete { kind, id } => {
@@ -160,12 +192,18 @@ impl Ledger {
     pub(crate) async fn until(&self, count: usize) -> Vec<(Notice, u32)> {
         let mut sent = self.sent.subscribe();
         let wait = sent.wait_for(|sent| sent.len() >= count);
-        tokio::time::timeout(DEADLINE, wait).await.expect("sent in time").unwrap().clone()
+        tokio::time::timeout(DEADLINE, wait)
+            .await
+            .expect("sent in time")
+            .unwrap()
+            .clone()
     }
 }
 
 fn use_up(counter: &AtomicU32) -> bool {
-    counter.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+    counter
+        .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
+        .is_ok()
 }
 
 #[async_trait]
@@ -173,10 +211,14 @@ impl ChannelSender for Ledger {
     async fn check(&self, plugin: &str, config: &Map<String, Value>) -> Result<(), ChannelError> {
         match (plugin, config.contains_key("url")) {
             ("webhook", true) => Ok(()),
-            ("webhook", false) => {
-                Err(ChannelError::Config { plugin: plugin.to_owned(), problems: vec!["`url` is missing".to_owned()] })
-            }
-            _ => Err(ChannelError::UnknownPlugin { plugin: plugin.to_owned(), known: "webhook".to_owned() }),
+            ("webhook", false) => Err(ChannelError::Config {
+                plugin: plugin.to_owned(),
+                problems: vec!["`url` is missing".to_owned()],
+            }),
+            _ => Err(ChannelError::UnknownPlugin {
+                plugin: plugin.to_owned(),
+                known: "webhook".to_owned(),
+            }),
         }
     }
     async fn deliver(
@@ -193,7 +235,10 @@ impl ChannelSender for Ledger {
             return Err(DeliverError::Permanent("404".to_owned()));
         }
         if use_up(&self.fail) {
-            return Err(DeliverError::Transient { reason: "503".to_owned(), retry_after_ms: Some(1) });
+            return Err(DeliverError::Transient {
+                reason: "503".to_owned(),
+                retry_after_ms: Some(1),
+            });
         }
         Ok("ref".to_owned())
     }
@@ -213,24 +258,45 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) async fn start(store: Arc<dyn Store>, ledger: &Arc<Ledger>) -> Self {
-        let options = Options { retry_first: Span::from_ms(1), retry_longest: Span::from_ms(2), ..Options::default() };
+        let options = Options {
+            retry_first: Span::from_ms(1),
+            retry_longest: Span::from_ms(2),
+            ..Options::default()
+        };
         let (registry, token) = (Registry::new(), CancellationToken::new());
         let (signals, receiver) = signal_channel();
         let sender: Arc<dyn ChannelSender> = ledger.clone();
-        let alerting = Alerting::build(&options, "", store, sender, receiver, &registry).await.unwrap();
+        let alerting = Alerting::build(&options, "", store, sender, receiver, &registry)
+            .await
+            .unwrap();
         let (handle, routes) = (alerting.handle(), alerting.routes());
         let task = tokio::spawn(alerting.run(token.clone()));
-        Self { signals, handle, routes, registry, token, task }
+        Self {
+            signals,
+            handle,
+            routes,
+            registry,
+            token,
+            task,
+        }
     }
 
     async fn stop(self) {
         self.token.cancel();
-        tokio::time::timeout(DEADLINE, self.task).await.unwrap().unwrap().unwrap();
+        tokio::time::timeout(DEADLINE, self.task)
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
     }
 }
 
 fn delivered(deliveries: &[Delivery], count: usize) -> bool {
-    deliveries.iter().filter(|delivery| delivery.state == DeliveryState::Delivered).count() >= count
+    deliveries
+        .iter()
+        .filter(|delivery| delivery.state == DeliveryState::Delivered)
+        .count()
+        >= count
 }
 
 #[tokio::test]
@@ -249,7 +315,9 @@ async fn a_verdict_reaches_the_channel_and_the_log() {
     store.until(|deliveries| delivered(deliveries, 2)).await;
     running.signals.flush().await.unwrap();
     assert!(running.handle.open_alerts().is_empty());
-    let text = prometheus::TextEncoder::new().encode_to_string(&running.registry.gather()).unwrap();
+    let text = prometheus::TextEncoder::new()
+        .encode_to_string(&running.registry.gather())
+        .unwrap();
     for line in [
         "streamflow_alerts_fired_total{level=\"warning\"} 1",
         "streamflow_alerts_active{state=\"firing\"} 0",
@@ -266,14 +334,22 @@ async fn a_channel_that_is_down_gets_the_same_notification_until_it_takes_it() {
     let (store, ledger) = (Memory::with(&[rule(json!({}))]), Arc::new(Ledger::default()));
     ledger.fail.store(5, Ordering::SeqCst);
     let running = Running::start(store.clone(), &ledger).await;
-    running.signals.send(vec![signal(0, 57.0), signal(1, 0.0)]).await.unwrap();
+    running
+        .signals
+        .send(vec![signal(0, 57.0), signal(1, 0.0)])
+        .await
+        .unwrap();
     store.until(|deliveries| delivered(deliveries, 2)).await;
     let sent = ledger.until(7).await;
     let seen: Vec<(AlertState, u32)> = sent.iter().map(|(notice, attempt)| (notice.state, *attempt)).collect();
     let mut wanted: Vec<_> = (1..=6).map(|attempt| (AlertState::Firing, attempt)).collect();
     wanted.push((AlertState::Resolved, 1));
     assert_eq!(seen, wanted, "in order, although the first one had to wait");
-    assert!(sent[..6].iter().all(|(notice, _)| notice.idempotency_key == sent[0].0.idempotency_key));
+    assert!(
+        sent[..6]
+            .iter()
+            .all(|(notice, _)| notice.idempotency_key == sent[0].0.idempotency_key)
+    );
     running.stop().await;
 }
 
@@ -290,7 +366,11 @@ async fn nobody_is_told_before_it_is_written_and_a_full_disk_loses_nothing() {
         async move { signals.flush().await }
     });
     events.recv().await.unwrap();
-    assert_eq!(store.refuse.load(Ordering::SeqCst), 0, "shown only after the write that worked");
+    assert_eq!(
+        store.refuse.load(Ordering::SeqCst),
+        0,
+        "shown only after the write that worked"
+    );
     ledger.until(1).await;
     flushed.await.unwrap().unwrap();
     running.handle.check().unwrap();
@@ -306,15 +386,38 @@ async fn the_end_takes_in_what_analytics_still_sent() {
     assert_eq!(store.deliveries().len(), 1);
 }
 
+#[tokio::test]
+async fn ten_thousand_at_once_all_arrive() {
+    let (store, ledger) = (Memory::with(&[rule(json!({}))]), Arc::new(Ledger::default()));
+    let running = Running::start(store.clone(), &ledger).await;
+    let of = |n: i64| Signal {
+        labels: BTreeMap::from([("source".to_owned(), n.to_string())]),
+        ..signal(0, 57.0)
+    };
+    let all: Vec<Signal> = (0..10_000).map(of).collect();
+    for part in all.chunks(500) {
+        running.signals.send(part.to_vec()).await.unwrap();
+    }
+    ledger.until(all.len()).await;
+    assert_eq!(running.handle.open_alerts().len(), all.len());
+    running.stop().await;
+    assert!(delivered(&store.deliveries(), all.len()));
+}
+
 /// Kills the task after a number of its steps, again and again; analytics replays everything each time.
 #[tokio::test]
 async fn crashes_lose_no_notification_and_repeat_at_most_one_each() {
     let (store, ledger) = (Memory::with(&[rule(json!({}))]), Arc::new(Ledger::default()));
     let incidents = 20_usize;
-    let all: Vec<Signal> =
-        (0..2 * incidents as i64).map(|n| signal(n, if n % 2 == 0 { 57.0 } else { 0.0 })).collect();
+    let all: Vec<Signal> = (0..2 * incidents as i64)
+        .map(|n| signal(n, if n % 2 == 0 { 57.0 } else { 0.0 }))
+        .collect();
     let mut crashes = 0;
-    for (round, known) in all.chunks(2).enumerate().map(|(round, _)| (round, &all[..2 * round + 2])) {
+    for (round, known) in all
+        .chunks(2)
+        .enumerate()
+        .map(|(round, _)| (round, &all[..2 * round + 2]))
+    {
         let running = Running::start(store.clone(), &ledger).await;
         for signal in known {
             running.signals.send(vec![signal.clone()]).await.unwrap();
@@ -329,15 +432,33 @@ async fn crashes_lose_no_notification_and_repeat_at_most_one_each() {
     let running = Running::start(store.clone(), &ledger).await;
     running.signals.send(all).await.unwrap();
     running.signals.flush().await.unwrap();
-    store.until(|deliveries| deliveries.iter().all(|delivery| delivery.state == DeliveryState::Delivered)).await;
+    store
+        .until(|deliveries| {
+            deliveries
+                .iter()
+                .all(|delivery| delivery.state == DeliveryState::Delivered)
+        })
+        .await;
     running.stop().await;
     let deliveries = store.deliveries();
-    assert_eq!(deliveries.len(), 2 * incidents, "one firing and one resolved for each incident");
+    assert_eq!(
+        deliveries.len(),
+        2 * incidents,
+        "one firing and one resolved for each incident"
+    );
     let mut sent: BTreeMap<String, u32> = BTreeMap::new();
     for (notice, _) in ledger.sent.borrow().iter() {
         *sent.entry(notice.idempotency_key.clone()).or_default() += 1;
     }
-    assert!(deliveries.iter().all(|delivery| sent.contains_key(&delivery.idempotency_key)), "nothing was lost");
+    assert!(
+        deliveries
+            .iter()
+            .all(|delivery| sent.contains_key(&delivery.idempotency_key)),
+        "nothing was lost"
+    );
     let repeated: u32 = sent.values().map(|count| count - 1).sum();
-    assert!(sent.len() == deliveries.len() && repeated <= crashes, "{repeated} repeated in {crashes} crashes");
+    assert!(
+        sent.len() == deliveries.len() && repeated <= crashes,
+        "{repeated} repeated in {crashes} crashes"
+    );
 }

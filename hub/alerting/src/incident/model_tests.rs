@@ -10,7 +10,13 @@ use crate::sample::{MINUTE, T0, book, incomplete, rule, signal};
 #[derive(Debug, Clone)]
 enum Act {
     /// A verdict on the next window, or on the present one.
-    Verdict { next: bool, met: bool, running: bool, empty: bool, complete: bool },
+    Verdict {
+        next: bool,
+        met: bool,
+        running: bool,
+        empty: bool,
+        complete: bool,
+    },
     /// An old verdict once more.
     Replay(usize),
     /// Time passes.
@@ -20,7 +26,13 @@ enum Act {
 }
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
-    let verdict = (any::<bool>(), any::<bool>(), any::<bool>(), prop::bool::weighted(0.1), prop::bool::weighted(0.8));
+    let verdict = (
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+        prop::bool::weighted(0.1),
+        prop::bool::weighted(0.8),
+    );
     let act = prop_oneof![
         6 => verdict.prop_map(|(next, met, running, empty, complete)| Act::Verdict { next, met, running, empty, complete }),
         1 => (0_usize..100).prop_map(Act::Replay),

@@ -12,7 +12,12 @@ use crate::{
 
 /// State of the only open alert, and the notifications that the last steps made.
 fn seen(book: &mut Book) -> (Option<AlertState>, Vec<String>) {
-    let told = book.take_changes().outgoing.into_iter().map(|outgoing| outgoing.delivery.status).collect();
+    let told = book
+        .take_changes()
+        .outgoing
+        .into_iter()
+        .map(|outgoing| outgoing.delivery.status)
+        .collect();
     (book.open_alerts().next().map(|alert| alert.state), told)
 }
 
@@ -34,13 +39,30 @@ fn without_for_it_fires_at_once_and_says_what_people_need() {
     book.signals(&[signal(0, 57.0)], T0);
     let alert = only(&book);
     assert_eq!(alert.title, "errors: 57 > 50 for source=web-1");
-    assert!(alert.message.contains("count() over 1m is 57, and the condition `value > threshold` holds"), "{}", alert.message);
-    assert_eq!((alert.labels["alertname"].as_str(), alert.labels["level"].as_str()), ("errors", "warning"));
+    assert!(
+        alert
+            .message
+            .contains("count() over 1m is 57, and the condition `value > threshold` holds"),
+        "{}",
+        alert.message
+    );
+    assert_eq!(
+        (alert.labels["alertname"].as_str(), alert.labels["level"].as_str()),
+        ("errors", "warning")
+    );
     assert_eq!(alert.group_key, "r1{source=web-1}");
     let changes = book.take_changes();
-    let Outgoing { delivery, notice, stored_at, .. } = &changes.outgoing[0];
+    let Outgoing {
+        delivery,
+        notice,
+        stored_at,
+        ..
+    } = &changes.outgoing[0];
     assert_eq!(delivery.idempotency_key, format!("{}:firing:1", alert.id));
-    assert_eq!((delivery.state, delivery.channel.as_str(), *stored_at), (DeliveryState::Pending, "ops", T0));
+    assert_eq!(
+        (delivery.state, delivery.channel.as_str(), *stored_at),
+        (DeliveryState::Pending, "ops", T0)
+    );
     assert_eq!(notice.url, format!("https://hub.example/alerts/{}", alert.id));
     assert_eq!((notice.group_labels.len(), notice.labels.len()), (1, 3));
 }
@@ -64,11 +86,33 @@ fn for_holds_it_back_and_one_good_window_forgets_it() {
 
 #[test]
 fn a_running_window_never_resolves_and_a_closed_or_empty_one_does() {
-    for end in [signal(1, 3.0), Signal { value: None, met: false, ..signal(0, 0.0) }] {
+    for end in [
+        signal(1, 3.0),
+        Signal {
+            value: None,
+            met: false,
+            ..signal(0, 0.0)
+        },
+    ] {
         let mut book = book(vec![rule(json!({}))]);
-        book.signals(&[Signal { running: true, ..signal(0, 57.0) }, Signal { running: true, ..signal(1, 3.0) }], T0);
+        book.signals(
+            &[
+                Signal {
+                    running: true,
+                    ..signal(0, 57.0)
+                },
+                Signal {
+                    running: true,
+                    ..signal(1, 3.0)
+                },
+            ],
+            T0,
+        );
         assert_eq!(seen(&mut book), firing());
-        let end = Signal { window_end: T0 + 2 * MINUTE, ..end };
+        let end = Signal {
+            window_end: T0 + 2 * MINUTE,
+            ..end
+        };
         book.signals(&[end], T0 + MINUTE);
         assert_eq!(seen(&mut book), over());
     }
@@ -82,7 +126,13 @@ fn lost_data_makes_it_stale_and_never_resolves_it() {
     book.signals(&[incomplete(1, 0.0)], T0 + MINUTE);
     assert_eq!(seen(&mut book), (Some(AlertState::Stale), vec![]));
     assert!(only(&book).timeline.last().unwrap().detail.contains("agent-7"));
-    book.signals(&[Signal { value: None, ..incomplete(2, 0.0) }], T0 + 2 * MINUTE);
+    book.signals(
+        &[Signal {
+            value: None,
+            ..incomplete(2, 0.0)
+        }],
+        T0 + 2 * MINUTE,
+    );
     assert_eq!(seen(&mut book), (Some(AlertState::Stale), vec![]));
     book.signals(&[signal(3, 80.0)], T0 + 3 * MINUTE);
     assert_eq!(seen(&mut book), (Some(AlertState::Firing), vec![]), "told already");
@@ -100,7 +150,10 @@ fn an_acknowledgement_survives_lost_data_and_stops_escalation() {
     assert_eq!(only(&book).level, Level::Error);
     let id = only(&book).id;
     book.signals(&[incomplete(1, 0.0)], T0 + 6 * MINUTE);
-    assert_eq!(book.acknowledge(&id, "eva", "on it", T0 + 7 * MINUTE).unwrap().state, AlertState::Stale);
+    assert_eq!(
+        book.acknowledge(&id, "eva", "on it", T0 + 7 * MINUTE).unwrap().state,
+        AlertState::Stale
+    );
     book.signals(&[signal(2, 57.0)], T0 + 8 * MINUTE);
     book.tick(T0 + 60 * MINUTE);
     assert_eq!(seen(&mut book), (Some(AlertState::Acknowledged), vec![]));
@@ -120,7 +173,11 @@ fn suppression_holds_the_next_notification_back_but_does_not_swallow_it() {
     book.signals(&[signal(2, 57.0)], T0 + 2 * MINUTE);
     assert_eq!(seen(&mut book), (Some(AlertState::Firing), vec![]));
     book.signals(&[signal(3, 0.0)], T0 + 3 * MINUTE);
-    assert_eq!(seen(&mut book), (None, vec![]), "who was not told of it is not told of its end");
+    assert_eq!(
+        seen(&mut book),
+        (None, vec![]),
+        "who was not told of it is not told of its end"
+    );
     book.signals(&[signal(4, 57.0)], T0 + 4 * MINUTE);
     book.tick(T0 + 10 * MINUTE);
     assert_eq!(seen(&mut book), firing(), "still firing when the suppression ends");
@@ -129,12 +186,31 @@ fn suppression_holds_the_next_notification_back_but_does_not_swallow_it() {
 #[test]
 fn what_a_person_closed_is_not_opened_again_by_the_same_window() {
     let mut book = book(vec![rule(json!({}))]);
-    book.signals(&[Signal { running: true, ..signal(0, 57.0) }], T0);
+    book.signals(
+        &[Signal {
+            running: true,
+            ..signal(0, 57.0)
+        }],
+        T0,
+    );
     let id = only(&book).id;
     seen(&mut book);
-    assert_eq!(book.resolve(&id, "eva", "fixed", T0).unwrap().resolved_by.as_deref(), Some("eva"));
+    assert_eq!(
+        book.resolve(&id, "eva", "fixed", T0).unwrap().resolved_by.as_deref(),
+        Some("eva")
+    );
     assert_eq!(seen(&mut book), over());
-    book.signals(&[Signal { running: true, revision: 1, ..signal(0, 99.0) }, signal(0, 99.0)], T0);
+    book.signals(
+        &[
+            Signal {
+                running: true,
+                revision: 1,
+                ..signal(0, 99.0)
+            },
+            signal(0, 99.0),
+        ],
+        T0,
+    );
     assert_eq!(seen(&mut book), (None, vec![]));
     book.signals(&[signal(1, 99.0)], T0 + MINUTE);
     assert_eq!(seen(&mut book), firing());
@@ -152,7 +228,13 @@ fn replayed_verdicts_change_nothing() {
         let changes = book.take_changes();
         assert!(changes.written.is_empty() && changes.outgoing.is_empty(), "{changes:?}");
     }
-    book.signals(&[Signal { revision: 1, ..signal(3, 70.0) }], T0 + MINUTE);
+    book.signals(
+        &[Signal {
+            revision: 1,
+            ..signal(3, 70.0)
+        }],
+        T0 + MINUTE,
+    );
     assert_eq!(seen(&mut book), firing(), "a correction is news");
 }
 
@@ -173,5 +255,8 @@ fn history_is_bounded_and_keeps_its_beginning() {
         incident.note(T0, "notified", SYSTEM, &n.to_string());
     }
     let timeline = &incident.alert.timeline;
-    assert_eq!((timeline.len(), timeline[0].what.as_str(), timeline[199].detail.as_str()), (TIMELINE, "firing", "999"));
+    assert_eq!(
+        (timeline.len(), timeline[0].what.as_str(), timeline[199].detail.as_str()),
+        (TIMELINE, "firing", "999")
+    );
 }

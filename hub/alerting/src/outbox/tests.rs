@@ -18,7 +18,10 @@ fn outgoing(id: &str, channel: &str, alert: &str, due: i64) -> Outgoing {
 }
 
 fn transient(retry_after_ms: Option<u64>) -> Result<String, DeliverError> {
-    Err(DeliverError::Transient { reason: "503".to_owned(), retry_after_ms })
+    Err(DeliverError::Transient {
+        reason: "503".to_owned(),
+        retry_after_ms,
+    })
 }
 
 #[test]
@@ -30,7 +33,13 @@ fn an_alert_is_told_in_order_and_others_do_not_wait_for_it() {
     outbox.push(outgoing("1", "ops", "a", T0));
     assert_eq!(outbox.len(), 3, "the same twice is one");
     let mut first = outbox.take(T0, 8).unwrap();
-    assert_eq!((first.delivery.id.as_str(), outbox.take(T0, 8).unwrap().delivery.id.as_str()), ("1", "3"));
+    assert_eq!(
+        (
+            first.delivery.id.as_str(),
+            outbox.take(T0, 8).unwrap().delivery.id.as_str()
+        ),
+        ("1", "3")
+    );
     assert!(outbox.take(T0, 8).is_none(), "2 waits for 1");
     first.after(transient(None), T0, 1.0, &options);
     outbox.done(first);
@@ -62,17 +71,27 @@ fn a_channel_that_hangs_holds_up_only_itself() {
 
 #[test]
 fn it_gives_up_on_refusal_on_age_and_on_attempts_and_can_be_sent_again() {
-    let options = Options { max_attempts: 3, max_age: Span::from_secs(60), ..Options::default() };
+    let options = Options {
+        max_attempts: 3,
+        max_age: Span::from_secs(60),
+        ..Options::default()
+    };
     let fail = |one: &mut Outgoing, now| {
         one.after(transient(None), now, 0.0, &options);
         one.delivery.state
     };
     let mut refused = outgoing("1", "ops", "a", T0);
     refused.after(Err(DeliverError::Permanent("404".to_owned())), T0, 0.0, &options);
-    assert_eq!((refused.delivery.state, refused.delivery.error.as_deref()), (DeliveryState::Failed, Some("404")));
+    assert_eq!(
+        (refused.delivery.state, refused.delivery.error.as_deref()),
+        (DeliveryState::Failed, Some("404"))
+    );
     let mut tired = outgoing("2", "ops", "a", T0);
     let states = [0, 1, 2].map(|n| fail(&mut tired, T0 + n));
-    assert_eq!(states, [DeliveryState::Pending, DeliveryState::Pending, DeliveryState::Failed]);
+    assert_eq!(
+        states,
+        [DeliveryState::Pending, DeliveryState::Pending, DeliveryState::Failed]
+    );
     let mut old = outgoing("3", "ops", "a", T0);
     assert_eq!(fail(&mut old, T0 + MINUTE), DeliveryState::Failed);
     let key = old.delivery.idempotency_key.clone();

@@ -91,16 +91,25 @@ pub(super) async fn list(
     let open = rooms.handle.board.open();
     if query.state.is_some_and(|state| state != AlertState::Resolved) {
         let wanted = open.values().rev().filter(|alert| query.takes(alert));
-        let after = wanted.filter(|alert| query.cursor.as_ref().is_none_or(|cursor| newest_first(&alert.id) > *cursor));
+        let after = wanted.filter(|alert| {
+            query
+                .cursor
+                .as_ref()
+                .is_none_or(|cursor| newest_first(&alert.id) > *cursor)
+        });
         let page = after.take(limit + 1).map(|alert| Alert::clone(alert)).collect();
         return Ok(Json(Page::cut(page, limit, |alert: &Alert| newest_first(&alert.id))));
     }
     let pick = |doc: streamflow_storage::Doc| {
         let incident: Incident = serde_json::from_value(doc.body).ok()?;
-        let alert = open.get(&incident.alert.id).map_or(incident.alert, |alert| Alert::clone(alert));
+        let alert = open
+            .get(&incident.alert.id)
+            .map_or(incident.alert, |alert| Alert::clone(alert));
         query.takes(&alert).then_some(alert)
     };
-    page_of(rooms.store.as_ref(), ALERT, query.cursor.clone(), limit, pick).await.map(Json)
+    page_of(rooms.store.as_ref(), ALERT, query.cursor.clone(), limit, pick)
+        .await
+        .map(Json)
 }
 
 /// Totals of alerts
@@ -121,9 +130,13 @@ pub(super) async fn read(
 ) -> ApiResult<Json<Data<Alert>>> {
     identity.require(Role::Viewer)?;
     if let Some(alert) = rooms.handle.board.alert(&id) {
-        return Ok(Json(Data { data: Alert::clone(&alert) }));
+        return Ok(Json(Data {
+            data: Alert::clone(&alert),
+        }));
     }
-    Ok(Json(Data { data: stored(&rooms, &id).await?.ok_or_else(|| no_alert(&id))? }))
+    Ok(Json(Data {
+        data: stored(&rooms, &id).await?.ok_or_else(|| no_alert(&id))?,
+    }))
 }
 
 /// Takes an alert: it is not escalated any further
@@ -152,11 +165,24 @@ pub(super) async fn resolve(
 
 type Act = fn(&mut Desk, &str, &str, &str, i64) -> ApiResult<Alert>;
 
-async fn by_person(rooms: Rooms, identity: Identity, id: String, body: &[u8], act: Act) -> ApiResult<Json<Data<Alert>>> {
+async fn by_person(
+    rooms: Rooms,
+    identity: Identity,
+    id: String,
+    body: &[u8],
+    act: Act,
+) -> ApiResult<Json<Data<Alert>>> {
     identity.require(Role::Editor)?;
-    let remark: Remark = if body.is_empty() { Remark::default() } else { parse_json(body)? };
+    let remark: Remark = if body.is_empty() {
+        Remark::default()
+    } else {
+        parse_json(body)?
+    };
     let wanted = id.clone();
-    let done = rooms.handle.call(move |desk, now| act(desk, &id, &identity.name, &remark.comment, now)).await;
+    let done = rooms
+        .handle
+        .call(move |desk, now| act(desk, &id, &identity.name, &remark.comment, now))
+        .await;
     match done {
         // Only the newest alert of a group is at hand; an older one is over.
         Err(error) if error.status() == 404 && stored(&rooms, &wanted).await?.is_some() => {
@@ -167,7 +193,11 @@ async fn by_person(rooms: Rooms, identity: Identity, id: String, body: &[u8], ac
 }
 
 async fn stored(rooms: &Rooms, id: &str) -> ApiResult<Option<Alert>> {
-    let doc = rooms.store.doc(ALERT, &newest_first(id)).await.map_err(ApiError::internal)?;
+    let doc = rooms
+        .store
+        .doc(ALERT, &newest_first(id))
+        .await
+        .map_err(ApiError::internal)?;
     let incident = doc.map(|doc| serde_json::from_value::<Incident>(doc.body)).transpose();
     Ok(incident.map_err(ApiError::internal)?.map(|incident| incident.alert))
 }
@@ -181,19 +211,36 @@ fn count(desk: &Desk, now: i64) -> AlertStats {
         open += 1;
         *by_state.entry(alert.state.name().to_owned()).or_insert(0) += 1;
         *by_level.entry(alert.level.name().to_owned()).or_insert(0) += 1;
-        by_rule.entry(alert.rule_id.clone()).or_insert_with(|| (alert.rule_name.clone(), 0)).1 += 1;
+        by_rule
+            .entry(alert.rule_id.clone())
+            .or_insert_with(|| (alert.rule_name.clone(), 0))
+            .1 += 1;
         fired_last_day += usize::from(alert.fired_at.is_some_and(|at| at.0 >= yesterday));
     }
-    fired_last_day += history.iter().filter(|closed| closed.fired_at.is_some_and(|at| at >= yesterday)).count();
+    fired_last_day += history
+        .iter()
+        .filter(|closed| closed.fired_at.is_some_and(|at| at >= yesterday))
+        .count();
     by_state.insert(AlertState::Resolved.name().to_owned(), history.iter().len());
-    let taken = history.iter().filter_map(|closed| Some(closed.acknowledged_at? - closed.fired_at?));
-    let ended = history.iter().filter_map(|closed| Some(closed.resolved_at - closed.fired_at?));
+    let taken = history
+        .iter()
+        .filter_map(|closed| Some(closed.acknowledged_at? - closed.fired_at?));
+    let ended = history
+        .iter()
+        .filter_map(|closed| Some(closed.resolved_at - closed.fired_at?));
     AlertStats {
         total: open + history.iter().len(),
         open,
         by_state,
         by_level,
-        by_rule: by_rule.into_iter().map(|(rule_id, (rule_name, open))| RuleCount { rule_id, rule_name, open }).collect(),
+        by_rule: by_rule
+            .into_iter()
+            .map(|(rule_id, (rule_name, open))| RuleCount {
+                rule_id,
+                rule_name,
+                open,
+            })
+            .collect(),
         fired_last_day,
         mean_time_to_acknowledge_ms: mean(taken),
         mean_time_to_resolve_ms: mean(ended),

@@ -78,7 +78,9 @@ pub(super) async fn read(
     Path(name): Path<String>,
 ) -> ApiResult<Json<Data<Channel>>> {
     identity.require(Role::Viewer)?;
-    Ok(Json(Data { data: masked(&rooms, &find(&rooms, &name)?) }))
+    Ok(Json(Data {
+        data: masked(&rooms, &find(&rooms, &name)?),
+    }))
 }
 
 /// Replaces a channel
@@ -92,8 +94,13 @@ pub(super) async fn replace(
     Path(name): Path<String>,
     Json(mut body): Json<Map<String, Value>>,
 ) -> ApiResult<Json<Data<Channel>>> {
-    if body.insert("name".to_owned(), json!(name)).is_some_and(|given| given != name.as_str()) {
-        return Err(ApiError::validation("a channel cannot be renamed; make a new one").with_details(json!({"field": "name"})));
+    if body
+        .insert("name".to_owned(), json!(name))
+        .is_some_and(|given| given != name.as_str())
+    {
+        return Err(
+            ApiError::validation("a channel cannot be renamed; make a new one").with_details(json!({"field": "name"}))
+        );
     }
     save(&rooms, &identity, editable(body, &READ_ONLY)?, false).await
 }
@@ -122,7 +129,10 @@ pub(super) async fn test(
     identity.require(Role::Editor)?;
     let channel = find(&rooms, &name)?;
     let mut outgoing = test_message(&channel, &identity.name, &rooms.external_url);
-    let outcome = rooms.sender.deliver(&channel.plugin, &channel.name, &channel.config, &outgoing.notice, 1).await;
+    let outcome = rooms
+        .sender
+        .deliver(&channel.plugin, &channel.name, &channel.config, &outgoing.notice, 1)
+        .await;
     let delivery = &mut outgoing.delivery;
     delivery.attempts = 1;
     match outcome {
@@ -140,14 +150,23 @@ pub(super) async fn test(
 
 async fn save(rooms: &Rooms, identity: &Identity, draft: ChannelDraft, new: bool) -> ApiResult<Json<Data<Channel>>> {
     identity.require(Role::Editor)?;
-    let ChannelDraft { name, plugin, mut config, level, enabled } = draft;
+    let ChannelDraft {
+        name,
+        plugin,
+        mut config,
+        level,
+        enabled,
+    } = draft;
     if name.is_empty() || name.len() > 128 || name.contains(|c: char| c == '/' || c.is_control()) {
         let message = "`name` must have 1 to 128 bytes and hold no `/`";
         return Err(ApiError::validation(message).with_details(json!({"field": "name"})));
     }
     let before = rooms.handle.board.channels.borrow().get(&name).cloned();
     for (key, value) in config.iter_mut().filter(|(_, value)| *value == MASK) {
-        let kept = before.as_ref().filter(|before| before.plugin == plugin).and_then(|before| before.config.get(key));
+        let kept = before
+            .as_ref()
+            .filter(|before| before.plugin == plugin)
+            .and_then(|before| before.config.get(key));
         *value = kept.cloned().ok_or_else(|| {
             ApiError::validation(format!("`config.{key}` is `***`, but no secret is kept for it"))
                 .with_details(json!({"field": format!("config.{key}")}))
@@ -155,9 +174,22 @@ async fn save(rooms: &Rooms, identity: &Identity, draft: ChannelDraft, new: bool
     }
     rooms.sender.check(&plugin, &config).await.map_err(refused)?;
     let at = Instant::default();
-    let channel = Channel { name, plugin, config, level, enabled, created_at: at, updated_at: at };
-    let channel = rooms.handle.call(move |desk, now| desk.save_channel(channel, new, now)).await?;
-    Ok(Json(Data { data: masked(rooms, &channel) }))
+    let channel = Channel {
+        name,
+        plugin,
+        config,
+        level,
+        enabled,
+        created_at: at,
+        updated_at: at,
+    };
+    let channel = rooms
+        .handle
+        .call(move |desk, now| desk.save_channel(channel, new, now))
+        .await?;
+    Ok(Json(Data {
+        data: masked(rooms, &channel),
+    }))
 }
 
 fn refused(error: ChannelError) -> ApiError {
@@ -173,7 +205,10 @@ fn refused(error: ChannelError) -> ApiError {
 
 fn find(rooms: &Rooms, name: &str) -> ApiResult<Channel> {
     let channels = rooms.handle.board.channels.borrow();
-    channels.get(name).map(|channel| Channel::clone(channel)).ok_or_else(|| no_channel(name))
+    channels
+        .get(name)
+        .map(|channel| Channel::clone(channel))
+        .ok_or_else(|| no_channel(name))
 }
 
 fn masked(rooms: &Rooms, channel: &Channel) -> Channel {
@@ -225,5 +260,10 @@ fn test_message(channel: &Channel, by: &str, external_url: &str) -> Outgoing {
         url: external_url.to_owned(),
         test: true,
     };
-    Outgoing { delivery, notice, since: now.0, stored_at: 0 }
+    Outgoing {
+        delivery,
+        notice,
+        since: now.0,
+        stored_at: 0,
+    }
 }

@@ -51,7 +51,9 @@ pub(super) async fn list(
         let outgoing: Outgoing = serde_json::from_value(doc.body).ok()?;
         query.takes(&outgoing.delivery).then_some(outgoing.delivery)
     };
-    page_of(rooms.store.as_ref(), DELIVERY, query.cursor.clone(), limit, pick).await.map(Json)
+    page_of(rooms.store.as_ref(), DELIVERY, query.cursor.clone(), limit, pick)
+        .await
+        .map(Json)
 }
 
 /// Sends a failed delivery again, under the same idempotency key
@@ -63,7 +65,11 @@ pub(super) async fn retry(
     Path(id): Path<String>,
 ) -> ApiResult<Json<Data<Delivery>>> {
     identity.require(Role::Editor)?;
-    let doc = rooms.store.doc(DELIVERY, &newest_first(&id)).await.map_err(ApiError::internal)?;
+    let doc = rooms
+        .store
+        .doc(DELIVERY, &newest_first(&id))
+        .await
+        .map_err(ApiError::internal)?;
     let doc = doc.ok_or_else(|| ApiError::not_found(format!("there is no delivery {id}")))?;
     let outgoing: Outgoing = serde_json::from_value(doc.body).map_err(ApiError::internal)?;
     let data = rooms.handle.call(move |desk, now| desk.retry(outgoing, now)).await?;

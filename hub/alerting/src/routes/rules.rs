@@ -22,7 +22,12 @@ pub(super) async fn list(
     let limit = query.limit()?;
     let rules = rooms.handle.board.rules.borrow().clone();
     let after = query.cursor.unwrap_or_default();
-    let page = rules.iter().filter(|rule| rule.id > after).take(limit + 1).cloned().collect();
+    let page = rules
+        .iter()
+        .filter(|rule| rule.id > after)
+        .take(limit + 1)
+        .cloned()
+        .collect();
     Ok(Json(Page::cut(page, limit, |rule: &Rule| rule.id.clone())))
 }
 
@@ -36,7 +41,10 @@ pub(super) async fn create(
 ) -> ApiResult<impl IntoResponse> {
     identity.require(Role::Editor)?;
     check(&rooms, &draft)?;
-    let rule = rooms.handle.call(move |desk, now| desk.save_rule(None, draft, None, &identity.name, now)).await?;
+    let rule = rooms
+        .handle
+        .call(move |desk, now| desk.save_rule(None, draft, None, &identity.name, now))
+        .await?;
     Ok((StatusCode::CREATED, Json(Data { data: rule })))
 }
 
@@ -49,7 +57,9 @@ pub(super) async fn read(
     Path(id): Path<String>,
 ) -> ApiResult<Json<Data<Rule>>> {
     identity.require(Role::Viewer)?;
-    Ok(Json(Data { data: find(&rooms, &id)? }))
+    Ok(Json(Data {
+        data: find(&rooms, &id)?,
+    }))
 }
 
 /// Replaces a rule
@@ -91,7 +101,10 @@ pub(super) async fn remove(
     Path(id): Path<String>,
 ) -> ApiResult<StatusCode> {
     identity.require(Role::Editor)?;
-    rooms.handle.call(move |desk, now| desk.delete_rule(&id, &identity.name, now)).await?;
+    rooms
+        .handle
+        .call(move |desk, now| desk.delete_rule(&id, &identity.name, now))
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -101,11 +114,21 @@ async fn save(rooms: &Rooms, identity: Identity, id: String, body: Map<String, V
     let draft: RuleDraft = editable(body, &READ_ONLY)?;
     check(rooms, &draft)?;
     let work = move |desk: &mut crate::desk::Desk, now| desk.save_rule(Some(&id), draft, version, &identity.name, now);
-    Ok(Json(Data { data: rooms.handle.call(work).await? }))
+    Ok(Json(Data {
+        data: rooms.handle.call(work).await?,
+    }))
 }
 
 fn find(rooms: &Rooms, id: &str) -> ApiResult<Rule> {
-    rooms.handle.board.rules.borrow().iter().find(|rule| rule.id == id).cloned().ok_or_else(|| no_rule(id))
+    rooms
+        .handle
+        .board
+        .rules
+        .borrow()
+        .iter()
+        .find(|rule| rule.id == id)
+        .cloned()
+        .ok_or_else(|| no_rule(id))
 }
 
 /// Everything that is wrong with a rule, at once.

@@ -25,18 +25,35 @@ impl Hub {
     async fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let options = streamflow_storage::Options::default();
-        let (store, service) = streamflow_storage::build(&options, dir.path(), &prometheus::Registry::new()).await.unwrap();
+        let (store, service) = streamflow_storage::build(&options, dir.path(), &prometheus::Registry::new())
+            .await
+            .unwrap();
         tokio::spawn(service.run(tokio_util::sync::CancellationToken::new()));
         let ledger = std::sync::Arc::new(Ledger::default());
         let running = Running::start(store, &ledger).await;
         let routes = running.routes.clone().into();
-        Self { running, ledger, routes, _dir: dir }
+        Self {
+            running,
+            ledger,
+            routes,
+            _dir: dir,
+        }
     }
 
     async fn ask(&self, role: Role, method: &str, uri: &str, body: Value) -> (u16, Value) {
-        let routes = self.routes.clone().layer(Extension(Identity { name: "eva".to_owned(), role }));
-        let text = if body.is_null() { String::new() } else { body.to_string() };
-        let request = Request::builder().method(method).uri(uri).header("content-type", "application/json");
+        let routes = self.routes.clone().layer(Extension(Identity {
+            name: "eva".to_owned(),
+            role,
+        }));
+        let text = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
+        let request = Request::builder()
+            .method(method)
+            .uri(uri)
+            .header("content-type", "application/json");
         let response = routes.oneshot(request.body(Body::from(text)).unwrap()).await.unwrap();
         let status = response.status().as_u16();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
@@ -55,7 +72,8 @@ impl Hub {
 
     async fn with_rule() -> (Self, String) {
         let hub = Self::start().await;
-        let channel = json!({"name": "ops", "plugin": "webhook", "config": {"url": "https://x.example", "token": "s3cret"}});
+        let channel =
+            json!({"name": "ops", "plugin": "webhook", "config": {"url": "https://x.example", "token": "s3cret"}});
         assert_eq!(hub.edit("POST", "/api/v1/channels", channel).await.0, 201);
         let rule = json!({"name": "errors", "threshold": 50, "group_by": ["source"], "level": "critical", "channels": ["ops"]});
         let (status, body) = hub.edit("POST", "/api/v1/rules", rule).await;
@@ -65,7 +83,10 @@ impl Hub {
     }
 
     async fn fire(&self, rule_id: &str, window: i64, value: f64) {
-        let signal = streamflow_model::Signal { rule_id: rule_id.to_owned(), ..signal(window, value) };
+        let signal = streamflow_model::Signal {
+            rule_id: rule_id.to_owned(),
+            ..signal(window, value)
+        };
         self.running.signals.send(vec![signal]).await.unwrap();
         self.running.signals.flush().await.unwrap();
     }
@@ -76,15 +97,37 @@ async fn a_rule_is_made_read_changed_and_removed() {
     let (hub, id) = Hub::with_rule().await;
     let uri = format!("/api/v1/rules/{id}");
     let mut rule = hub.get(&uri).await["data"].clone();
-    assert_eq!((&rule["name"], &rule["window"], &rule["match"]), (&json!("errors"), &json!("5m"), &json!("true")));
+    assert_eq!(
+        (&rule["name"], &rule["window"], &rule["match"]),
+        (&json!("errors"), &json!("5m"), &json!("true"))
+    );
     rule["threshold"] = json!(60);
     let (status, replaced) = hub.edit("PUT", &uri, rule.clone()).await;
-    assert_eq!((status, &replaced["data"]["version"]), (200, &json!(2)), "what was read can be edited and written back");
-    assert_eq!(hub.edit("PUT", &uri, rule).await.0, 409, "but not over another's change");
+    assert_eq!(
+        (status, &replaced["data"]["version"]),
+        (200, &json!(2)),
+        "what was read can be edited and written back"
+    );
+    assert_eq!(
+        hub.edit("PUT", &uri, rule).await.0,
+        409,
+        "but not over another's change"
+    );
     let (_, changed) = hub.edit("PATCH", &uri, json!({"enabled": false})).await;
-    assert_eq!((&changed["data"]["enabled"], &changed["data"]["threshold"]), (&json!(false), &json!(60.0)));
-    assert!(!hub.running.handle.board.rules.borrow()[0].draft.enabled, "analytics hears of it");
-    assert_eq!(hub.edit("POST", "/api/v1/rules", json!({"name": "errors", "threshold": 1})).await.0, 409);
+    assert_eq!(
+        (&changed["data"]["enabled"], &changed["data"]["threshold"]),
+        (&json!(false), &json!(60.0))
+    );
+    assert!(
+        !hub.running.handle.board.rules.borrow()[0].draft.enabled,
+        "analytics hears of it"
+    );
+    assert_eq!(
+        hub.edit("POST", "/api/v1/rules", json!({"name": "errors", "threshold": 1}))
+            .await
+            .0,
+        409
+    );
     assert_eq!(hub.edit("DELETE", &uri, Value::Null).await.0, 204);
     assert_eq!(hub.edit("DELETE", &uri, Value::Null).await.0, 404);
     assert_eq!(hub.get("/api/v1/rules").await["data"], json!([]));
@@ -93,14 +136,17 @@ async fn a_rule_is_made_read_changed_and_removed() {
 #[tokio::test]
 async fn every_mistake_of_a_rule_is_named_with_its_place() {
     let (hub, _) = Hub::with_rule().await;
-    let wrong = json!({"name": "x", "match": "type == ", "aggregate": "median(", "threshold": 1, "channels": ["nobody"]});
+    let wrong =
+        json!({"name": "x", "match": "type == ", "aggregate": "median(", "threshold": 1, "channels": ["nobody"]});
     let (status, body) = hub.edit("POST", "/api/v1/rules", wrong).await;
     assert_eq!(status, 400);
     let errors = body["details"]["errors"].as_array().unwrap();
     let fields: Vec<&str> = errors.iter().map(|error| error["field"].as_str().unwrap()).collect();
     assert_eq!(fields, ["match", "aggregate", "channels"], "{body}");
     assert!(errors[0]["line"].is_u64() && errors[0]["column"].is_u64());
-    let (status, body) = hub.edit("POST", "/api/v1/rules", json!({"name": "x", "treshold": 1})).await;
+    let (status, body) = hub
+        .edit("POST", "/api/v1/rules", json!({"name": "x", "treshold": 1}))
+        .await;
     assert_eq!(status, 422, "{body}");
 }
 
@@ -132,22 +178,64 @@ async fn an_alert_is_listed_taken_and_closed() {
     let id = list["data"][0]["id"].as_str().unwrap().to_owned();
     let uri = format!("/api/v1/alerts/{id}");
     let stats = hub.get("/api/v1/alerts/stats").await["data"].clone();
-    assert_eq!((&stats["open"], &stats["by_state"]["firing"], &stats["by_rule"][0]["open"]), (&json!(1), &json!(1), &json!(1)));
-    let (status, taken) = hub.edit("POST", &format!("{uri}/acknowledge"), json!({"comment": "on it"})).await;
-    assert_eq!((status, &taken["data"]["state"], &taken["data"]["acknowledged_by"]), (200, &json!("acknowledged"), &json!("eva")));
-    assert_eq!(hub.edit("POST", &format!("{uri}/acknowledge"), Value::Null).await.0, 200, "twice is no harm");
+    assert_eq!(
+        (
+            &stats["open"],
+            &stats["by_state"]["firing"],
+            &stats["by_rule"][0]["open"]
+        ),
+        (&json!(1), &json!(1), &json!(1))
+    );
+    let (status, taken) = hub
+        .edit("POST", &format!("{uri}/acknowledge"), json!({"comment": "on it"}))
+        .await;
+    assert_eq!(
+        (status, &taken["data"]["state"], &taken["data"]["acknowledged_by"]),
+        (200, &json!("acknowledged"), &json!("eva"))
+    );
+    assert_eq!(
+        hub.edit("POST", &format!("{uri}/acknowledge"), Value::Null).await.0,
+        200,
+        "twice is no harm"
+    );
     let (status, closed) = hub.edit("POST", &format!("{uri}/resolve"), Value::Null).await;
     assert_eq!((status, &closed["data"]["state"]), (200, &json!("resolved")));
     assert_eq!(hub.edit("POST", &format!("{uri}/resolve"), Value::Null).await.0, 409);
-    assert_eq!(hub.edit("POST", "/api/v1/alerts/nothing/resolve", Value::Null).await.0, 404);
+    assert_eq!(
+        hub.edit("POST", "/api/v1/alerts/nothing/resolve", Value::Null).await.0,
+        404
+    );
     hub.fire(&rule, 1, 60.0).await;
     let all = hub.get("/api/v1/alerts").await;
-    let states: Vec<&Value> = all["data"].as_array().unwrap().iter().map(|alert| &alert["state"]).collect();
+    let states: Vec<&Value> = all["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|alert| &alert["state"])
+        .collect();
     assert_eq!(states, ["firing", "resolved"], "newest first");
-    assert_eq!(hub.get("/api/v1/alerts?state=resolved&level=critical").await["data"].as_array().unwrap().len(), 1);
-    assert_eq!(hub.edit("POST", &format!("{uri}/acknowledge"), Value::Null).await.0, 409, "an older one of its group");
-    let whats: Vec<Value> = hub.get(&uri).await["data"]["timeline"].as_array().unwrap().iter().map(|e| e["what"].clone()).collect();
-    assert!(whats.contains(&json!("acknowledged")) && whats.contains(&json!("resolved")), "{whats:?}");
+    assert_eq!(
+        hub.get("/api/v1/alerts?state=resolved&level=critical").await["data"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    assert_eq!(
+        hub.edit("POST", &format!("{uri}/acknowledge"), Value::Null).await.0,
+        409,
+        "an older one of its group"
+    );
+    let whats: Vec<Value> = hub.get(&uri).await["data"]["timeline"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| e["what"].clone())
+        .collect();
+    assert!(
+        whats.contains(&json!("acknowledged")) && whats.contains(&json!("resolved")),
+        "{whats:?}"
+    );
 }
 
 #[tokio::test]
@@ -157,7 +245,10 @@ async fn secrets_never_come_back_and_survive_an_edit() {
     assert_eq!(channel["config"], json!({"url": "https://x.example", "token": "***"}));
     let (status, body) = hub.edit("PUT", "/api/v1/channels/ops", channel).await;
     assert_eq!((status, &body["data"]["config"]["token"]), (200, &json!("***")));
-    assert_eq!(hub.running.handle.board.channels.borrow()["ops"].config["token"], "s3cret");
+    assert_eq!(
+        hub.running.handle.board.channels.borrow()["ops"].config["token"],
+        "s3cret"
+    );
     let new = json!({"name": "b", "plugin": "webhook", "config": {"url": "u", "token": "***"}});
     assert_eq!(hub.edit("POST", "/api/v1/channels", new).await.0, 400);
     for (body, status) in [
@@ -166,21 +257,41 @@ async fn secrets_never_come_back_and_survive_an_edit() {
         (json!({"name": "b", "plugin": "webhook"}), 400),
         (json!({"name": "a/b", "plugin": "webhook", "config": {"url": "u"}}), 400),
     ] {
-        assert_eq!(hub.edit("POST", "/api/v1/channels", body.clone()).await.0, status, "{body}");
+        assert_eq!(
+            hub.edit("POST", "/api/v1/channels", body.clone()).await.0,
+            status,
+            "{body}"
+        );
     }
-    assert_eq!(hub.edit("DELETE", "/api/v1/channels/ops", Value::Null).await.0, 409, "a rule uses it");
+    assert_eq!(
+        hub.edit("DELETE", "/api/v1/channels/ops", Value::Null).await.0,
+        409,
+        "a rule uses it"
+    );
 }
 
 #[tokio::test]
 async fn a_test_message_answers_with_its_outcome_and_is_logged() {
     let (hub, _) = Hub::with_rule().await;
     let (status, body) = hub.edit("POST", "/api/v1/channels/ops/test", Value::Null).await;
-    assert_eq!((status, &body["data"]["state"], &body["data"]["reference"]), (200, &json!("delivered"), &json!("ref")));
+    assert_eq!(
+        (status, &body["data"]["state"], &body["data"]["reference"]),
+        (200, &json!("delivered"), &json!("ref"))
+    );
     assert!(hub.ledger.sent.borrow()[0].0.test);
     hub.ledger.refuse.store(1, Ordering::SeqCst);
     let (status, body) = hub.edit("POST", "/api/v1/channels/ops/test", Value::Null).await;
-    assert_eq!((status, &body["data"]["state"], &body["data"]["error"]), (200, &json!("failed"), &json!("404")));
-    assert_eq!(hub.get("/api/v1/deliveries?channel=ops").await["data"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        (status, &body["data"]["state"], &body["data"]["error"]),
+        (200, &json!("failed"), &json!("404"))
+    );
+    assert_eq!(
+        hub.get("/api/v1/deliveries?channel=ops").await["data"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
 }
 
 #[tokio::test]
@@ -194,7 +305,10 @@ async fn a_failed_delivery_can_be_sent_again() {
     let uri = format!("/api/v1/deliveries/{}/retry", failed["id"].as_str().unwrap());
     let (status, body) = hub.edit("POST", &uri, Value::Null).await;
     assert_eq!((status, &body["data"]["state"]), (200, &json!("pending")));
-    assert_eq!(hub.ledger.until(2).await[1].0.idempotency_key, failed["idempotency_key"]);
+    assert_eq!(
+        hub.ledger.until(2).await[1].0.idempotency_key,
+        failed["idempotency_key"]
+    );
     while events.recv().await.unwrap().timeline.last().unwrap().what != "notified" {}
     assert_eq!(hub.edit("POST", &uri, Value::Null).await.0, 409);
 }
@@ -202,7 +316,13 @@ async fn a_failed_delivery_can_be_sent_again() {
 #[tokio::test]
 async fn viewers_read_and_programs_that_send_events_do_not() {
     let (hub, rule) = Hub::with_rule().await;
-    for uri in ["/api/v1/rules", "/api/v1/alerts", "/api/v1/alerts/stats", "/api/v1/channels", "/api/v1/deliveries"] {
+    for uri in [
+        "/api/v1/rules",
+        "/api/v1/alerts",
+        "/api/v1/alerts/stats",
+        "/api/v1/channels",
+        "/api/v1/deliveries",
+    ] {
         assert_eq!(hub.ask(Role::Viewer, "GET", uri, Value::Null).await.0, 200, "{uri}");
         assert_eq!(hub.ask(Role::Ingest, "GET", uri, Value::Null).await.0, 403, "{uri}");
     }
@@ -214,6 +334,10 @@ async fn viewers_read_and_programs_that_send_events_do_not() {
         ("DELETE", "/api/v1/channels/ops".to_owned()),
         ("POST", "/api/v1/deliveries/x/retry".to_owned()),
     ] {
-        assert_eq!(hub.ask(Role::Viewer, method, &uri, json!({})).await.0, 403, "{method} {uri}");
+        assert_eq!(
+            hub.ask(Role::Viewer, method, &uri, json!({})).await.0,
+            403,
+            "{method} {uri}"
+        );
     }
 }

@@ -71,7 +71,12 @@ impl Keys {
         }
     }
 
-    pub(super) fn sign(&self, identity: &Identity, ttl: Span, now: Instant) -> Result<String, jsonwebtoken::errors::Error> {
+    pub(super) fn sign(
+        &self,
+        identity: &Identity,
+        ttl: Span,
+        now: Instant,
+    ) -> Result<String, jsonwebtoken::errors::Error> {
         let now = now.0 / 1000;
         let claims = Claims {
             iss: ISSUER.to_owned(),

@@ -44,7 +44,12 @@ pub(crate) async fn with_eva(dir: &Path) -> (Auth, Arc<Memory>) {
     let accounts = Arc::new(Memory::default());
     let auth = Auth::build(&AuthOptions::default(), dir, accounts.clone()).unwrap();
     let password_hash = auth.passwords().hash("correct horse".to_owned()).await.unwrap();
-    let eva = User { username: "eva".to_owned(), role: Role::Editor, password_hash, created_at: Instant::now() };
+    let eva = User {
+        username: "eva".to_owned(),
+        role: Role::Editor,
+        password_hash,
+        created_at: Instant::now(),
+    };
     accounts.users.lock().unwrap().insert("eva".to_owned(), eva);
     (auth, accounts)
 }
@@ -61,8 +66,17 @@ async fn a_sign_in_gives_a_token_that_names_its_owner_also_after_a_restart() {
     assert_eq!((pair.expires_in, pair.token_type.as_str()), (900, "bearer"));
     let restarted = Auth::build(&AuthOptions::default(), dir.path(), accounts).unwrap();
     let identity = restarted.identify(&pair.access_token).await.unwrap();
-    assert_eq!(identity, Identity { name: "eva".to_owned(), role: Role::Editor });
-    let mode = std::fs::metadata(dir.path().join("auth-key.pem")).unwrap().permissions().mode();
+    assert_eq!(
+        identity,
+        Identity {
+            name: "eva".to_owned(),
+            role: Role::Editor
+        }
+    );
+    let mode = std::fs::metadata(dir.path().join("auth-key.pem"))
+        .unwrap()
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o600);
 }
 
@@ -77,7 +91,11 @@ async fn five_wrong_passwords_close_the_account_for_a_while_and_right_ones_never
         assert_eq!(login(&auth, "wrong").await.unwrap_err().status(), 401);
     }
     assert_eq!(login(&auth, "correct horse").await.unwrap_err().status(), 429);
-    assert_eq!(auth.login("nobody", "x".to_owned(), None).await.unwrap_err().status(), 401, "other accounts are not held up");
+    assert_eq!(
+        auth.login("nobody", "x".to_owned(), None).await.unwrap_err().status(),
+        401,
+        "other accounts are not held up"
+    );
 }
 
 #[tokio::test]
@@ -86,8 +104,16 @@ async fn a_refresh_token_that_comes_again_ends_the_sign_in() {
     let (auth, _) = with_eva(dir.path()).await;
     let first = login(&auth, "correct horse").await.unwrap();
     let second = auth.refresh(&first.refresh_token).await.unwrap();
-    assert_eq!(auth.refresh(&first.refresh_token).await.unwrap_err().status(), 401, "used");
-    assert_eq!(auth.refresh(&second.refresh_token).await.unwrap_err().status(), 401, "its successor goes with it");
+    assert_eq!(
+        auth.refresh(&first.refresh_token).await.unwrap_err().status(),
+        401,
+        "used"
+    );
+    assert_eq!(
+        auth.refresh(&second.refresh_token).await.unwrap_err().status(),
+        401,
+        "its successor goes with it"
+    );
 }
 
 #[tokio::test]
@@ -113,10 +139,20 @@ async fn tokens_of_other_keys_algorithms_and_times_are_refused() {
     let secret = EncodingKey::from_secret(b"guess");
     let symmetric = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &secret).unwrap();
     let unsigned = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.eyJzdWIiOiJldmEifQ.";
-    let eva = Identity { name: "eva".to_owned(), role: Role::Editor };
+    let eva = Identity {
+        name: "eva".to_owned(),
+        role: Role::Editor,
+    };
     let an_hour_ago = Instant(Instant::now().0 - 3_600_000);
     let expired = auth.keys.sign(&eva, Span::from_secs(900), an_hour_ago).unwrap();
-    for (what, token) in [("foreign", foreign.as_str()), ("symmetric", &symmetric), ("none", unsigned), ("garbage", "x.y.z"), ("expired", &expired), ("empty", "")] {
+    for (what, token) in [
+        ("foreign", foreign.as_str()),
+        ("symmetric", &symmetric),
+        ("none", unsigned),
+        ("garbage", "x.y.z"),
+        ("expired", &expired),
+        ("empty", ""),
+    ] {
         assert_eq!(auth.identify(token).await.unwrap_err().status(), 401, "{what}");
     }
 }
@@ -128,9 +164,21 @@ async fn api_tokens_work_until_they_expire_or_are_forgotten() {
     let (token, sha256) = new_token();
     assert!(token.starts_with(TOKEN_PREFIX));
     let now = Instant::now();
-    let mut kept = ApiToken { name: "ci".to_owned(), role: Role::Ingest, sha256: sha256.clone(), created_at: now, expires_at: None };
+    let mut kept = ApiToken {
+        name: "ci".to_owned(),
+        role: Role::Ingest,
+        sha256: sha256.clone(),
+        created_at: now,
+        expires_at: None,
+    };
     accounts.tokens.lock().unwrap().insert(sha256.clone(), kept.clone());
-    assert_eq!(auth.identify(&token).await.unwrap(), Identity { name: "token:ci".to_owned(), role: Role::Ingest });
+    assert_eq!(
+        auth.identify(&token).await.unwrap(),
+        Identity {
+            name: "token:ci".to_owned(),
+            role: Role::Ingest
+        }
+    );
     kept.expires_at = Some(Instant(now.0 - 1));
     accounts.tokens.lock().unwrap().insert(sha256.clone(), kept);
     auth.forget_tokens();

@@ -22,7 +22,9 @@ struct Inner {
 #[utoipa::path(post, path = "/api/v1/orders", request_body = Order, responses((status = 200, body = Data<u32>)))]
 async fn order(identity: Identity, Json(order): Json<Order>) -> ApiResult<Json<Data<u32>>> {
     identity.require(Role::Admin)?;
-    Ok(Json(Data { data: order.inner.count }))
+    Ok(Json(Data {
+        data: order.inner.count,
+    }))
 }
 
 /// Lists
@@ -48,22 +50,39 @@ impl Service {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (auth, _) = with_eva(dir.path()).await;
-        let token = auth.login("eva", "correct horse".to_owned(), None).await.unwrap().access_token;
+        let token = auth
+            .login("eva", "correct horse".to_owned(), None)
+            .await
+            .unwrap()
+            .access_token;
         let health = Health::default();
-        let rooms = OpenApiRouter::new().routes(routes!(order, list)).routes(routes!(broken));
+        let rooms = OpenApiRouter::new()
+            .routes(routes!(order, list))
+            .routes(routes!(broken));
         let options = FinishOptions {
             auth: Arc::new(auth),
             health: health.clone(),
             registry: Registry::new(),
             cors_origins: Vec::new(),
-            limits: Limits { max_body_bytes: 1000, ..Limits::default() },
+            limits: Limits {
+                max_body_bytes: 1000,
+                ..Limits::default()
+            },
             fallback: Router::new().fallback(|| async { "page" }),
         };
-        Self { router: finish(rooms, options).unwrap(), token, health, _dir: dir }
+        Self {
+            router: finish(rooms, options).unwrap(),
+            token,
+            health,
+            _dir: dir,
+        }
     }
 
     fn signed_in(&self, method: &str, uri: &str) -> Builder {
-        Request::builder().method(method).uri(uri).header("authorization", format!("Bearer {}", self.token))
+        Request::builder()
+            .method(method)
+            .uri(uri)
+            .header("authorization", format!("Bearer {}", self.token))
     }
 
     async fn send(&self, request: Builder, body: &str) -> (StatusCode, axum::http::HeaderMap, Value) {
@@ -79,7 +98,11 @@ impl Service {
         let (status, headers, body) = self.send(request, body).await;
         assert_eq!(headers["content-type"], "application/json", "{body}");
         assert_eq!(headers["x-correlation-id"], body["correlation_id"].as_str().unwrap());
-        assert!(body["timestamp"].as_str().is_some_and(|t| streamflow_model::Instant::parse(t).is_some()));
+        assert!(
+            body["timestamp"]
+                .as_str()
+                .is_some_and(|t| streamflow_model::Instant::parse(t).is_some())
+        );
         assert!(body["message"].as_str().is_some_and(|m| !m.is_empty()) && body["details"].is_object());
         (status.as_u16(), body["error"].as_str().unwrap().to_owned(), body)
     }
@@ -101,12 +124,32 @@ async fn every_refusal_has_the_shape_of_the_contract() {
         (post(), "{}", 422, "ValidationError"),
         (post(), "{\"inner\":{\"count\":1}} trailing", 400, "ValidationError"),
         (post(), large.as_str(), 413, "PayloadTooLarge"),
-        (service.signed_in("POST", "/api/v1/orders"), "{}", 415, "UnsupportedMediaType"),
+        (
+            service.signed_in("POST", "/api/v1/orders"),
+            "{}",
+            415,
+            "UnsupportedMediaType",
+        ),
         (post(), "{\"inner\":{\"count\":1}}", 403, "Forbidden"),
         (post().header("sec-fetch-site", "cross-site"), "{}", 403, "Forbidden"),
-        (service.signed_in("GET", "/api/v1/orders?limit=0"), "", 400, "ValidationError"),
-        (service.signed_in("GET", "/api/v1/orders?limit=x"), "", 400, "ValidationError"),
-        (service.signed_in("DELETE", "/api/v1/orders"), "", 405, "MethodNotAllowed"),
+        (
+            service.signed_in("GET", "/api/v1/orders?limit=0"),
+            "",
+            400,
+            "ValidationError",
+        ),
+        (
+            service.signed_in("GET", "/api/v1/orders?limit=x"),
+            "",
+            400,
+            "ValidationError",
+        ),
+        (
+            service.signed_in("DELETE", "/api/v1/orders"),
+            "",
+            405,
+            "MethodNotAllowed",
+        ),
         (service.signed_in("GET", "/api/v1/nowhere"), "", 404, "NotFound"),
         (service.signed_in("GET", "/api/v1/broken"), "", 500, "InternalError"),
         (plain("GET", "/api/v1/orders"), "", 401, "Unauthorized"),
@@ -124,7 +167,10 @@ async fn mistakes_in_json_are_placed() {
     let service = Service::new().await;
     let post = || json_body(service.signed_in("POST", "/api/v1/orders"));
     let (_, _, syntax) = service.refused(post(), "{\"inner\":\n  nope}").await;
-    assert_eq!((&syntax["details"]["line"], &syntax["details"]["column"]), (&json!(2), &json!(4)));
+    assert_eq!(
+        (&syntax["details"]["line"], &syntax["details"]["column"]),
+        (&json!(2), &json!(4))
+    );
     let (_, _, kind) = service.refused(post(), "{\"inner\":{\"count\":\"many\"}}").await;
     assert_eq!(kind["details"]["field"], "inner.count");
 }
@@ -151,11 +197,21 @@ async fn every_route_but_the_open_ones_needs_credentials() {
         for (method, operation) in operations.as_object().unwrap() {
             seen += 1;
             let error = &operation["responses"]["default"]["content"]["application/json"]["schema"]["$ref"];
-            assert_eq!(error, &format!("#/components/schemas/{}", <ErrorBody as utoipa::ToSchema>::name()), "{path}");
-            let (status, ..) = service.send(Request::builder().method(method.to_uppercase().as_str()).uri(path), "").await;
+            assert_eq!(
+                error,
+                &format!("#/components/schemas/{}", <ErrorBody as utoipa::ToSchema>::name()),
+                "{path}"
+            );
+            let (status, ..) = service
+                .send(Request::builder().method(method.to_uppercase().as_str()).uri(path), "")
+                .await;
             let open = OPEN.contains(&path.as_str());
             assert_eq!(operation.get("security").is_none(), open, "{method} {path}");
-            assert_eq!(status != StatusCode::UNAUTHORIZED, open, "{method} {path} answered {status}");
+            assert_eq!(
+                status != StatusCode::UNAUTHORIZED,
+                open,
+                "{method} {path} answered {status}"
+            );
         }
     }
     assert_eq!(seen, 6);
@@ -167,14 +223,26 @@ async fn the_page_and_the_probes_are_open_and_guarded() {
     let get = |uri: &str| Request::builder().uri(uri);
     let (status, headers, body) = service.send(get("/alerts/1"), "").await;
     assert_eq!((status.as_u16(), body), (200, json!("page")));
-    for (name, value) in [("x-content-type-options", "nosniff"), ("referrer-policy", "no-referrer"), ("x-frame-options", "DENY")] {
+    for (name, value) in [
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        ("x-frame-options", "DENY"),
+    ] {
         assert_eq!(headers[name], value);
     }
-    assert!(headers["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"));
+    assert!(
+        headers["content-security-policy"]
+            .to_str()
+            .unwrap()
+            .starts_with("default-src 'none'")
+    );
     assert_eq!(service.send(get("/ready"), "").await.0, 200);
     service.health.register("storage", || Err("disk full".to_owned()));
     let (status, headers, body) = service.send(get("/ready"), "").await;
-    assert_eq!((status.as_u16(), &body["details"]["checks"]["storage"]["reason"]), (503, &json!("disk full")));
+    assert_eq!(
+        (status.as_u16(), &body["details"]["checks"]["storage"]["reason"]),
+        (503, &json!("disk full"))
+    );
     assert!(headers.contains_key("retry-after"));
     let (status, _, body) = service.send(get("/health"), "").await;
     assert_eq!((status.as_u16(), &body["status"]), (200, &json!("healthy")));
