@@ -149,7 +149,11 @@ pub struct Batch {
 
 impl Batch {
     pub(crate) fn new(layout: Layout, streams: Streams) -> Self {
-        Self { layout, streams, shapes: OnceLock::new() }
+        Self {
+            layout,
+            streams,
+            shapes: OnceLock::new(),
+        }
     }
 
     pub(crate) fn from_frame(header: &FrameHeader, payload: Bytes) -> Result<Self, DecodeError> {
@@ -227,7 +231,11 @@ impl Batch {
             fits &= (min..=max).contains(&at);
             *value = at;
         }
-        if fits || values.is_empty() { Ok(values) } else { Err(DecodeError::Malformed("timestamps")) }
+        if fits || values.is_empty() {
+            Ok(values)
+        } else {
+            Err(DecodeError::Malformed("timestamps"))
+        }
     }
 
     /// The id of every row.
@@ -259,7 +267,10 @@ impl Batch {
         if ordinals.len() != self.len() {
             return Err(DecodeError::Truncated("severities"));
         }
-        if ordinals.iter().any(|ordinal| Severity::from_ordinal(*ordinal).is_none()) {
+        if ordinals
+            .iter()
+            .any(|ordinal| Severity::from_ordinal(*ordinal).is_none())
+        {
             return Err(DecodeError::Malformed("severities"));
         }
         Ok(ordinals.to_vec())
@@ -267,6 +278,9 @@ impl Batch {
 
     /// Every column of the events' optional fields. A path may occur with several kinds.
     pub fn paths(&self) -> impl Iterator<Item = (Path, ColumnKind)> + '_ {
-        self.layout.columns.iter().map(|column| (self.layout.path(column.node), column.kind))
+        self.layout
+            .columns
+            .iter()
+            .map(|column| (self.layout.path(column.node), column.kind))
     }
 }

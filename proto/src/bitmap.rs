@@ -10,7 +10,10 @@ pub struct Bitmap {
 impl Bitmap {
     /// `len` rows, all of them `value`.
     pub fn new(len: usize, value: bool) -> Self {
-        let mut map = Self { words: vec![if value { u64::MAX } else { 0 }; len.div_ceil(64)], len };
+        let mut map = Self {
+            words: vec![if value { u64::MAX } else { 0 }; len.div_ceil(64)],
+            len,
+        };
         map.clear_tail();
         map
     }
@@ -90,7 +93,11 @@ impl Bitmap {
 
     /// The rows in the set, ascending.
     pub fn iter_ones(&self) -> Ones<'_> {
-        Ones { words: &self.words, index: 0, word: self.words.first().copied().unwrap_or(0) }
+        Ones {
+            words: &self.words,
+            index: 0,
+            word: self.words.first().copied().unwrap_or(0),
+        }
     }
 
     /// Rows in both sets. The other set counts as empty beyond its end.
@@ -110,14 +117,20 @@ impl Bitmap {
 
     /// Rows not in the set.
     pub fn not(&self) -> Self {
-        let mut map = Self { words: self.words.iter().map(|word| !word).collect(), len: self.len };
+        let mut map = Self {
+            words: self.words.iter().map(|word| !word).collect(),
+            len: self.len,
+        };
         map.clear_tail();
         map
     }
 
     fn zip(&self, other: &Self, op: impl Fn(u64, u64) -> u64) -> Self {
         let others = other.words.iter().copied().chain(std::iter::repeat(0));
-        let mut map = Self { words: self.words.iter().zip(others).map(|(a, b)| op(*a, b)).collect(), len: self.len };
+        let mut map = Self {
+            words: self.words.iter().zip(others).map(|(a, b)| op(*a, b)).collect(),
+            len: self.len,
+        };
         map.clear_tail();
         map
     }

@@ -105,7 +105,9 @@ pub(crate) fn id_hash(id: Uuid) -> u64 {
 /// Eight bytes at a time, the length last so that no value runs into another.
 fn bytes_hash(seed: u64, text: &str) -> u64 {
     let (words, rest) = text.as_bytes().as_chunks::<8>();
-    let hash = words.iter().fold(mix(seed), |hash, word| mix(hash ^ u64::from_le_bytes(*word)));
+    let hash = words
+        .iter()
+        .fold(mix(seed), |hash, word| mix(hash ^ u64::from_le_bytes(*word)));
     let tail = rest.iter().rev().fold(0, |tail, byte| tail << 8 | u64::from(*byte));
     mix(mix(hash ^ tail) ^ text.len() as u64)
 }
@@ -137,10 +139,14 @@ mod tests {
         let bytes = writer.finish();
         let bloom = Bloom::new(&bytes);
         assert!((0..10_000).all(|value| bloom.contains(&path, &value.to_string())));
-        let wrong = (10_000..30_000).filter(|value: &i32| bloom.contains(&path, &value.to_string())).count();
+        let wrong = (10_000..30_000)
+            .filter(|value: &i32| bloom.contains(&path, &value.to_string()))
+            .count();
         assert!(wrong < 600, "{wrong} of 20,000");
         let other = Path::parse("data.other").unwrap();
-        let wrong = (0..10_000).filter(|value: &i32| bloom.contains(&other, &value.to_string())).count();
+        let wrong = (0..10_000)
+            .filter(|value: &i32| bloom.contains(&other, &value.to_string()))
+            .count();
         assert!(wrong < 300, "{wrong} of 10,000");
     }
 
@@ -159,6 +165,9 @@ mod tests {
     /// Stored filters must stay readable.
     #[test]
     fn hashes_never_change() {
-        assert_eq!(value_hash(of(&Path::parse("data.a").unwrap()), "hello world"), 9_411_840_819_542_628_110);
+        assert_eq!(
+            value_hash(of(&Path::parse("data.a").unwrap()), "hello world"),
+            9_411_840_819_542_628_110
+        );
     }
 }

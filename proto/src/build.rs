@@ -4,6 +4,7 @@ mod encode;
 mod fast;
 mod mint;
 mod number;
+mod retain;
 mod rules;
 mod schema;
 mod shapes;
@@ -15,7 +16,7 @@ pub(crate) use encode::{Streams, put_bits, put_floats, put_ids, put_shape, put_t
 pub(crate) use text::{TextColumn, write_ids};
 
 use crate::{
-    batch::{Batch, ColumnKind, DecodeError},
+    batch::ColumnKind,
     event::{Event, MAX_OBJECT, Rejection, Severity},
     frame::{self, Frame, FrameHeader},
 };
@@ -79,7 +80,10 @@ pub struct BatchBuilder {
 
 impl fmt::Debug for BatchBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BatchBuilder").field("len", &self.len()).field("bytes", &self.approx_bytes()).finish_non_exhaustive()
+        f.debug_struct("BatchBuilder")
+            .field("len", &self.len())
+            .field("bytes", &self.approx_bytes())
+            .finish_non_exhaustive()
     }
 }
 
@@ -154,7 +158,13 @@ impl BatchBuilder {
             let id = found.id.unwrap_or_else(|| builder.mint.mint(now_ms));
             let timestamp = found.timestamp.unwrap_or(now_ms);
             rules::timestamp(timestamp)?;
-            builder.commit(id, timestamp, found.severity.unwrap_or_default(), &found.kind, &found.source);
+            builder.commit(
+                id,
+                timestamp,
+                found.severity.unwrap_or_default(),
+                &found.kind,
+                &found.source,
+            );
             Ok(id)
         });
         self.found = found;
@@ -164,7 +174,11 @@ impl BatchBuilder {
     fn read_event(&mut self, json: &str, found: &mut Found) -> Result<(), Rejection> {
         // An event no longer than the limit of `data` cannot have a longer `data`.
         if json.len() <= MAX_OBJECT && !number::has_long_fraction(json.as_bytes()) {
-            let pass = Pass { store: &mut self.store, json, scratch: &mut self.array };
+            let pass = Pass {
+                store: &mut self.store,
+                json,
+                scratch: &mut self.array,
+            };
             if fast::event(pass, found).is_ok() {
                 return Ok(());
             }
@@ -209,7 +223,10 @@ impl BatchBuilder {
     /// Takes a record of plain fields, which become the event's `data`. Dots in names are part of the name.
     pub fn push_fields(&mut self, head: &Head<'_>, fields: &[(&str, Scalar<'_>)]) -> Result<Uuid, Rejection> {
         let value_len = |value: &Scalar<'_>| if let Scalar::Str(text) = value { text.len() } else { 8 };
-        let len = fields.iter().map(|(name, value)| name.len() + value_len(value) + 6).sum();
+        let len = fields
+            .iter()
+            .map(|(name, value)| name.len() + value_len(value) + 6)
+            .sum();
         if len > MAX_OBJECT {
             return Err(rules::too_large("data", len));
         }
@@ -219,8 +236,10 @@ impl BatchBuilder {
                 return Ok(());
             }
             builder.store.rewind(start);
-            let object: serde_json::Map<String, serde_json::Value> =
-                fields.iter().map(|(name, value)| ((*name).to_owned(), value.to_json())).collect();
+            let object: serde_json::Map<String, serde_json::Value> = fields
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.to_json()))
+                .collect();
             builder.read_object(roots::DATA, &serde_json::Value::Object(object).to_string())
         })
     }
@@ -269,7 +288,11 @@ impl BatchBuilder {
     fn read_object(&mut self, root: u32, json: &str) -> Result<(), Rejection> {
         let start = self.store.shape.len();
         if json.len() <= MAX_OBJECT && !number::has_long_fraction(json.as_bytes()) {
-            let pass = Pass { store: &mut self.store, json, scratch: &mut self.array };
+            let pass = Pass {
+                store: &mut self.store,
+                json,
+                scratch: &mut self.array,
+            };
             if fast::object(pass, root).is_ok() {
                 return Ok(());
             }
@@ -333,23 +356,14 @@ impl BatchBuilder {
         frame
     }
 
-    /// As [`BatchBuilder::finish`], for a reader in the same process: nothing is compressed.
-    pub(crate) fn finish_batch(&mut self) -> Result<Batch, DecodeError> {
-        let (mut streams, mut raw) = (std::mem::take(&mut self.streams), Vec::new());
-        self.encode(&mut streams, &mut raw);
-        self.streams = streams;
-        self.clear();
-        Batch::from_payload(raw.into())
-    }
-
     /// Compresses into `packed` and says whether that made it smaller.
     fn compress(&mut self, raw: &[u8]) -> bool {
         self.packed.clear();
         self.packed.reserve(zstd::zstd_safe::compress_bound(raw.len()));
         match &mut self.compressor {
-            Some(compressor) => {
-                compressor.compress_to_buffer(raw, &mut self.packed).is_ok_and(|packed| packed < raw.len())
-            }
+            Some(compressor) => compressor
+                .compress_to_buffer(raw, &mut self.packed)
+                .is_ok_and(|packed| packed < raw.len()),
             None => false,
         }
     }

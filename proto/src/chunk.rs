@@ -1,7 +1,7 @@
 //! Stored batches: many frames merged column by column, every stream compressed on its own so that a query reads only
 //! what it needs.
 //!
-//! `SFC1` is 16 bytes (magic `SFK1` | version u8 | three zero bytes | length of the packed head u32 | length of the raw
+//! It begins with 16 bytes (magic `SFK1` | version u8 | three zero bytes | length of the packed head u32 | length of the raw
 //! head u32), the head as zstd of bincode, then the blocks. A large stream has a block of its own; small ones share.
 
 mod index;
@@ -93,7 +93,14 @@ fn write(batches: &[&Batch], plan: Plan<'_>, level: i32) -> Result<EncodedChunk,
     }
     packer.flush()?;
     let mut raw_head = Vec::new();
-    layout::write(&ChunkHead { directory, blocks: packer.blocks, streams: packer.places }, &mut raw_head);
+    layout::write(
+        &ChunkHead {
+            directory,
+            blocks: packer.blocks,
+            streams: packer.places,
+        },
+        &mut raw_head,
+    );
     let head = packer.compressor.compress(&raw_head).map_err(failed)?;
     let mut body = Vec::with_capacity(HEAD_LEN + head.len() + packer.body.len());
     body.extend_from_slice(&MAGIC);
@@ -134,7 +141,14 @@ struct Packer {
 impl Packer {
     fn new(level: i32) -> Result<Self, EncodeError> {
         let compressor = zstd::bulk::Compressor::new(level).map_err(failed)?;
-        Ok(Self { compressor, body: Vec::new(), blocks: Vec::new(), places: Vec::new(), shared: Vec::new(), waiting: Vec::new() })
+        Ok(Self {
+            compressor,
+            body: Vec::new(),
+            blocks: Vec::new(),
+            places: Vec::new(),
+            shared: Vec::new(),
+            waiting: Vec::new(),
+        })
     }
 
     fn put(&mut self, stream: &[u8]) -> Result<(), EncodeError> {
@@ -147,7 +161,11 @@ impl Packer {
         self.waiting.push(self.places.len());
         self.places.push(Place { block: 0, len });
         self.shared.extend_from_slice(stream);
-        if self.shared.len() >= SHARED_BLOCK { self.flush() } else { Ok(()) }
+        if self.shared.len() >= SHARED_BLOCK {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     fn flush(&mut self) -> Result<(), EncodeError> {
@@ -164,7 +182,10 @@ impl Packer {
 
     fn block(&mut self, raw: &[u8]) -> Result<u32, EncodeError> {
         let stored = self.compressor.compress(raw).map_err(failed)?;
-        self.blocks.push(Block { stored: stored.len() as u32, raw: raw.len() as u32 });
+        self.blocks.push(Block {
+            stored: stored.len() as u32,
+            raw: raw.len() as u32,
+        });
         self.body.extend_from_slice(&stored);
         Ok(self.blocks.len() as u32 - 1)
     }
@@ -182,7 +203,11 @@ pub fn open(body: Bytes) -> Result<Batch, DecodeError> {
     let head_len = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
     let raw_len = u32::from_le_bytes([r0, r1, r2, r3]) as usize;
     if raw_len > MAX_RAW {
-        return Err(DecodeError::Limit { what: "chunk head", value: raw_len as u64, max: MAX_RAW as u64 });
+        return Err(DecodeError::Limit {
+            what: "chunk head",
+            value: raw_len as u64,
+            max: MAX_RAW as u64,
+        });
     }
     let head = rest.get(..head_len).ok_or(DecodeError::Truncated("chunk head"))?;
     let raw_head = inflate(head, raw_len, "chunk head")?;
@@ -204,7 +229,11 @@ fn places(head: &ChunkHead<'_>, stored: &Bytes) -> Result<Streams, DecodeError> 
             return Err(DecodeError::Truncated("chunk"));
         }
         if block.raw > MAX_BLOCK {
-            return Err(DecodeError::Limit { what: "chunk block", value: block.raw.into(), max: MAX_BLOCK.into() });
+            return Err(DecodeError::Limit {
+                what: "chunk block",
+                value: block.raw.into(),
+                max: MAX_BLOCK.into(),
+            });
         }
         blocks.push(LazyBlock::new(stored.slice(at..end), block.raw as usize));
         at = end;
@@ -215,7 +244,9 @@ fn places(head: &ChunkHead<'_>, stored: &Bytes) -> Result<Streams, DecodeError> 
     let mut filled = vec![0usize; blocks.len()];
     let mut places = Vec::with_capacity(head.streams.len());
     for place in &head.streams {
-        let filled = filled.get_mut(place.block as usize).ok_or(DecodeError::Malformed("streams"))?;
+        let filled = filled
+            .get_mut(place.block as usize)
+            .ok_or(DecodeError::Malformed("streams"))?;
         let end = filled.saturating_add(place.len as usize);
         places.push((place.block, *filled..end));
         *filled = end;

@@ -58,7 +58,10 @@ impl FromStr for Severity {
     type Err = UnknownSeverity;
 
     fn from_str(name: &str) -> Result<Self, UnknownSeverity> {
-        Self::ALL.into_iter().find(|severity| severity.as_str() == name).ok_or(UnknownSeverity)
+        Self::ALL
+            .into_iter()
+            .find(|severity| severity.as_str() == name)
+            .ok_or(UnknownSeverity)
     }
 }
 
@@ -112,7 +115,10 @@ pub struct Rejection {
 
 impl Rejection {
     pub(crate) fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { field: field.into(), reason: reason.into() }
+        Self {
+            field: field.into(),
+            reason: reason.into(),
+        }
     }
 }
 

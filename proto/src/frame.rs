@@ -109,7 +109,10 @@ impl FrameHeader {
     /// Reads the first [`HEADER_LEN`] bytes and checks magic, version and limits; the checksum needs [`Frame::parse`].
     pub fn parse(bytes: &[u8]) -> Result<Self, FrameError> {
         let Some((head, _)) = bytes.split_first_chunk::<HEADER_LEN>() else {
-            return Err(FrameError::Short { have: bytes.len(), need: HEADER_LEN });
+            return Err(FrameError::Short {
+                have: bytes.len(),
+                need: HEADER_LEN,
+            });
         };
         let magic = array(head, 0);
         if magic != MAGIC {
@@ -148,13 +151,34 @@ impl FrameHeader {
         ];
         for (what, value, max) in limits {
             if value as usize > max {
-                return Err(FrameError::Limit { what, value: value.into(), max: max as u64 });
+                return Err(FrameError::Limit {
+                    what,
+                    value: value.into(),
+                    max: max as u64,
+                });
             }
         }
         // Compression is used only where it helps, and the codec stands before what the checksum covers.
-        let Self { codec, payload_len, raw_len, .. } = *self;
-        let fits = if codec == CODEC_RAW { payload_len == raw_len } else { payload_len < raw_len };
-        if fits { Ok(()) } else { Err(FrameError::Length { codec, payload_len, raw_len }) }
+        let Self {
+            codec,
+            payload_len,
+            raw_len,
+            ..
+        } = *self;
+        let fits = if codec == CODEC_RAW {
+            payload_len == raw_len
+        } else {
+            payload_len < raw_len
+        };
+        if fits {
+            Ok(())
+        } else {
+            Err(FrameError::Length {
+                codec,
+                payload_len,
+                raw_len,
+            })
+        }
     }
 
     /// Bytes of header and payload together.
@@ -197,14 +221,20 @@ impl Frame {
         let header = FrameHeader::parse(&bytes)?;
         let need = header.frame_len();
         if bytes.len() < need {
-            return Err(FrameError::Short { have: bytes.len(), need });
+            return Err(FrameError::Short {
+                have: bytes.len(),
+                need,
+            });
         }
         if bytes.len() > need {
             return Err(FrameError::Trailing(bytes.len() - need));
         }
         let found = crc32c::crc32c(bytes.get(16..).unwrap_or(&[]));
         if found != header.crc {
-            return Err(FrameError::Checksum { stated: header.crc, found });
+            return Err(FrameError::Checksum {
+                stated: header.crc,
+                found,
+            });
         }
         Ok(Self { header, bytes })
     }
@@ -219,7 +249,10 @@ impl Frame {
         if let Some(field) = bytes.get_mut(12..16) {
             field.copy_from_slice(&header.crc.to_le_bytes());
         }
-        Self { header, bytes: bytes.freeze() }
+        Self {
+            header,
+            bytes: bytes.freeze(),
+        }
     }
 
     /// The numbers before the payload.

@@ -37,11 +37,17 @@ impl Path {
     pub fn parse(text: &str) -> Result<Self, PathError> {
         let fail = |rest: &str, message: String| {
             let done = text.len() - rest.len();
-            PathError { message, column: text.get(..done).map_or(0, |head| head.chars().count()) + 1 }
+            PathError {
+                message,
+                column: text.get(..done).map_or(0, |head| head.chars().count()) + 1,
+            }
         };
         let (root, mut rest) = split_name(text);
         if !ROOTS.contains(&root) {
-            return Err(fail(text, format!("a path begins with one of {}, not `{root}`", ROOTS.join(", "))));
+            return Err(fail(
+                text,
+                format!("a path begins with one of {}, not `{root}`", ROOTS.join(", ")),
+            ));
         }
         let mut segments = vec![root.to_owned()];
         while !rest.is_empty() {
@@ -58,7 +64,9 @@ impl Path {
                     return Err(fail(after, "expected a key in double quotes".into()));
                 };
                 let after_key = after.get(keys.byte_offset()..).unwrap_or("");
-                rest = after_key.strip_prefix(']').ok_or_else(|| fail(after_key, "expected `]`".into()))?;
+                rest = after_key
+                    .strip_prefix(']')
+                    .ok_or_else(|| fail(after_key, "expected `]`".into()))?;
                 segments.push(key);
             } else {
                 return Err(fail(rest, "expected `.key` or `[\"key\"]`".into()));
@@ -99,7 +107,11 @@ impl Path {
 /// Splits off the leading identifier (letters, digits, `_`, not beginning with a digit).
 fn split_name(text: &str) -> (&str, &str) {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let end = if text.starts_with(|c: char| c.is_ascii_digit()) { 0 } else { text.find(|c| !plain(c)).unwrap_or(text.len()) };
+    let end = if text.starts_with(|c: char| c.is_ascii_digit()) {
+        0
+    } else {
+        text.find(|c| !plain(c)).unwrap_or(text.len())
+    };
     text.split_at(end)
 }
 

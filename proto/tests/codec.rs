@@ -1,4 +1,5 @@
 //! The columnar codec from outside: lossless, bounded, and readable for ever.
+#![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
 #[path = "codec/golden.rs"]
 mod golden;
@@ -6,9 +7,9 @@ mod golden;
 mod hostile;
 #[path = "codec/json.rs"]
 mod json;
-#[path = "codec/lossless.rs"]
-mod lossless;
 #[path = "codec/lookup.rs"]
 mod lookup;
+#[path = "codec/lossless.rs"]
+mod lossless;
 #[path = "codec/rejection.rs"]
 mod rejection;

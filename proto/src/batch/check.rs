@@ -14,14 +14,19 @@ impl Batch {
         self.shapes()?;
         self.ids()?;
         self.severities()?;
-        for (place, max, what) in [(self.layout.kind, MAX_TYPE, "type"), (self.layout.source, MAX_TEXT, "source")] {
+        for (place, max, what) in [
+            (self.layout.kind, MAX_TYPE, "type"),
+            (self.layout.source, MAX_TEXT, "source"),
+        ] {
             let texts = self.text_values(place, self.len())?;
             if texts.strings.iter().any(|text| text.is_empty() || text.len() > max) {
                 return Err(DecodeError::Malformed(what));
             }
         }
         for (index, column) in self.layout.columns.iter().enumerate() {
-            let Values::Text(texts) = self.values(index)? else { continue };
+            let Values::Text(texts) = self.values(index)? else {
+                continue;
+            };
             if column.kind == ColumnKind::Text {
                 continue;
             }

@@ -62,7 +62,11 @@ impl Layout {
         limit("count", directory.count as usize, MAX_COUNT as usize)?;
         limit("columns", directory.columns.len(), max_columns)?;
         limit("keys", directory.nodes.len(), max_columns * MAX_DEPTH)?;
-        let shapes_fit = if directory.count == 0 { directory.shapes == 0 } else { directory.shapes > 0 };
+        let shapes_fit = if directory.count == 0 {
+            directory.shapes == 0
+        } else {
+            directory.shapes > 0
+        };
         if !shapes_fit || directory.shapes > directory.count || directory.min_ts > directory.max_ts {
             return Err(DecodeError::Malformed("directory"));
         }
@@ -113,13 +117,23 @@ impl Layout {
 
     /// The node of a path.
     pub(crate) fn find(&self, path: &Path) -> Option<usize> {
-        let child = |parent, key: &String| self.nodes.iter().position(|node| node.parent == parent && node.key == *key);
-        path.segments().iter().try_fold(None, |parent, key| child(parent, key).map(Some)).flatten()
+        let child = |parent, key: &String| {
+            self.nodes
+                .iter()
+                .position(|node| node.parent == parent && node.key == *key)
+        };
+        path.segments()
+            .iter()
+            .try_fold(None, |parent, key| child(parent, key).map(Some))
+            .flatten()
     }
 
     /// The columns at a node.
     pub(crate) fn columns_at(&self, node: usize) -> impl Iterator<Item = (usize, &Column)> {
-        self.columns.iter().enumerate().filter(move |(_, column)| column.node == node)
+        self.columns
+            .iter()
+            .enumerate()
+            .filter(move |(_, column)| column.node == node)
     }
 
     /// Is one node the other or below it?
@@ -146,12 +160,26 @@ impl Layout {
     /// The path of a node.
     pub(crate) fn path(&self, node: usize) -> Path {
         let nodes = self.lineage(node);
-        Path::from_segments(nodes.iter().filter_map(|node| self.nodes.get(*node)).map(|node| node.key.clone()).collect())
+        Path::from_segments(
+            nodes
+                .iter()
+                .filter_map(|node| self.nodes.get(*node))
+                .map(|node| node.key.clone())
+                .collect(),
+        )
     }
 }
 
 fn limit(what: &'static str, value: usize, max: usize) -> Result<(), DecodeError> {
-    if value <= max { Ok(()) } else { Err(DecodeError::Limit { what, value: value as u64, max: max as u64 }) }
+    if value <= max {
+        Ok(())
+    } else {
+        Err(DecodeError::Limit {
+            what,
+            value: value as u64,
+            max: max as u64,
+        })
+    }
 }
 
 fn read_nodes(directory: &Directory<'_>) -> Result<Vec<Node>, DecodeError> {
@@ -173,7 +201,12 @@ fn read_nodes(directory: &Directory<'_>) -> Result<Vec<Node>, DecodeError> {
         // Bounded so that showing a hostile batch's paths cannot cost more than honest ones do.
         limit("depth", depth, MAX_DEPTH)?;
         limit("path length", path_bytes, MAX_OBJECT)?;
-        nodes.push(Node { parent, key: node.key.to_owned(), depth, path_bytes });
+        nodes.push(Node {
+            parent,
+            key: node.key.to_owned(),
+            depth,
+            path_bytes,
+        });
     }
     Ok(nodes)
 }

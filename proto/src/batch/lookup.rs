@@ -18,8 +18,15 @@ struct Gather {
 
 impl Gather {
     fn new(rows: usize) -> Self {
-        let dict = Dict { values: Vec::new(), ids: vec![Dict::ABSENT; rows] };
-        Self { dict, known: HashMap::default(), any: false }
+        let dict = Dict {
+            values: Vec::new(),
+            ids: vec![Dict::ABSENT; rows],
+        };
+        Self {
+            dict,
+            known: HashMap::default(),
+            any: false,
+        }
     }
 
     fn id(&mut self, text: &str) -> u32 {
@@ -76,7 +83,11 @@ impl Batch {
             ("id", true) => return self.shown(self.ids()?.into_iter()),
             _ => {}
         }
-        let columns: Vec<usize> = self.columns_at(path).filter(|(_, kind)| wanted(*kind)).map(|(index, _)| index).collect();
+        let columns: Vec<usize> = self
+            .columns_at(path)
+            .filter(|(_, kind)| wanted(*kind))
+            .map(|(index, _)| index)
+            .collect();
         let mut gather = Gather::new(self.len());
         for &column in &columns {
             let rows = self.rows_of(column)?;
@@ -124,7 +135,9 @@ impl Batch {
 
     fn columns_at(&self, path: &Path) -> impl Iterator<Item = (usize, ColumnKind)> {
         let node = self.layout.find(path);
-        node.into_iter().flat_map(|node| self.layout.columns_at(node)).map(|(index, column)| (index, column.kind))
+        node.into_iter()
+            .flat_map(|node| self.layout.columns_at(node))
+            .map(|(index, column)| (index, column.kind))
     }
 
     fn fixed(&self, place: Place) -> Result<Option<Dict>, DecodeError> {
@@ -148,11 +161,20 @@ impl Batch {
     pub fn numbers(&self, path: &Path) -> Result<Option<Numbers>, DecodeError> {
         if path.root() == "timestamp" && path.keys().is_empty() {
             let values = self.timestamps()?.into_iter().map(|at| at as f64).collect();
-            return Ok((!self.is_empty()).then(|| Numbers { values, present: Bitmap::new(self.len(), true) }));
+            return Ok((!self.is_empty()).then(|| Numbers {
+                values,
+                present: Bitmap::new(self.len(), true),
+            }));
         }
-        let columns: Vec<usize> =
-            self.columns_at(path).filter(|(_, kind)| kind.is_number()).map(|(index, _)| index).collect();
-        let mut numbers = Numbers { values: vec![0.0; self.len()], present: Bitmap::new(self.len(), false) };
+        let columns: Vec<usize> = self
+            .columns_at(path)
+            .filter(|(_, kind)| kind.is_number())
+            .map(|(index, _)| index)
+            .collect();
+        let mut numbers = Numbers {
+            values: vec![0.0; self.len()],
+            present: Bitmap::new(self.len(), false),
+        };
         for column in columns {
             let rows = self.rows_of(column)?;
             let slots = &mut numbers.values;
@@ -178,7 +200,10 @@ impl Batch {
 
     /// The booleans at a path; `None` when no row has one.
     pub fn bools(&self, path: &Path) -> Result<Option<Bools>, DecodeError> {
-        let mut bools = Bools { values: Bitmap::new(self.len(), false), present: Bitmap::new(self.len(), false) };
+        let mut bools = Bools {
+            values: Bitmap::new(self.len(), false),
+            present: Bitmap::new(self.len(), false),
+        };
         for (column, kind) in self.columns_at(path) {
             if let (ColumnKind::Bool, Values::Bits(bits)) = (kind, self.values(column)?) {
                 bools.present = self.rows_of(column)?;
@@ -205,9 +230,14 @@ impl Batch {
         let mut rows = match self.layout.find(path) {
             None => Bitmap::new(self.len(), false),
             Some(node) => {
-                let within: Vec<bool> =
-                    self.layout.columns.iter().map(|column| self.layout.is_within(column.node, node)).collect();
-                self.shapes()?.rows(|columns| columns.iter().any(|column| within[*column as usize]))
+                let within: Vec<bool> = self
+                    .layout
+                    .columns
+                    .iter()
+                    .map(|column| self.layout.is_within(column.node, node))
+                    .collect();
+                self.shapes()?
+                    .rows(|columns| columns.iter().any(|column| within[*column as usize]))
             }
         };
         self.each_overflow(path, |row, _| rows.set(row, true))?;
@@ -216,15 +246,27 @@ impl Batch {
 
     /// Bounds of the numbers at a path without decoding them; `None` when they are not known or there are no numbers.
     pub fn range(&self, path: &Path) -> Option<(f64, f64)> {
-        let root = self.layout.nodes.iter().position(|node| node.parent.is_none() && node.key == path.root())?;
-        if self.layout.columns_at(root).any(|(_, column)| column.kind == ColumnKind::Object) {
+        let root = self
+            .layout
+            .nodes
+            .iter()
+            .position(|node| node.parent.is_none() && node.key == path.root())?;
+        if self
+            .layout
+            .columns_at(root)
+            .any(|(_, column)| column.kind == ColumnKind::Object)
+        {
             return None;
         }
         let node = self.layout.find(path)?;
-        let numeric = self.layout.columns_at(node).filter(|(_, column)| column.kind.is_number());
+        let numeric = self
+            .layout
+            .columns_at(node)
+            .filter(|(_, column)| column.kind.is_number());
         let mut all = numeric.map(|(_, column)| column.bounds);
         let first = all.next()??;
-        all.try_fold(first, |sum, bounds| Some(sum.merge(bounds?))).map(|bounds| bounds.floats())
+        all.try_fold(first, |sum, bounds| Some(sum.merge(bounds?)))
+            .map(|bounds| bounds.floats())
     }
 }
 

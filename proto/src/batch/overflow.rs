@@ -10,10 +10,20 @@ impl Batch {
         if path.keys().is_empty() {
             return Ok(());
         }
-        let root = self.layout.nodes.iter().position(|node| node.parent.is_none() && node.key == path.root());
+        let root = self
+            .layout
+            .nodes
+            .iter()
+            .position(|node| node.parent.is_none() && node.key == path.root());
         let Some(root) = root else { return Ok(()) };
-        for (index, _) in self.layout.columns_at(root).filter(|(_, column)| column.kind == ColumnKind::Object) {
-            let Values::Text(texts) = self.values(index)? else { continue };
+        for (index, _) in self
+            .layout
+            .columns_at(root)
+            .filter(|(_, column)| column.kind == ColumnKind::Object)
+        {
+            let Values::Text(texts) = self.values(index)? else {
+                continue;
+            };
             for (dense, row) in self.rows_of(index)?.iter_ones().enumerate() {
                 let mut value = parse(texts.get(dense))?;
                 if path.keys().iter().all(|key| descend(&mut value, key)) {

@@ -34,7 +34,9 @@ impl Batch {
     pub fn event(&self, row: usize) -> Result<Event, DecodeError> {
         let mut rows = Bitmap::new(self.len(), false);
         rows.set(row, true);
-        self.events(&rows)?.pop().ok_or(DecodeError::NoSuchRow { row, count: self.len() })
+        self.events(&rows)?
+            .pop()
+            .ok_or(DecodeError::NoSuchRow { row, count: self.len() })
     }
 
     /// Events as rows, in row order. Each column is decoded once.
@@ -64,7 +66,11 @@ impl Batch {
         for row in 0..=last {
             let shape = shapes.of(row);
             if let (true, Some(template)) = (rows.get(row), &templates[shape]) {
-                let cells = Cells { columns: &self.layout.columns, values: &values, cursors: &cursors };
+                let cells = Cells {
+                    columns: &self.layout.columns,
+                    values: &values,
+                    cursors: &cursors,
+                };
                 events.push(Event {
                     id: ids[row],
                     kind: kinds.get(row).to_owned(),
@@ -160,7 +166,9 @@ impl ObjectTemplate {
         }
         json.extend_from_slice(self.tail.as_bytes());
         let fail = DecodeError::Malformed("values");
-        let Ok(json) = String::from_utf8(json) else { return Err(fail) };
+        let Ok(json) = String::from_utf8(json) else {
+            return Err(fail);
+        };
         RawValue::from_string(json).map(Some).map_err(|_| fail)
     }
 }

@@ -39,8 +39,18 @@ impl Shapes {
             0 => return Err(fail),
             width => Some(read::ids(ids, layout.count, layout.shapes, width)?),
         };
-        let shapes = Self { items, ends, ids, count: layout.count };
-        if shapes.totals(layout.columns.len()).iter().zip(&layout.columns).any(|(total, column)| *total != column.present) {
+        let shapes = Self {
+            items,
+            ends,
+            ids,
+            count: layout.count,
+        };
+        if shapes
+            .totals(layout.columns.len())
+            .iter()
+            .zip(&layout.columns)
+            .any(|(total, column)| *total != column.present)
+        {
             return Err(fail);
         }
         Ok(shapes)
@@ -53,14 +63,20 @@ impl Shapes {
 
     /// The columns of a shape.
     pub(crate) fn columns(&self, shape: usize) -> &[u32] {
-        let start = shape.checked_sub(1).and_then(|before| self.ends.get(before)).map_or(0, |end| *end as usize);
+        let start = shape
+            .checked_sub(1)
+            .and_then(|before| self.ends.get(before))
+            .map_or(0, |end| *end as usize);
         let end = self.ends.get(shape).map_or(start, |end| *end as usize);
         self.items.get(start..end).unwrap_or(&[])
     }
 
     /// The shape of a row.
     pub(crate) fn of(&self, row: usize) -> usize {
-        self.ids.as_ref().and_then(|ids| ids.get(row)).map_or(0, |id| *id as usize)
+        self.ids
+            .as_ref()
+            .and_then(|ids| ids.get(row))
+            .map_or(0, |id| *id as usize)
     }
 
     /// How many rows have each column.

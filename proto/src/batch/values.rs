@@ -38,7 +38,11 @@ impl<'a> TextValues<'a> {
 impl Batch {
     /// Decodes a column by its number.
     pub(crate) fn values(&self, column: usize) -> Result<Values<'_>, DecodeError> {
-        let column = self.layout.columns.get(column).ok_or(DecodeError::Truncated("columns"))?;
+        let column = self
+            .layout
+            .columns
+            .get(column)
+            .ok_or(DecodeError::Truncated("columns"))?;
         let Place { encoding, stream } = column.place;
         Ok(match encoding {
             Encoding::Flag => Values::Flag,
@@ -47,9 +51,13 @@ impl Batch {
                 Values::Bits(bits.ok_or(DecodeError::Truncated("booleans"))?)
             }
             Encoding::Varint => Values::Ints(read::ints(self.stream(stream)?, column.present)?),
-            Encoding::Decimal(exponent) => Values::Floats(read::decimals(self.stream(stream)?, column.present, exponent)?),
+            Encoding::Decimal(exponent) => {
+                Values::Floats(read::decimals(self.stream(stream)?, column.present, exponent)?)
+            }
             Encoding::Double => Values::Floats(read::doubles(self.stream(stream)?, column.present)?),
-            Encoding::Plain | Encoding::Dictionary { .. } => Values::Text(self.text_values(column.place, column.present)?),
+            Encoding::Plain | Encoding::Dictionary { .. } => {
+                Values::Text(self.text_values(column.place, column.present)?)
+            }
         })
     }
 
@@ -61,9 +69,15 @@ impl Batch {
             Encoding::Dictionary { entries, width } => {
                 let strings = Strings::read(lengths, bytes, entries as usize)?;
                 let ids = read::ids(self.stream(place.stream + 2)?, count, entries, width)?;
-                Ok(TextValues { strings, ids: Some(ids) })
+                Ok(TextValues {
+                    strings,
+                    ids: Some(ids),
+                })
             }
-            Encoding::Plain => Ok(TextValues { strings: Strings::read(lengths, bytes, count)?, ids: None }),
+            Encoding::Plain => Ok(TextValues {
+                strings: Strings::read(lengths, bytes, count)?,
+                ids: None,
+            }),
             _ => Err(DecodeError::Malformed("strings")),
         }
     }

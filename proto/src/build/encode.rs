@@ -43,7 +43,10 @@ impl BatchBuilder {
     pub(super) fn encode(&self, streams: &mut Streams, out: &mut Vec<u8>) -> (i64, i64) {
         streams.clear();
         out.clear();
-        let bounds = (self.timestamps.iter().copied().min(), self.timestamps.iter().copied().max());
+        let bounds = (
+            self.timestamps.iter().copied().min(),
+            self.timestamps.iter().copied().max(),
+        );
         let (min_ts, max_ts) = (bounds.0.unwrap_or(0), bounds.1.unwrap_or(0));
         streams.put(|out| put_timestamps(out, min_ts, &self.timestamps));
         put_ids(streams, &self.ids, &self.timestamps);
@@ -51,7 +54,14 @@ impl BatchBuilder {
         let used = Used::of(&self.store);
         streams.put(|out| {
             for shape in 0..self.store.shapes.len() {
-                put_shape(out, self.store.shapes.get(shape).iter().map(|column| used.columns[*column as usize]));
+                put_shape(
+                    out,
+                    self.store
+                        .shapes
+                        .get(shape)
+                        .iter()
+                        .map(|column| used.columns[*column as usize]),
+                );
             }
         });
         let shapes = self.store.shapes.len() as u32;
@@ -69,7 +79,13 @@ impl BatchBuilder {
             nodes: used.nodes(&self.store),
             columns,
         };
-        layout::write(&Payload { directory, streams: streams.iter().collect() }, out);
+        layout::write(
+            &Payload {
+                directory,
+                streams: streams.iter().collect(),
+            },
+            out,
+        );
         (min_ts, max_ts)
     }
 
@@ -129,14 +145,32 @@ impl Used {
         });
         let columns = columns.collect();
         // Parents are older than their children, so numbering by age puts them first.
-        nodes.iter_mut().filter(|node| **node == 0).zip(0..).for_each(|(node, number)| *node = number);
+        nodes
+            .iter_mut()
+            .filter(|node| **node == 0)
+            .zip(0..)
+            .for_each(|(node, number)| *node = number);
         Self { columns, nodes }
     }
 
     fn nodes<'a>(&self, store: &'a Store) -> Vec<Node<'a>> {
-        let used = self.nodes.iter().zip(&store.schema.nodes).filter(|(number, _)| **number != NONE);
-        let parent = |parent: u32| if parent == NONE { 0 } else { self.nodes[parent as usize] + 1 };
-        used.map(|(_, node)| Node { parent: parent(node.parent), key: &node.key }).collect()
+        let used = self
+            .nodes
+            .iter()
+            .zip(&store.schema.nodes)
+            .filter(|(number, _)| **number != NONE);
+        let parent = |parent: u32| {
+            if parent == NONE {
+                0
+            } else {
+                self.nodes[parent as usize] + 1
+            }
+        };
+        used.map(|(_, node)| Node {
+            parent: parent(node.parent),
+            key: &node.key,
+        })
+        .collect()
     }
 }
 
@@ -156,7 +190,10 @@ pub(crate) fn put_ids(streams: &mut Streams, ids: &[Uuid], timestamps: &[i64]) {
             varint::write(out, zigzag(((id.as_u128() >> 80) as i64).wrapping_sub(*timestamp)));
         }
     });
-    streams.put(|out| ids.iter().for_each(|id| out.extend_from_slice(id.as_bytes().split_at(6).1)));
+    streams.put(|out| {
+        ids.iter()
+            .for_each(|id| out.extend_from_slice(id.as_bytes().split_at(6).1))
+    });
 }
 
 /// Writes a column list.
@@ -167,7 +204,11 @@ pub(crate) fn put_shape(out: &mut Vec<u8>, columns: impl ExactSizeIterator<Item 
 
 /// Packs booleans, lowest bit first.
 pub(crate) fn put_bits(out: &mut Vec<u8>, values: &[bool]) {
-    out.extend(values.chunks(8).map(|bits| bits.iter().rev().fold(0, |byte, bit| byte << 1 | u8::from(*bit))));
+    out.extend(
+        values
+            .chunks(8)
+            .map(|bits| bits.iter().rev().fold(0, |byte, bit| byte << 1 | u8::from(*bit))),
+    );
 }
 
 /// Writes floats as scaled decimals if that is exact.
@@ -179,10 +220,14 @@ pub(crate) fn put_floats(out: &mut Vec<u8>, values: &[f64]) -> Encoding {
             scaled.abs() < EXACT && (scaled as i64 as f64 / scale).to_bits() == value.to_bits()
         };
         if values.iter().all(exact) {
-            values.iter().for_each(|value| varint::write(out, zigzag((value * scale).round() as i64)));
+            values
+                .iter()
+                .for_each(|value| varint::write(out, zigzag((value * scale).round() as i64)));
             return Encoding::Decimal(exponent);
         }
     }
-    values.iter().for_each(|value| out.extend_from_slice(&value.to_le_bytes()));
+    values
+        .iter()
+        .for_each(|value| out.extend_from_slice(&value.to_le_bytes()));
     Encoding::Double
 }

@@ -3,15 +3,19 @@
 //! Whatever is unusual (a key that stands twice, a number that an `f64` may not hold, too many columns, anything wrong)
 //! ends the pass with an error; the careful way of `slow.rs` then decides.
 
+mod array;
+mod object;
+
 use super::{
-    number,
-    schema::{NONE, roots},
+    schema::roots,
     store::{Full, Store},
 };
 use crate::{
     batch::ColumnKind,
-    event::{MAX_DEPTH, MAX_TAGS, MAX_TEXT, MAX_TYPE, Severity, time},
+    event::{MAX_TAGS, MAX_TEXT, MAX_TYPE, Severity, time},
 };
+use array::put_array;
+use object::{ObjectVisitor, RootSeed};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 use uuid::Uuid;
@@ -56,7 +60,11 @@ pub(super) fn event(mut pass: Pass<'_>, found: &mut Found) -> Result<(), serde_j
 pub(super) fn object(mut pass: Pass<'_>, root: u32) -> Result<(), serde_json::Error> {
     let json = pass.json;
     let mut parser = serde_json::Deserializer::from_str(json);
-    parser.deserialize_map(ObjectVisitor { pass: &mut pass, node: root, depth: 2 })?;
+    parser.deserialize_map(ObjectVisitor {
+        pass: &mut pass,
+        node: root,
+        depth: 2,
+    })?;
     parser.end()
 }
 
@@ -106,8 +114,14 @@ impl<'de> Visitor<'de> for EventVisitor<'_, '_> {
                     found.severity = text.parse().ok();
                     found.severity.is_some()
                 }))?,
-                DATA => map.next_value_seed(RootSeed { pass: &mut *pass, node: roots::DATA })?,
-                METADATA => map.next_value_seed(RootSeed { pass: &mut *pass, node: roots::METADATA })?,
+                DATA => map.next_value_seed(RootSeed {
+                    pass: &mut *pass,
+                    node: roots::DATA,
+                })?,
+                METADATA => map.next_value_seed(RootSeed {
+                    pass: &mut *pass,
+                    node: roots::METADATA,
+                })?,
                 TAGS => map.next_value_seed(TagsSeed(&mut *pass))?,
                 _ => {
                     let node = roots::CORRELATION_ID + u32::from(field - CORRELATION_ID);
@@ -118,7 +132,11 @@ impl<'de> Visitor<'de> for EventVisitor<'_, '_> {
                 }
             }
         }
-        if found.kind.is_empty() || found.source.is_empty() { Err(unusual()) } else { Ok(()) }
+        if found.kind.is_empty() || found.source.is_empty() {
+            Err(unusual())
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -217,7 +235,11 @@ impl Visitor<'_> for TimestampSeed {
     }
 
     fn visit_i64<E: Error>(self, ms: i64) -> Result<Option<i64>, E> {
-        if time::is_representable(ms) { Ok(Some(ms)) } else { Err(unusual()) }
+        if time::is_representable(ms) {
+            Ok(Some(ms))
+        } else {
+            Err(unusual())
+        }
     }
 
     fn visit_u64<E: Error>(self, ms: u64) -> Result<Option<i64>, E> {
@@ -251,27 +273,23 @@ impl<'de> Visitor<'de> for TagsSeed<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut tags: A) -> Result<(), A::Error> {
-        let Pass { store, scratch, .. } = self.0;
-        scratch.clear();
+        let pass = self.0;
+        pass.scratch.clear();
+        pass.scratch.push(b'[');
         let mut count = 0;
-        loop {
-            let before = scratch.len();
-            scratch.push(if count == 0 { b'[' } else { b',' });
-            let write = |tag: &str| tag.len() <= MAX_TEXT && serde_json::to_writer(&mut **scratch, tag).is_ok();
-            if tags.next_element_seed(TagSeed(write))?.is_none() {
-                scratch.truncate(before);
-                break;
-            }
+        let write = |out: &mut Vec<u8>, tag: &str| tag.len() <= MAX_TEXT && serde_json::to_writer(out, tag).is_ok();
+        while tags
+            .next_element_seed(TagSeed(|tag: &str| write(pass.scratch, tag)))?
+            .is_some()
+        {
+            pass.scratch.push(b',');
             count += 1;
             if count > MAX_TAGS {
                 return Err(unusual());
             }
         }
-        if count == 0 {
-            return store.flag(roots::TAGS, ColumnKind::EmptyArray).map_err(full);
-        }
-        scratch.push(b']');
-        put_array(store, roots::TAGS, scratch)
+        pass.close(0, b']');
+        put_array(pass.store, roots::TAGS, pass.scratch)
     }
 }
 
@@ -283,262 +301,5 @@ impl<'de, F: FnOnce(&str) -> bool> DeserializeSeed<'de> for TagSeed<F> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_str(TextSeed(self.0))
-    }
-}
-
-fn put_array<E: Error>(store: &mut Store, node: u32, json: &[u8]) -> Result<(), E> {
-    let text = std::str::from_utf8(json).map_err(|_| unusual())?;
-    store.text(node, ColumnKind::Array, text).map_err(full)
-}
-
-/// `data` or `metadata`: an object or nothing.
-struct RootSeed<'a, 'b> {
-    pass: &'a mut Pass<'b>,
-    node: u32,
-}
-
-impl<'de> DeserializeSeed<'de> for RootSeed<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for RootSeed<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        ObjectVisitor { pass: self.pass, node: self.node, depth: 2 }.visit_map(map)
-    }
-}
-
-/// The members of an object, each into the columns of its node.
-struct ObjectVisitor<'a, 'b> {
-    pass: &'a mut Pass<'b>,
-    node: u32,
-    depth: usize,
-}
-
-impl<'de> Visitor<'de> for ObjectVisitor<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Self { pass, node, depth } = self;
-        if depth > MAX_DEPTH {
-            return Err(unusual());
-        }
-        let mut previous = NONE;
-        while let Some(child) = map.next_key_seed(KeySeed { store: &mut *pass.store, parent: node, previous })? {
-            map.next_value_seed(ValueSeed { pass: &mut *pass, node: child, depth })?;
-            previous = child;
-        }
-        if previous == NONE { pass.store.flag(node, ColumnKind::EmptyObject).map_err(full) } else { Ok(()) }
-    }
-}
-
-struct KeySeed<'a> {
-    store: &'a mut Store,
-    parent: u32,
-    previous: u32,
-}
-
-impl<'de> DeserializeSeed<'de> for KeySeed<'_> {
-    type Value = u32;
-
-    #[inline]
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<u32, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for KeySeed<'_> {
-    type Value = u32;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    #[inline]
-    fn visit_str<E: Error>(self, key: &str) -> Result<u32, E> {
-        self.store.enter(self.parent, self.previous, key).ok_or_else(unusual)
-    }
-}
-
-struct ValueSeed<'a, 'b> {
-    pass: &'a mut Pass<'b>,
-    node: u32,
-    depth: usize,
-}
-
-impl<'de> DeserializeSeed<'de> for ValueSeed<'_, '_> {
-    type Value = ();
-
-    #[inline]
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for ValueSeed<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    #[inline]
-    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
-        self.pass.store.text(self.node, ColumnKind::Text, text).map_err(full)
-    }
-
-    #[inline]
-    fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
-        self.pass.store.int(self.node, value).map_err(full)
-    }
-
-    #[inline]
-    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
-        self.visit_i64(i64::try_from(value).map_err(|_| unusual())?)
-    }
-
-    #[inline]
-    fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
-        self.pass.exact(value)?;
-        self.pass.store.float(self.node, value).map_err(full)
-    }
-
-    #[inline]
-    fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
-        self.pass.store.bool(self.node, value).map_err(full)
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<(), E> {
-        self.pass.store.flag(self.node, ColumnKind::Null).map_err(full)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        ObjectVisitor { pass: self.pass, node: self.node, depth: self.depth + 1 }.visit_map(map)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<(), A::Error> {
-        let Self { pass, node, depth } = self;
-        pass.scratch.clear();
-        ArrayVisitor { pass: &mut *pass, depth: depth + 1 }.visit_seq(seq)?;
-        match pass.scratch.as_slice() {
-            b"[]" => pass.store.flag(node, ColumnKind::EmptyArray).map_err(full),
-            json => put_array(pass.store, node, json),
-        }
-    }
-}
-
-impl Pass<'_> {
-    /// Fails when the number's text may have said something else.
-    fn exact<E: Error>(&self, value: f64) -> Result<(), E> {
-        let doubtful = number::is_ambiguous(value) || (value == 0.0 && number::may_underflow(self.json.as_bytes()));
-        if doubtful { Err(unusual()) } else { Ok(()) }
-    }
-
-    fn write<E: Error>(&mut self, value: impl serde::Serialize) -> Result<(), E> {
-        serde_json::to_writer(&mut *self.scratch, &value).map_err(|_| unusual())
-    }
-}
-
-/// Anything inside an array, written back as compact JSON.
-struct ArrayVisitor<'a, 'b> {
-    pass: &'a mut Pass<'b>,
-    depth: usize,
-}
-
-impl<'de> DeserializeSeed<'de> for ArrayVisitor<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for ArrayVisitor<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
-        self.pass.write(text)
-    }
-
-    fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
-        self.pass.write(value)
-    }
-
-    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
-        self.pass.write(value)
-    }
-
-    fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
-        self.pass.exact(value)?;
-        self.pass.write(value)
-    }
-
-    fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
-        self.pass.write(value)
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<(), E> {
-        self.pass.write(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        let Self { pass, depth } = self;
-        if depth > MAX_DEPTH {
-            return Err(unusual());
-        }
-        let open = pass.scratch.len();
-        pass.scratch.push(b'[');
-        while seq.next_element_seed(ArrayVisitor { pass: &mut *pass, depth: depth + 1 })?.is_some() {
-            pass.scratch.push(b',');
-        }
-        pass.close(open, b']');
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Self { pass, depth } = self;
-        if depth > MAX_DEPTH {
-            return Err(unusual());
-        }
-        let open = pass.scratch.len();
-        pass.scratch.push(b'{');
-        while map.next_key_seed(ArrayVisitor { pass: &mut *pass, depth })?.is_some() {
-            pass.scratch.push(b':');
-            map.next_value_seed(ArrayVisitor { pass: &mut *pass, depth: depth + 1 })?;
-            pass.scratch.push(b',');
-        }
-        pass.close(open, b'}');
-        Ok(())
-    }
-}
-
-impl Pass<'_> {
-    /// Turns the comma after the last member, if there is one, into the closing bracket.
-    fn close(&mut self, open: usize, bracket: u8) {
-        if self.scratch.len() > open + 1 {
-            self.scratch.pop();
-        }
-        self.scratch.push(bracket);
     }
 }

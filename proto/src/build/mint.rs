@@ -42,7 +42,10 @@ mod tests {
         let mut mint = Mint::new();
         let ids: Vec<_> = (0..1000).map(|ms| mint.mint(1_700_000_000_000 + ms / 10)).collect();
         assert!(ids.is_sorted());
-        assert!(ids.iter().all(|id| id.get_version_num() == 7 && id.get_variant() == uuid::Variant::RFC4122));
+        assert!(
+            ids.iter()
+                .all(|id| id.get_version_num() == 7 && id.get_variant() == uuid::Variant::RFC4122)
+        );
         assert_eq!(ids[0].get_timestamp().map(|at| at.to_unix().0), Some(1_700_000_000));
     }
 }

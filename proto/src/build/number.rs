@@ -44,14 +44,21 @@ impl Decimal {
         let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
         let negative_exponent = exponent.starts_with('-');
         let saturated = if negative_exponent { i64::MIN / 2 } else { i64::MAX / 2 };
-        let mut exponent = exponent.parse::<i64>().unwrap_or(saturated).clamp(i64::MIN / 2, i64::MAX / 2);
+        let mut exponent = exponent
+            .parse::<i64>()
+            .unwrap_or(saturated)
+            .clamp(i64::MIN / 2, i64::MAX / 2);
         let (negative, mantissa) = match mantissa.strip_prefix('-') {
             Some(rest) => (true, rest),
             None => (false, mantissa),
         };
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         exponent -= fraction.len() as i64;
-        let mut digits: Vec<u8> = whole.bytes().chain(fraction.bytes()).skip_while(|digit| *digit == b'0').collect();
+        let mut digits: Vec<u8> = whole
+            .bytes()
+            .chain(fraction.bytes())
+            .skip_while(|digit| *digit == b'0')
+            .collect();
         while digits.last() == Some(&b'0') {
             digits.pop();
             exponent += 1;
@@ -59,7 +66,11 @@ impl Decimal {
         if digits.is_empty() {
             exponent = 0;
         }
-        Self { negative, digits, exponent }
+        Self {
+            negative,
+            digits,
+            exponent,
+        }
     }
 }
 
@@ -89,8 +100,14 @@ pub(super) fn has_long_fraction(json: &[u8]) -> bool {
     let mut at = 0;
     while let Some(byte) = json.get(at) {
         if in_number(byte) {
-            let start = json[..at].iter().rposition(|byte| !in_number(byte)).map_or(0, |before| before + 1);
-            let end = json[at..].iter().position(|byte| !in_number(byte)).map_or(json.len(), |len| at + len);
+            let start = json[..at]
+                .iter()
+                .rposition(|byte| !in_number(byte))
+                .map_or(0, |before| before + 1);
+            let end = json[at..]
+                .iter()
+                .position(|byte| !in_number(byte))
+                .map_or(json.len(), |len| at + len);
             let run = &json[start..end];
             if run.len() > SAFE_DIGITS && !run_comes_back(run, &json[end..]) {
                 return true;
@@ -149,7 +166,8 @@ mod tests {
     #[test]
     fn long_fractions_are_noticed_wherever_they_stand() {
         for pad in 0..40 {
-            let at = |number: &str| has_long_fraction(format!("{}{{\"a\":{number},\"b\":1}}", " ".repeat(pad)).as_bytes());
+            let at =
+                |number: &str| has_long_fraction(format!("{}{{\"a\":{number},\"b\":1}}", " ".repeat(pad)).as_bytes());
             assert!(at("0.30000000000000003"));
             assert!(at("-1234567890.12345678901"));
             assert!(at("12345678901234567e-3"));

@@ -6,11 +6,13 @@ use serde_json::{Value, value::RawValue};
 use uuid::Uuid;
 
 /// The fields of an event, for the message about one that is not.
-const FIELDS: &str =
-    "id, type, source, timestamp, severity, data, metadata, correlation_id, session_id, user_id, tags";
+const FIELDS: &str = "id, type, source, timestamp, severity, data, metadata, correlation_id, session_id, user_id, tags";
 
 pub(super) fn not_utf8(error: std::str::Utf8Error) -> Rejection {
-    Rejection::new("event", format!("not UTF-8: byte {} begins no character", error.valid_up_to()))
+    Rejection::new(
+        "event",
+        format!("not UTF-8: byte {} begins no character", error.valid_up_to()),
+    )
 }
 
 pub(super) fn not_json(field: &str, error: &serde_json::Error) -> Rejection {
@@ -19,7 +21,10 @@ pub(super) fn not_json(field: &str, error: &serde_json::Error) -> Rejection {
 
 pub(super) fn unknown_field(name: &str) -> Rejection {
     let shown: String = name.chars().take(64).collect();
-    Rejection::new(shown, format!("unknown field; allowed are {FIELDS}; anything else belongs into data"))
+    Rejection::new(
+        shown,
+        format!("unknown field; allowed are {FIELDS}; anything else belongs into data"),
+    )
 }
 
 pub(super) fn batch_full() -> Rejection {
@@ -51,8 +56,14 @@ pub(super) fn text(field: &str, text: &str) -> Result<(), Rejection> {
 
 fn sized(field: &str, text: &str, min: usize, max: usize) -> Result<(), Rejection> {
     match text.len() {
-        0 if min > 0 => Err(Rejection::new(field, format!("empty: {min} to {max} bytes are allowed"))),
-        len if len > max => Err(Rejection::new(field, format!("{len} bytes long: at most {max} are allowed"))),
+        0 if min > 0 => Err(Rejection::new(
+            field,
+            format!("empty: {min} to {max} bytes are allowed"),
+        )),
+        len if len > max => Err(Rejection::new(
+            field,
+            format!("{len} bytes long: at most {max} are allowed"),
+        )),
         _ => Ok(()),
     }
 }
@@ -60,9 +71,14 @@ fn sized(field: &str, text: &str, min: usize, max: usize) -> Result<(), Rejectio
 /// Checks `tags`.
 pub(super) fn tags(tags: &[String]) -> Result<(), Rejection> {
     if tags.len() > MAX_TAGS {
-        return Err(Rejection::new("tags", format!("{} tags: at most {MAX_TAGS} are allowed", tags.len())));
+        return Err(Rejection::new(
+            "tags",
+            format!("{} tags: at most {MAX_TAGS} are allowed", tags.len()),
+        ));
     }
-    tags.iter().enumerate().try_for_each(|(index, tag)| text(&format!("tags[{index}]"), tag))
+    tags.iter()
+        .enumerate()
+        .try_for_each(|(index, tag)| text(&format!("tags[{index}]"), tag))
 }
 
 /// Checks a time in milliseconds.

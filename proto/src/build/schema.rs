@@ -47,7 +47,10 @@ pub(super) struct Schema {
 
 impl Schema {
     pub(super) fn new() -> Self {
-        let mut schema = Self { nodes: Vec::new(), index: HashTable::new() };
+        let mut schema = Self {
+            nodes: Vec::new(),
+            index: HashTable::new(),
+        };
         for name in roots::NAMES {
             schema.nodes.push(Node::new(NONE, name));
         }
@@ -104,6 +107,13 @@ impl Schema {
 
 impl Node {
     fn new(parent: u32, key: &str) -> Self {
-        Self { parent, key: key.into(), first: NONE, next: NONE, seen: 0, columns: [NONE; ColumnKind::ALL.len()] }
+        Self {
+            parent,
+            key: key.into(),
+            first: NONE,
+            next: NONE,
+            seen: 0,
+            columns: [NONE; ColumnKind::ALL.len()],
+        }
     }
 }

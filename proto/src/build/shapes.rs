@@ -42,7 +42,8 @@ impl ShapeTable {
         self.items.extend_from_slice(shape);
         self.ends.push(self.items.len() as u32);
         let (items, ends) = (&self.items, &self.ends);
-        self.index.insert_unique(hash, self.last, |id| state.hash_one(slice(items, ends, *id as usize)));
+        self.index
+            .insert_unique(hash, self.last, |id| state.hash_one(slice(items, ends, *id as usize)));
         self.last
     }
 

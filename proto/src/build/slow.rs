@@ -69,10 +69,14 @@ pub(super) fn event(store: &mut Store, json: &str, max_object: usize, found: &mu
             "correlation_id" | "session_id" | "user_id" if !null => {
                 let text = rules::read_text(&name, value)?;
                 rules::text(&name, &text)?;
-                texts[roots::NAMES.iter().skip(roots::CORRELATION_ID as usize).position(|root| *root == name).unwrap_or(0)] =
-                    Some(text);
+                texts[roots::NAMES
+                    .iter()
+                    .skip(roots::CORRELATION_ID as usize)
+                    .position(|root| *root == name)
+                    .unwrap_or(0)] = Some(text);
             }
-            "id" | "timestamp" | "severity" | "data" | "metadata" | "tags" | "correlation_id" | "session_id" | "user_id" => {}
+            "id" | "timestamp" | "severity" | "data" | "metadata" | "tags" | "correlation_id" | "session_id"
+            | "user_id" => {}
             _ => return Err(rules::unknown_field(&name)),
         }
     }
@@ -95,7 +99,11 @@ pub(super) fn event(store: &mut Store, json: &str, max_object: usize, found: &mu
 }
 
 fn required(field: &str, text: &str) -> Result<(), Rejection> {
-    if text.is_empty() { Err(Rejection::new(field, "required: a string that is not empty")) } else { Ok(()) }
+    if text.is_empty() {
+        Err(Rejection::new(field, "required: a string that is not empty"))
+    } else {
+        Ok(())
+    }
 }
 
 /// Writes `tags`, checked before.
@@ -209,7 +217,9 @@ fn compact(field: &str, json: &str, mut depth: usize) -> Result<String, Rejectio
     let mut rest = json;
     while let Some(first) = rest.bytes().next() {
         let len = match first {
-            b'"' => string_len(rest).ok_or_else(|| Rejection::new(field, "holds a string with half a surrogate pair"))?,
+            b'"' => {
+                string_len(rest).ok_or_else(|| Rejection::new(field, "holds a string with half a surrogate pair"))?
+            }
             _ => 1,
         };
         let (part, after) = rest.split_at_checked(len).unwrap_or((rest, ""));

@@ -142,7 +142,11 @@ impl Store {
     #[inline]
     fn column(&mut self, node: u32, kind: ColumnKind) -> Result<&mut Values, Full> {
         let known = self.schema.nodes[node as usize].columns[kind as usize];
-        let index = if known == NONE { self.add_column(node, kind)? } else { known };
+        let index = if known == NONE {
+            self.add_column(node, kind)?
+        } else {
+            known
+        };
         if self.columns[index as usize].present == 0 {
             self.wake(node)?;
         }
@@ -180,7 +184,12 @@ impl Store {
             }
         };
         let index = self.columns.len() as u32;
-        self.columns.push(Column { node, kind, present: 0, values });
+        self.columns.push(Column {
+            node,
+            kind,
+            present: 0,
+            values,
+        });
         self.schema.nodes[node as usize].columns[kind as usize] = index;
         Ok(index)
     }
@@ -202,6 +211,15 @@ impl Store {
                 self.live -= 1;
             }
         }
+    }
+
+    /// Counts the columns with values anew.
+    pub(super) fn count_live(&mut self) {
+        let live = self
+            .columns
+            .iter()
+            .filter(|column| column.present > 0 && column.node > roots::USER_ID);
+        self.live = live.count();
     }
 
     /// Ends the event and gives its shape.

@@ -80,13 +80,18 @@ impl TextColumn {
         let id = self.ends.len() as u32;
         self.append(value);
         let (arena, ends) = (&self.arena, &self.ends);
-        self.table.insert_unique(hashed, id, |id| hash(state, slice(arena, ends, *id as usize)));
+        self.table
+            .insert_unique(hashed, id, |id| hash(state, slice(arena, ends, *id as usize)));
         id
     }
 
     /// Appends the rows of another column to one that has been a dictionary from its beginning.
     pub(crate) fn append_rows(&mut self, rows: &TextValues<'_>, state: &FixedState) {
-        let entries: Vec<u32> = rows.strings.iter().map(|text| self.intern(text.as_bytes(), state)).collect();
+        let entries: Vec<u32> = rows
+            .strings
+            .iter()
+            .map(|text| self.intern(text.as_bytes(), state))
+            .collect();
         match &rows.ids {
             None => self.ids.extend(entries),
             Some(ids) => self.ids.extend(ids.iter().map(|id| entries[*id as usize])),
@@ -118,7 +123,9 @@ impl TextColumn {
                 return;
             }
             self.grew = false;
-            let Some(last) = self.ends.len().checked_sub(1) else { return };
+            let Some(last) = self.ends.len().checked_sub(1) else {
+                return;
+            };
             let hashed = hash(state, slice(&self.arena, &self.ends, last));
             if let Ok(entry) = self.table.find_entry(hashed, |id| *id as usize == last) {
                 entry.remove();
@@ -128,6 +135,22 @@ impl TextColumn {
         self.arena.truncate(self.ends.last().map_or(0, |end| *end as usize));
     }
 
+    /// Keeps these rows, ascending, and the entries that they have.
+    pub(super) fn keep_rows(&mut self, rows: &[usize], state: &FixedState) {
+        let (arena, ends) = (std::mem::take(&mut self.arena), std::mem::take(&mut self.ends));
+        let ids = std::mem::take(&mut self.ids);
+        self.table.clear();
+        if self.plain {
+            return rows.iter().for_each(|row| self.append(slice(&arena, &ends, *row)));
+        }
+        let mut entries = vec![None; ends.len()];
+        for row in rows {
+            let entry = ids[*row] as usize;
+            let id = *entries[entry].get_or_insert_with(|| self.intern(slice(&arena, &ends, entry), state));
+            self.ids.push(id);
+        }
+    }
+
     fn append(&mut self, value: &[u8]) {
         self.arena.extend_from_slice(value);
         self.ends.push(self.arena.len() as u32);
@@ -135,7 +158,10 @@ impl TextColumn {
 
     /// Bytes that the rows take side by side.
     fn expanded_len(&self) -> usize {
-        self.ids.iter().map(|id| slice(&self.arena, &self.ends, *id as usize).len()).sum()
+        self.ids
+            .iter()
+            .map(|id| slice(&self.arena, &self.ends, *id as usize).len())
+            .sum()
     }
 
     /// Gives the dictionary up if the rows side by side are not much larger; returns by how much they are.
@@ -202,7 +228,9 @@ pub(crate) fn write_ids(out: &mut Vec<u8>, ids: &[u32], entries: u32) {
     match id_width(entries) {
         0 => {}
         1 => out.extend(ids.iter().map(|id| *id as u8)),
-        2 => ids.iter().for_each(|id| out.extend_from_slice(&(*id as u16).to_le_bytes())),
+        2 => ids
+            .iter()
+            .for_each(|id| out.extend_from_slice(&(*id as u16).to_le_bytes())),
         _ => ids.iter().for_each(|id| out.extend_from_slice(&id.to_le_bytes())),
     }
 }

@@ -25,7 +25,12 @@ pub(super) struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     pub(super) fn of(batches: &[&'a Batch]) -> Self {
-        let mut plan = Self { nodes: Vec::new(), columns: Vec::new(), parts: Vec::new(), maps: Vec::new() };
+        let mut plan = Self {
+            nodes: Vec::new(),
+            columns: Vec::new(),
+            parts: Vec::new(),
+            maps: Vec::new(),
+        };
         let mut known_nodes = HashMap::<(u32, &str), u32, RandomState>::default();
         let mut known_columns = HashMap::<(u32, ColumnKind), u32, RandomState>::default();
         for batch in batches {
@@ -96,11 +101,29 @@ pub(super) fn merge<'a>(
     for ((node, kind), parts) in plan.columns.iter().zip(&plan.parts) {
         let path = index.path(&plan.nodes, *node);
         let (encoding, bounds) = put_column(*kind, parts, &state, streams, index, path)?;
-        let present = parts.iter().map(|(batch, column)| batch.layout().columns[*column].present as u32).sum();
-        columns.push(Column { node: *node, kind: *kind as u8, encoding, present, bounds });
+        let present = parts
+            .iter()
+            .map(|(batch, column)| batch.layout().columns[*column].present as u32)
+            .sum();
+        columns.push(Column {
+            node: *node,
+            kind: *kind as u8,
+            encoding,
+            present,
+            bounds,
+        });
     }
     let count = timestamps.len() as u32;
-    let directory = Directory { count, min_ts, max_ts, shapes, kind, source, nodes: plan.nodes, columns };
+    let directory = Directory {
+        count,
+        min_ts,
+        max_ts,
+        shapes,
+        kind,
+        source,
+        nodes: plan.nodes,
+        columns,
+    };
     Ok(Merged { directory, ids })
 }
 
@@ -113,7 +136,11 @@ fn put_shapes(batches: &[&Batch], maps: &[Vec<u32>], streams: &mut Streams) -> R
         let shapes = batch.shapes()?;
         let mut numbers = Vec::with_capacity(shapes.len());
         for shape in 0..shapes.len() {
-            let columns: Vec<u32> = shapes.columns(shape).iter().map(|column| map[*column as usize]).collect();
+            let columns: Vec<u32> = shapes
+                .columns(shape)
+                .iter()
+                .map(|column| map[*column as usize])
+                .collect();
             let next = known.len() as u32;
             let number = *known.entry(columns).or_insert_with_key(|columns| {
                 put_shape(&mut lists, columns.iter().copied());
@@ -171,9 +198,15 @@ fn put_column(
             let mut merged = TextColumn::default();
             // Rows that hardly repeat within a batch are taken not to repeat at all.
             const LONG: usize = 96;
-            let plain = texts.iter().all(|rows| rows.ids.is_none() && rows.strings.len() >= LONG);
+            let plain = texts
+                .iter()
+                .all(|rows| rows.ids.is_none() && rows.strings.len() >= LONG);
             for rows in &texts {
-                if plain { merged.append_plain(rows) } else { merged.append_rows(rows, state) }
+                if plain {
+                    merged.append_plain(rows)
+                } else {
+                    merged.append_rows(rows, state)
+                }
             }
             let encoding = merged.encode(streams);
             match kind {

@@ -14,11 +14,19 @@ pub(super) fn narrow(batches: &[&Batch]) -> Result<Vec<Batch>, EncodeError> {
     for batch in batches {
         for event in batch.events(&Bitmap::new(batch.len(), true))? {
             if builder.is_full() {
-                narrowed.push(builder.finish_batch()?);
+                narrowed.push(finish(&mut builder)?);
             }
-            builder.push_event(&event).map_err(|_| DecodeError::Malformed("event"))?;
+            builder
+                .push_event(&event)
+                .map_err(|_| DecodeError::Malformed("event"))?;
         }
     }
-    narrowed.push(builder.finish_batch()?);
+    narrowed.push(finish(&mut builder)?);
     Ok(narrowed)
+}
+
+fn finish(builder: &mut BatchBuilder) -> Result<Batch, DecodeError> {
+    let batch = builder.view();
+    *builder = BatchBuilder::without_columns();
+    batch
 }

@@ -56,7 +56,10 @@ impl Encoding {
 
     /// The dictionary encoding of so many entries.
     pub(crate) fn dictionary(entries: u32) -> Self {
-        Self::Dictionary { entries, width: id_width(entries) }
+        Self::Dictionary {
+            entries,
+            width: id_width(entries),
+        }
     }
 }
 
@@ -84,7 +87,11 @@ impl Bounds {
     }
 
     pub(crate) fn of_floats(values: &[f64]) -> Option<Self> {
-        let bounds = values.iter().copied().reduce(f64::min).zip(values.iter().copied().reduce(f64::max));
+        let bounds = values
+            .iter()
+            .copied()
+            .reduce(f64::min)
+            .zip(values.iter().copied().reduce(f64::max));
         bounds.map(|(min, max)| Self::Float(min, max))
     }
 

@@ -21,12 +21,17 @@ pub(crate) fn ints(bytes: &[u8], count: usize) -> Result<Vec<i64>, DecodeError> 
 /// Exactly `count` scaled decimals.
 pub(crate) fn decimals(bytes: &[u8], count: usize, exponent: u8) -> Result<Vec<f64>, DecodeError> {
     let scale = scale(exponent).ok_or(DecodeError::Malformed("decimals"))?;
-    Ok(ints(bytes, count)?.into_iter().map(|value| value as f64 / scale).collect())
+    Ok(ints(bytes, count)?
+        .into_iter()
+        .map(|value| value as f64 / scale)
+        .collect())
 }
 
 /// The power of ten that a decimal column is scaled by.
 pub(crate) fn scale(exponent: u8) -> Option<f64> {
-    [1.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6].get(usize::from(exponent)).copied()
+    [1.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6]
+        .get(usize::from(exponent))
+        .copied()
 }
 
 /// Exactly `count` little-endian doubles, all of which JSON can show.
@@ -36,7 +41,11 @@ pub(crate) fn doubles(bytes: &[u8], count: usize) -> Result<Vec<f64>, DecodeErro
         return Err(DecodeError::Truncated("doubles"));
     }
     let values: Vec<f64> = chunks.iter().map(|chunk| f64::from_le_bytes(*chunk)).collect();
-    if values.iter().all(|value| value.is_finite()) { Ok(values) } else { Err(DecodeError::Malformed("doubles")) }
+    if values.iter().all(|value| value.is_finite()) {
+        Ok(values)
+    } else {
+        Err(DecodeError::Malformed("doubles"))
+    }
 }
 
 /// Strings side by side.
@@ -76,7 +85,10 @@ impl<'a> Strings<'a> {
 
     /// One of the strings; empty beyond the end.
     pub(crate) fn get(&self, index: usize) -> &'a str {
-        let start = index.checked_sub(1).and_then(|before| self.ends.get(before)).map_or(0, |end| *end as usize);
+        let start = index
+            .checked_sub(1)
+            .and_then(|before| self.ends.get(before))
+            .map_or(0, |end| *end as usize);
         let end = self.ends.get(index).map_or(start, |end| *end as usize);
         self.text.get(start..end).unwrap_or("")
     }
@@ -95,9 +107,23 @@ pub(crate) fn ids(bytes: &[u8], count: usize, entries: u32, width: u8) -> Result
     let ids: Vec<u32> = match width {
         0 => vec![0; count],
         1 => bytes.iter().map(|byte| u32::from(*byte)).collect(),
-        2 => bytes.as_chunks::<2>().0.iter().map(|id| u32::from(u16::from_le_bytes(*id))).collect(),
-        4 => bytes.as_chunks::<4>().0.iter().map(|id| u32::from_le_bytes(*id)).collect(),
+        2 => bytes
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .map(|id| u32::from(u16::from_le_bytes(*id)))
+            .collect(),
+        4 => bytes
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|id| u32::from_le_bytes(*id))
+            .collect(),
         _ => return Err(fail),
     };
-    if ids.iter().all(|id| *id < entries) { Ok(ids) } else { Err(fail) }
+    if ids.iter().all(|id| *id < entries) {
+        Ok(ids)
+    } else {
+        Err(fail)
+    }
 }

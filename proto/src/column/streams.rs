@@ -10,7 +10,10 @@ pub(crate) enum Streams {
     /// Inflated already.
     Flat { raw: Bytes, ranges: Vec<Range<usize>> },
     /// Inflated block by block on first touch.
-    Blocks { blocks: Vec<LazyBlock>, places: Vec<(u32, Range<usize>)> },
+    Blocks {
+        blocks: Vec<LazyBlock>,
+        places: Vec<(u32, Range<usize>)>,
+    },
 }
 
 /// A compressed block and, once somebody asked, what is in it.
@@ -23,11 +26,17 @@ pub(crate) struct LazyBlock {
 
 impl LazyBlock {
     pub(crate) fn new(stored: Bytes, raw_len: usize) -> Self {
-        Self { stored, raw_len, raw: OnceLock::new() }
+        Self {
+            stored,
+            raw_len,
+            raw: OnceLock::new(),
+        }
     }
 
     fn bytes(&self) -> Result<&[u8], DecodeError> {
-        let inflated = self.raw.get_or_init(|| inflate(&self.stored, self.raw_len, "chunk block"));
+        let inflated = self
+            .raw
+            .get_or_init(|| inflate(&self.stored, self.raw_len, "chunk block"));
         inflated.as_deref().map_err(Clone::clone)
     }
 }

@@ -57,7 +57,11 @@ impl<'a> Reader<'a> {
                 return Ok(value);
             }
         }
-        if self.bytes.len() < 10 { Err(DecodeError::Truncated(self.what)) } else { Err(DecodeError::Malformed(self.what)) }
+        if self.bytes.len() < 10 {
+            Err(DecodeError::Truncated(self.what))
+        } else {
+            Err(DecodeError::Malformed(self.what))
+        }
     }
 
     /// The next unsigned integer where only 32 bits make sense.
@@ -73,7 +77,11 @@ impl<'a> Reader<'a> {
 
     /// Fails when anything is left.
     pub(crate) fn end(self) -> Result<(), DecodeError> {
-        if self.bytes.is_empty() { Ok(()) } else { Err(DecodeError::Malformed(self.what)) }
+        if self.bytes.is_empty() {
+            Ok(())
+        } else {
+            Err(DecodeError::Malformed(self.what))
+        }
     }
 }
 
@@ -103,6 +111,10 @@ mod tests {
     fn too_many_bits_are_refused() {
         assert!(Reader::new(&[0xff; 10], "test").next().is_err());
         assert!(Reader::new(&[0xff; 3], "test").next().is_err());
-        assert!(Reader::new(&[0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x02], "test").next().is_err());
+        assert!(
+            Reader::new(&[0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x02], "test")
+                .next()
+                .is_err()
+        );
     }
 }

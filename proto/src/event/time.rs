@@ -18,7 +18,13 @@ pub fn is_representable(timestamp_ms: i64) -> bool {
 pub fn parse_rfc3339(text: &str) -> Option<i64> {
     let ms = match parse_utc(text.as_bytes()) {
         Some(ms) => ms,
-        None => text.parse::<jiff::Timestamp>().ok()?.as_nanosecond().div_euclid(1_000_000).try_into().ok()?,
+        None => text
+            .parse::<jiff::Timestamp>()
+            .ok()?
+            .as_nanosecond()
+            .div_euclid(1_000_000)
+            .try_into()
+            .ok()?,
     };
     is_representable(ms).then_some(ms)
 }
@@ -49,7 +55,9 @@ fn parse_utc(text: &[u8]) -> Option<i64> {
 }
 
 fn digits(text: &[u8]) -> Option<i64> {
-    text.iter().try_fold(0, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
+    text.iter().try_fold(0, |sum, byte| {
+        byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0'))
+    })
 }
 
 fn days_in(year: i64, month: i64) -> i64 {
@@ -93,7 +101,11 @@ impl fmt::Display for Rfc3339 {
         let (year, month, day) = civil_from_days(ms.div_euclid(DAY_MS));
         let rest = ms.rem_euclid(DAY_MS);
         let (hour, minute, second) = (rest / 3_600_000, rest / 60_000 % 60, rest / 1000 % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", rest % 1000)
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z",
+            rest % 1000
+        )
     }
 }
 

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use streamflow_proto::{batch::Batch, bitmap::Bitmap, build::BatchBuilder, chunk, frame::Frame, path::Path};
 
 fn file(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name)
 }
 
 fn read(name: &str) -> Vec<u8> {
@@ -33,7 +35,10 @@ fn events() -> Vec<String> {
 
 fn lines(batch: &Batch) -> String {
     let events = batch.events(&Bitmap::new(batch.len(), true)).unwrap();
-    events.iter().map(|event| serde_json::to_string(event).unwrap() + "\n").collect()
+    events
+        .iter()
+        .map(|event| serde_json::to_string(event).unwrap() + "\n")
+        .collect()
 }
 
 #[test]

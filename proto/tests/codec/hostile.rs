@@ -31,7 +31,19 @@ fn read_all(batch: &Batch) {
     let sound = batch.check().is_ok();
     let events = batch.events(&Bitmap::new(batch.len(), true));
     assert!(!sound || events.is_ok(), "checked, but {events:?}");
-    for path in ["type", "source", "severity", "id", "timestamp", "tags", "user_id", "data.i", "data.f", "data.s", "data.o.a"] {
+    for path in [
+        "type",
+        "source",
+        "severity",
+        "id",
+        "timestamp",
+        "tags",
+        "user_id",
+        "data.i",
+        "data.f",
+        "data.s",
+        "data.o.a",
+    ] {
         let path = Path::parse(path).unwrap();
         let answers = [
             batch.dict(&path).is_ok(),
@@ -40,10 +52,16 @@ fn read_all(batch: &Batch) {
             batch.bools(&path).is_ok(),
             batch.present(&path).is_ok(),
         ];
-        assert!(!sound || answers.iter().all(|answer| *answer), "checked, but {path}: {answers:?}");
+        assert!(
+            !sound || answers.iter().all(|answer| *answer),
+            "checked, but {path}: {answers:?}"
+        );
         batch.range(&path);
     }
-    assert_eq!(batch.paths().count(), batch.paths().filter(|(path, _)| !path.segments().is_empty()).count());
+    assert_eq!(
+        batch.paths().count(),
+        batch.paths().filter(|(path, _)| !path.segments().is_empty()).count()
+    );
     if let Ok(encoded) = chunk::encode(&[batch], 1) {
         let stored = chunk::open(encoded.body.into());
         assert!(!sound || stored.is_ok_and(|stored| stored.len() == batch.len()));

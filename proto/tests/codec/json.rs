@@ -31,7 +31,9 @@ impl Number {
         let integer = !text.contains(['.', 'e', 'E']);
         let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
         let mut exponent: i64 = exponent.parse().unwrap();
-        let (negative, mantissa) = mantissa.strip_prefix('-').map_or((false, mantissa), |rest| (true, rest));
+        let (negative, mantissa) = mantissa
+            .strip_prefix('-')
+            .map_or((false, mantissa), |rest| (true, rest));
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         exponent -= fraction.len() as i64;
         let digits = format!("{whole}{fraction}");
@@ -41,7 +43,12 @@ impl Number {
         if trimmed.is_empty() {
             exponent = 0;
         }
-        Self { negative, digits: trimmed.to_owned(), exponent, integer }
+        Self {
+            negative,
+            digits: trimmed.to_owned(),
+            exponent,
+            integer,
+        }
     }
 }
 
@@ -112,19 +119,22 @@ fn number() -> impl Strategy<Value = String> {
 }
 
 fn text() -> impl Strategy<Value = String> {
-    let plain = prop::sample::select(vec!["", "a", "b", "get", "überall", "\u{1f600}", "\u{0}\n\"\\"]).prop_map(str::to_owned);
+    let plain =
+        prop::sample::select(vec!["", "a", "b", "get", "überall", "\u{1f600}", "\u{0}\n\"\\"]).prop_map(str::to_owned);
     prop_oneof![3 => plain, 1 => any::<String>()].prop_map(|text| serde_json::to_string(&text).unwrap())
 }
 
 fn key() -> impl Strategy<Value = String> {
     let plain = prop::sample::select(vec!["a", "b", "c", "a.b", "", "é", "d\"", "id"]).prop_map(str::to_owned);
-    prop_oneof![8 => plain, 1 => any::<String>()]
-        .prop_map(|key| serde_json::to_string(&key).unwrap())
+    prop_oneof![8 => plain, 1 => any::<String>()].prop_map(|key| serde_json::to_string(&key).unwrap())
 }
 
 fn object_of(value: impl Strategy<Value = String>, space: &'static str) -> impl Strategy<Value = String> {
     prop::collection::vec((key(), value), 0..6).prop_map(move |members| {
-        let members: Vec<String> = members.into_iter().map(|(key, value)| format!("{key}{space}:{value}")).collect();
+        let members: Vec<String> = members
+            .into_iter()
+            .map(|(key, value)| format!("{key}{space}:{value}"))
+            .collect();
         format!("{{{space}{}}}", members.join(","))
     })
 }

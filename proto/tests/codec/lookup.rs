@@ -14,7 +14,9 @@ use streamflow_proto::{
 fn batches(objects: &[String]) -> (Batch, Batch, chunk::EncodedChunk) {
     let mut builder = BatchBuilder::new();
     for object in objects {
-        builder.push_json(format!(r#"{{"type":"t","source":"s","data":{object}}}"#).as_bytes(), 1).unwrap();
+        builder
+            .push_json(format!(r#"{{"type":"t","source":"s","data":{object}}}"#).as_bytes(), 1)
+            .unwrap();
     }
     let batch = builder.finish(0).decode().unwrap();
     let encoded = chunk::encode(&[&batch], 1).unwrap();
@@ -69,20 +71,27 @@ proptest! {
 }
 
 fn absent(rows: usize) -> Dict {
-    Dict { values: Vec::new(), ids: vec![Dict::ABSENT; rows] }
+    Dict {
+        values: Vec::new(),
+        ids: vec![Dict::ABSENT; rows],
+    }
 }
 
 #[test]
 fn fixed_fields_answer_too() {
     let mut builder = BatchBuilder::new();
     for (kind, severity, at) in [("a", "low", 1000), ("b", "critical", 2000), ("a", "low", 3000)] {
-        let json = format!(r#"{{"type":"{kind}","source":"s","severity":"{severity}","timestamp":{at},"user_id":"u","tags":["x"]}}"#);
+        let json = format!(
+            r#"{{"type":"{kind}","source":"s","severity":"{severity}","timestamp":{at},"user_id":"u","tags":["x"]}}"#
+        );
         builder.push_json(json.as_bytes(), 1).unwrap();
     }
     let batch = builder.finish(0).decode().unwrap();
     let column = |text: &str| {
         let dict = batch.dict(&path(text)).unwrap().unwrap();
-        (0..3).map(|row| dict.get(row).unwrap_or("-").to_owned()).collect::<Vec<_>>()
+        (0..3)
+            .map(|row| dict.get(row).unwrap_or("-").to_owned())
+            .collect::<Vec<_>>()
     };
     assert_eq!(column("type"), ["a", "b", "a"]);
     assert_eq!(column("source"), ["s", "s", "s"]);
@@ -90,7 +99,10 @@ fn fixed_fields_answer_too() {
     assert_eq!(column("timestamp")[1], "1970-01-01T00:00:02.000Z");
     assert_eq!(column("user_id"), ["u", "u", "u"]);
     assert_eq!(column("tags"), [r#"["x"]"#, r#"["x"]"#, r#"["x"]"#]);
-    assert_eq!(batch.numbers(&path("timestamp")).unwrap().unwrap().values, [1000.0, 2000.0, 3000.0]);
+    assert_eq!(
+        batch.numbers(&path("timestamp")).unwrap().unwrap().values,
+        [1000.0, 2000.0, 3000.0]
+    );
     assert_eq!((batch.min_ts(), batch.max_ts()), (1000, 3000));
     assert_eq!(batch.dict(&path("data.x")).unwrap(), None);
     let encoded = chunk::encode(&[&batch], 1).unwrap();

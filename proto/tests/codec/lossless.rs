@@ -4,7 +4,7 @@ use crate::json::{Json, object};
 use bytes::Bytes;
 use proptest::prelude::*;
 use streamflow_proto::{
-    batch::Batch,
+    batch::{Batch, ColumnKind},
     bitmap::Bitmap,
     build::{BatchBuilder, Head, Scalar},
     chunk,
@@ -27,8 +27,14 @@ struct Sent {
 }
 
 fn sent() -> impl Strategy<Value = Sent> {
-    let times = prop_oneof![1_700_000_000_000i64..1_700_000_100_000, -62_135_596_800_000i64..=253_402_300_799_999];
-    let kinds = prop_oneof![prop::sample::select(vec!["log", "metric"]).prop_map(str::to_owned), "[a-zé.]{1,20}"];
+    let times = prop_oneof![
+        1_700_000_000_000i64..1_700_000_100_000,
+        -62_135_596_800_000i64..=253_402_300_799_999
+    ];
+    let kinds = prop_oneof![
+        prop::sample::select(vec!["log", "metric"]).prop_map(str::to_owned),
+        "[a-zé.]{1,20}"
+    ];
     (
         any::<u128>(),
         kinds,
@@ -81,7 +87,10 @@ impl Sent {
         assert_eq!(event.user_id, self.user_id);
         assert_eq!(event.tags, self.tags);
         for (got, want) in [(&event.data, &self.data), (&event.metadata, &self.metadata)] {
-            assert_eq!(got.as_ref().map(|json| Json::parse(json.get())), want.as_ref().map(|json| Json::parse(json)));
+            assert_eq!(
+                got.as_ref().map(|json| Json::parse(json.get())),
+                want.as_ref().map(|json| Json::parse(json))
+            );
         }
     }
 }
@@ -93,7 +102,9 @@ fn all(batch: &Batch) -> Vec<Event> {
 
 fn frame_of(builder: &mut BatchBuilder, sent: &[Sent]) -> Frame {
     for sent in sent {
-        builder.push_json(sent.json().as_bytes(), 0).unwrap_or_else(|rejection| panic!("{rejection}: {}", sent.json()));
+        builder
+            .push_json(sent.json().as_bytes(), 0)
+            .unwrap_or_else(|rejection| panic!("{rejection}: {}", sent.json()));
     }
     Frame::parse(builder.finish(7).bytes().clone()).unwrap()
 }
@@ -145,6 +156,34 @@ proptest! {
         for (sent, event) in sent.iter().zip(all(&builder.finish(0).decode().unwrap())) {
             sent.assert_came_back(&event);
         }
+    }
+
+    /// What a filter leaves is what would be there had the other events never come.
+    #[test]
+    fn rows_that_are_not_kept_leave_no_trace(sent in prop::collection::vec((sent(), any::<bool>()), 1..40)) {
+        let all: Vec<Sent> = sent.iter().map(|(sent, _)| sent.clone()).collect();
+        let kept: Vec<Sent> = sent.iter().filter(|(_, kept)| *kept).map(|(sent, _)| sent.clone()).collect();
+        let mut builder = BatchBuilder::new();
+        for sent in &all {
+            builder.push_json(sent.json().as_bytes(), 0).unwrap();
+        }
+        prop_assert_eq!(builder.view().unwrap().len(), all.len());
+        builder.retain(&Bitmap::from_fn(sent.len(), |row| sent[row].1));
+        prop_assert_eq!(builder.len(), kept.len());
+        builder.push_json(all[0].json().as_bytes(), 0).unwrap();
+        let batch = builder.finish(0).decode().unwrap();
+        let events = crate::lossless::all(&batch);
+        for (sent, event) in kept.iter().chain([&all[0]]).zip(&events) {
+            sent.assert_came_back(event);
+        }
+        let mut fresh = BatchBuilder::new();
+        for sent in kept.iter().chain([&all[0]]) {
+            fresh.push_json(sent.json().as_bytes(), 0).unwrap();
+        }
+        let paths = |batch: &Batch| batch.paths().collect::<std::collections::BTreeSet<_>>();
+        let (left, fresh) = (paths(&batch), paths(&fresh.finish(0).decode().unwrap()));
+        let overflown = left.iter().any(|(_, kind)| *kind == ColumnKind::Object);
+        prop_assert!(overflown || left == fresh);
     }
 
     #[test]
@@ -211,9 +250,13 @@ fn more_keys_than_columns_overflow() {
     let mut frames = Vec::new();
     let mut want = Vec::new();
     for event in 0..300 {
-        let members: Vec<String> = (0..20).map(|key| format!(r#""k{}":{{"v":[{key}],"n":{event}}}"#, event * 10 + key)).collect();
+        let members: Vec<String> = (0..20)
+            .map(|key| format!(r#""k{}":{{"v":[{key}],"n":{event}}}"#, event * 10 + key))
+            .collect();
         let data = format!("{{{}}}", members.join(","));
-        builder.push_json(format!(r#"{{"type":"t","source":"s","data":{data}}}"#).as_bytes(), 1).unwrap();
+        builder
+            .push_json(format!(r#"{{"type":"t","source":"s","data":{data}}}"#).as_bytes(), 1)
+            .unwrap();
         want.push(Json::parse(&data));
         if event % 100 == 99 {
             frames.push(builder.finish(0));
@@ -223,7 +266,10 @@ fn more_keys_than_columns_overflow() {
     assert!(batches.iter().all(|batch| batch.paths().count() <= 256));
     let borrowed: Vec<&Batch> = batches.iter().collect();
     let stored = chunk::open(chunk::encode(&borrowed, 1).unwrap().body.into()).unwrap();
-    let got: Vec<Json> = all(&stored).iter().map(|event| Json::parse(event.data.as_ref().unwrap().get())).collect();
+    let got: Vec<Json> = all(&stored)
+        .iter()
+        .map(|event| Json::parse(event.data.as_ref().unwrap().get()))
+        .collect();
     assert!(got == want);
 }
 
@@ -236,7 +282,9 @@ fn more_columns_than_a_chunk_may_have_overflow() {
         .map(|batch| {
             for key in 0..200 {
                 let data = format!(r#"{{"b{batch}k{key}":1e15,"x":"text{key}"}}"#);
-                builder.push_json(format!(r#"{{"type":"t","source":"s","data":{data}}}"#).as_bytes(), 1).unwrap();
+                builder
+                    .push_json(format!(r#"{{"type":"t","source":"s","data":{data}}}"#).as_bytes(), 1)
+                    .unwrap();
                 want.push(Json::parse(&data));
             }
             builder.finish(0).decode().unwrap()
@@ -249,7 +297,10 @@ fn more_columns_than_a_chunk_may_have_overflow() {
     assert!(bloom.contains(&path, "text7"));
     assert!(!bloom.contains(&path, "something else"));
     let stored = chunk::open(encoded.body.into()).unwrap();
-    let got: Vec<Json> = all(&stored).iter().map(|event| Json::parse(event.data.as_ref().unwrap().get())).collect();
+    let got: Vec<Json> = all(&stored)
+        .iter()
+        .map(|event| Json::parse(event.data.as_ref().unwrap().get()))
+        .collect();
     assert!(got == want);
     assert_eq!(stored.strings(&path).unwrap().unwrap().get(5), Some("text5"));
 }
@@ -260,12 +311,22 @@ fn varied_strings_come_back() {
     let mut builder = BatchBuilder::new();
     for round in 0..20 {
         for row in 0..300 {
-            let data = format!(r#"{{"m":"message {} of {round}","s":"{}"}}"#, row * (round % 3), row % 7);
-            builder.push_json(format!(r#"{{"type":"t","source":"s","data":{data}}}"#).as_bytes(), 1).unwrap();
+            let data = format!(
+                r#"{{"m":"message {} of {round}","s":"{}"}}"#,
+                row * (round % 3),
+                row % 7
+            );
+            builder
+                .push_json(format!(r#"{{"type":"t","source":"s","data":{data}}}"#).as_bytes(), 1)
+                .unwrap();
         }
         let events = all(&builder.finish(0).decode().unwrap());
         for (row, event) in events.iter().enumerate() {
-            let want = format!(r#"{{"m":"message {} of {round}","s":"{}"}}"#, row * (round % 3), row % 7);
+            let want = format!(
+                r#"{{"m":"message {} of {round}","s":"{}"}}"#,
+                row * (round % 3),
+                row % 7
+            );
             assert_eq!(event.data.as_ref().unwrap().get(), want);
         }
     }
@@ -275,12 +336,20 @@ fn varied_strings_come_back() {
 fn minted_ids_are_unique_and_ordered() {
     let mut builder = BatchBuilder::new();
     let mut ids: Vec<Uuid> = (0..1000)
-        .map(|_| builder.push_json(br#"{"type":"t","source":"s"}"#, 1_700_000_000_000).unwrap())
+        .map(|_| {
+            builder
+                .push_json(br#"{"type":"t","source":"s"}"#, 1_700_000_000_000)
+                .unwrap()
+        })
         .collect();
     let frame = builder.finish(0);
     assert_eq!(frame.decode().unwrap().ids().unwrap(), ids);
     assert!(ids.is_sorted());
     ids.dedup();
     assert_eq!(ids.len(), 1000);
-    assert!(frame.bytes().len() < 2000, "a batch of minted ids is {} bytes", frame.bytes().len());
+    assert!(
+        frame.bytes().len() < 2000,
+        "a batch of minted ids is {} bytes",
+        frame.bytes().len()
+    );
 }

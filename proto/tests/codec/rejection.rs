@@ -28,26 +28,62 @@ fn the_field_and_what_is_allowed_are_named() {
         (r#"{"type":null,"source":"s"}"#.into(), "type", "must be a string"),
         (r#"{"type":"t"}"#.into(), "source", "required"),
         (r#"{"type":"t","source":5}"#.into(), "source", "must be a string"),
-        (format!(r#"{{"type":"{}","source":"s"}}"#, long(129)), "type", "at most 128"),
-        (format!(r#"{{"type":"t","source":"{}"}}"#, long(257)), "source", "at most 256"),
+        (
+            format!(r#"{{"type":"{}","source":"s"}}"#, long(129)),
+            "type",
+            "at most 128",
+        ),
+        (
+            format!(r#"{{"type":"t","source":"{}"}}"#, long(257)),
+            "source",
+            "at most 256",
+        ),
         (event(r#""id":"nonsense""#), "id", "UUID"),
         (event(r#""timestamp":"yesterday""#), "timestamp", "RFC 3339"),
         (event(r#""timestamp":1.5"#), "timestamp", "RFC 3339"),
         (event(r#""timestamp":99999999999999999"#), "timestamp", "1 to 9999"),
-        (event(r#""severity":"urgent""#), "severity", "low, medium, high, critical"),
+        (
+            event(r#""severity":"urgent""#),
+            "severity",
+            "low, medium, high, critical",
+        ),
         (event(r#""data":[]"#), "data", "object"),
         (event(r#""data":"x""#), "data", "object"),
-        (event(&format!(r#""data":{{"x":"{}"}}"#, long(65_536))), "data", "at most 65536"),
-        (event(&format!(r#""metadata":{{"x":"{}"}}"#, long(65_536))), "metadata", "at most 65536"),
-        (event(&format!(r#""user_id":"{}""#, long(257))), "user_id", "at most 256"),
+        (
+            event(&format!(r#""data":{{"x":"{}"}}"#, long(65_536))),
+            "data",
+            "at most 65536",
+        ),
+        (
+            event(&format!(r#""metadata":{{"x":"{}"}}"#, long(65_536))),
+            "metadata",
+            "at most 65536",
+        ),
+        (
+            event(&format!(r#""user_id":"{}""#, long(257))),
+            "user_id",
+            "at most 256",
+        ),
         (event(r#""session_id":1"#), "session_id", "string"),
         (event(r#""tags":"x""#), "tags", "array"),
         (event(r#""tags":[1]"#), "tags", "array of strings"),
-        (event(&format!(r#""tags":[{}"x"]"#, r#""x","#.repeat(64))), "tags", "at most 64"),
+        (
+            event(&format!(r#""tags":[{}"x"]"#, r#""x","#.repeat(64))),
+            "tags",
+            "at most 64",
+        ),
         (event(&format!(r#""tags":["{}"]"#, long(257))), "tags[0]", "at most 256"),
         (event(r#""level":1"#), "level", "unknown field"),
-        (event(&format!(r#""data":{{"x":{}}}"#, nested(63))), "data", "at most 64 levels"),
-        (event(&format!(r#""data":{}"#, objects(64))), "data", "at most 64 levels"),
+        (
+            event(&format!(r#""data":{{"x":{}}}"#, nested(63))),
+            "data",
+            "at most 64 levels",
+        ),
+        (
+            event(&format!(r#""data":{}"#, objects(64))),
+            "data",
+            "at most 64 levels",
+        ),
         (event(r#""data":{"x":["\ud800"]}"#), "data", "surrogate"),
         (event(r#""data":{"x":tru}"#), "event", "line 1 column"),
     ] {
@@ -56,7 +92,10 @@ fn the_field_and_what_is_allowed_are_named() {
         assert!(reason.contains(part), "{reason}: {json:.80}");
     }
     let rejection = BatchBuilder::new().push_json(b"{\"type\":\"\xff\"}", 0).unwrap_err();
-    assert_eq!((rejection.field.as_str(), rejection.reason.contains("UTF-8")), ("event", true));
+    assert_eq!(
+        (rejection.field.as_str(), rejection.reason.contains("UTF-8")),
+        ("event", true)
+    );
 }
 
 #[test]
