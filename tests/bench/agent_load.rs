@@ -4,7 +4,11 @@ use std::time::Instant;
 
 use streamflow_tests::{Agent, AgentConfig, Hub, HubConfig, eventually};
 
-use crate::{baseline::Parse, generator::{Generator, now_ms}, report::{Row, count}};
+use crate::{
+    baseline::Parse,
+    generator::{Generator, now_ms},
+    report::{Row, count},
+};
 
 /// From the first line to the last acknowledgement.
 pub async fn tail(events: usize, parse: &Parse) -> Vec<Row> {
@@ -17,7 +21,10 @@ pub async fn tail(events: usize, parse: &Parse) -> Vec<Row> {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let lines = Generator::new(4, now_ms()).lines(events);
     agent.write_log("load.log", &lines);
-    let kept = lines.lines().filter(|l| !(l.contains("\"eu-0\"") || l.contains("\"eu-1\"")) || l.contains("\"critical\"")).count();
+    let kept = lines
+        .lines()
+        .filter(|l| !(l.contains("\"eu-0\"") || l.contains("\"eu-1\"")) || l.contains("\"critical\""))
+        .count();
     drop(lines);
     let hub_cpu = hub.process().cpu();
     let started = Instant::now();
@@ -25,7 +32,7 @@ pub async fn tail(events: usize, parse: &Parse) -> Vec<Row> {
     let mut resident: f64 = 0.0;
     eventually("everything is stored", async || {
         resident = resident.max(agent.process().resident() as f64 / 1048576.0);
-        hub.metric("streamflow_store_events").await >= kept as f64
+        hub.metric("streamflow_store_events_total").await >= kept as f64
     })
     .await;
     let took = started.elapsed();
@@ -36,8 +43,15 @@ pub async fn tail(events: usize, parse: &Parse) -> Vec<Row> {
     vec![
         Row {
             what: "agent: tail → parse → filter → synced spool → acknowledged, events per CPU-second of the agent",
-            ours: format!("{} ({} events/s)", count(per_cpu), count(events as f64 / took.as_secs_f64())),
-            baseline: format!("serde_json borrowed parse alone {}; Fluent Bit on such a machine 255 k, without disk or acknowledgement", count(parse.events_per_cpu_second)),
+            ours: format!(
+                "{} ({} events/s)",
+                count(per_cpu),
+                count(events as f64 / took.as_secs_f64())
+            ),
+            baseline: format!(
+                "serde_json borrowed parse alone {}; Fluent Bit on such a machine 255 k, without disk or acknowledgement",
+                count(parse.events_per_cpu_second)
+            ),
             ratio: Some(per_cpu / parse.events_per_cpu_second),
             target: "≥ 300 k, goal 600 k",
         },
@@ -48,6 +62,12 @@ pub async fn tail(events: usize, parse: &Parse) -> Vec<Row> {
             ratio: Some(pair / 120_000.0),
             target: "≥ 250 k, goal 500 k",
         },
-        Row { what: "agent resident memory, busy (peak)", ours: format!("{resident:.1} MiB"), baseline: "Fluent Bit 55–63, Vector 76–247".into(), ratio: None, target: "< 30 MiB" },
+        Row {
+            what: "agent resident memory, busy (peak)",
+            ours: format!("{resident:.1} MiB"),
+            baseline: "Fluent Bit 55–63, Vector 76–247".into(),
+            ratio: None,
+            target: "< 30 MiB",
+        },
     ]
 }

@@ -10,7 +10,10 @@ use crate::report::{Row, percentile};
 /// One alert after the other, each of its own group.
 pub async fn line_to_webhook(alerts: usize) -> Vec<Row> {
     let receiver = Receiver::start().await;
-    let hub = Hub::start(&HubConfig { egress: vec![receiver.address.clone()], ..HubConfig::default() });
+    let hub = Hub::start(&HubConfig {
+        egress: vec![receiver.address.clone()],
+        ..HubConfig::default()
+    });
     let api = hub.admin().await;
     let channel = json!({"name": "ops", "plugin": "webhook", "config": {"url": receiver.url()}});
     assert_eq!(api.post("/api/v1/channels", &channel).await.0, 201);
@@ -21,7 +24,10 @@ pub async fn line_to_webhook(alerts: usize) -> Vec<Row> {
     let mut latencies = Vec::new();
     for n in 0..=alerts {
         let written = Instant::now();
-        agent.write_log("a.log", &format!("{}\n", json!({"type": "latency", "source": "s", "data": {"n": n}})));
+        agent.write_log(
+            "a.log",
+            &format!("{}\n", json!({"type": "latency", "source": "s", "data": {"n": n}})),
+        );
         eventually("the webhook", async || receiver.received().len() > n).await;
         let at = receiver.received()[n].at;
         if n > 0 {
@@ -34,7 +40,8 @@ pub async fn line_to_webhook(alerts: usize) -> Vec<Row> {
     vec![Row {
         what: "log line written → webhook received, `for: 0`: p50 / p99",
         ours: format!("{p50:.1} / {p99:.1} ms"),
-        baseline: "Prometheus at 1 s with Alertmanager at `group_wait: 0`, condition true → webhook: p50 1,430 ms".into(),
+        baseline: "Prometheus at 1 s with Alertmanager at `group_wait: 0`, condition true → webhook: p50 1,430 ms"
+            .into(),
         ratio: Some(p50 / 1430.0),
         target: "p99 < 100 ms",
     }]

@@ -1,12 +1,19 @@
 //! Physical and library baselines.
 
-use std::{hint::black_box, io::Write, time::{Duration, Instant}};
+use std::{
+    hint::black_box,
+    io::Write,
+    time::{Duration, Instant},
+};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use streamflow_proto::{build::BatchBuilder, frame::Frame};
 
-use crate::{generator::{Generator, now_ms}, report::{Row, count}};
+use crate::{
+    generator::{Generator, now_ms},
+    report::{Row, count},
+};
 
 #[derive(Deserialize)]
 #[expect(dead_code, reason = "parsed, not read")]
@@ -60,9 +67,16 @@ pub fn parse_rate() -> Parse {
     let n = 200_000;
     let lines = Generator::new(1, now_ms()).lines(n);
     let took = best_of(3, || {
-        lines.lines().map(|l| serde_json::from_str::<Borrowed<'_>>(l).expect("own event")).map(|e| black_box(e).timestamp).sum::<i64>()
+        lines
+            .lines()
+            .map(|l| serde_json::from_str::<Borrowed<'_>>(l).expect("own event"))
+            .map(|e| black_box(e).timestamp)
+            .sum::<i64>()
     });
-    Parse { events_per_cpu_second: n as f64 / took.as_secs_f64(), bytes_per_event: lines.len() as f64 / n as f64 }
+    Parse {
+        events_per_cpu_second: n as f64 / took.as_secs_f64(),
+        bytes_per_event: lines.len() as f64 / n as f64,
+    }
 }
 
 /// Ready frames of 1,000 events.
@@ -75,7 +89,9 @@ pub fn frames(events: usize, first_seq: u64, start_ms: i64) -> Vec<Frame> {
             for _ in 0..1000 {
                 line.clear();
                 generator.line(&mut line);
-                builder.push_json(line.trim_end().as_bytes(), start_ms).expect("own event");
+                builder
+                    .push_json(line.trim_end().as_bytes(), start_ms)
+                    .expect("own event");
             }
             builder.finish(first_seq + frame as u64)
         })
@@ -100,7 +116,12 @@ pub fn codec(parse: &Parse) -> Vec<Row> {
     });
     let frames = frames(n, 1, now);
     let bytes: usize = frames.iter().map(|f| f.bytes().len()).sum();
-    let decode = best_of(3, || frames.iter().map(|f| f.decode().expect("own frame").len()).sum::<usize>());
+    let decode = best_of(3, || {
+        frames
+            .iter()
+            .map(|f| f.decode().expect("own frame").len())
+            .sum::<usize>()
+    });
     let mut zstd = zstd::Encoder::new(Vec::new(), 1).expect("zstd");
     zstd.write_all(lines.as_bytes()).expect("zstd");
     let plain = zstd.finish().expect("zstd").len() as f64 / n as f64;

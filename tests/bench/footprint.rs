@@ -9,7 +9,10 @@ use crate::report::Row;
 /// Host metrics every second, connected.
 pub async fn idle(seconds: u64) -> Vec<Row> {
     let hub = Hub::start(&HubConfig::default());
-    let config = AgentConfig { pipeline: "[[sources]]\nkind = \"host\"\ninterval = \"1s\"\n".into(), spool: "max_bytes = \"64MiB\"\n".into() };
+    let config = AgentConfig {
+        pipeline: "[[sources]]\nkind = \"host\"\ninterval = \"1s\"\n".into(),
+        spool: "max_bytes = \"64MiB\"\n".into(),
+    };
     let mut agent = Agent::start(&config, &hub);
     tokio::time::sleep(Duration::from_secs(2)).await;
     let (cpu, started) = (agent.process().cpu(), Instant::now());
@@ -24,6 +27,12 @@ pub async fn idle(seconds: u64) -> Vec<Row> {
             ratio: None,
             target: "< 15 MiB",
         },
-        Row { what: "the same: share of one core", ours: format!("{share:.2} %"), baseline: "Netdata 1.1 %".into(), ratio: None, target: "< 1 %" },
+        Row {
+            what: "the same: share of one core",
+            ours: format!("{share:.2} %"),
+            baseline: "Netdata 1.1 %".into(),
+            ratio: None,
+            target: "< 1 %",
+        },
     ]
 }

@@ -10,14 +10,32 @@ pub struct Generator {
 }
 
 const WORDS: [&str; 16] = [
-    "connection", "timeout", "user", "request", "handled", "cache", "missing", "retry", "upstream", "answered", "slowly", "worker", "started", "queue",
-    "drained", "session",
+    "connection",
+    "timeout",
+    "user",
+    "request",
+    "handled",
+    "cache",
+    "missing",
+    "retry",
+    "upstream",
+    "answered",
+    "slowly",
+    "worker",
+    "started",
+    "queue",
+    "drained",
+    "session",
 ];
 
 impl Generator {
     /// A new one; events begin at `start_ms` and are a tenth of a millisecond apart.
     pub const fn new(seed: u64, start_ms: i64) -> Self {
-        Self { state: seed, n: 0, start_ms }
+        Self {
+            state: seed,
+            n: 0,
+            start_ms,
+        }
     }
 
     const fn next(&mut self) -> u64 {
@@ -33,7 +51,11 @@ impl Generator {
         let at = self.start_ms + i64::try_from(self.n / 10).unwrap_or(0);
         self.n += 1;
         let (a, b, c) = (self.next(), self.next(), self.next());
-        let id = (u128::from(at.unsigned_abs()) << 80) | (7 << 76) | (u128::from(a & 0xfff) << 64) | (2 << 62) | u128::from(b >> 2);
+        let id = (u128::from(at.unsigned_abs()) << 80)
+            | (7 << 76)
+            | (u128::from(a & 0xfff) << 64)
+            | (2 << 62)
+            | u128::from(b >> 2);
         let mut message = String::with_capacity(64);
         let mut dice = c;
         while message.len() < 52 {
@@ -41,7 +63,9 @@ impl Generator {
             message.push(' ');
             dice = dice.rotate_right(4) ^ a;
         }
-        let severity = ["low", "medium", "high", "critical"][usize::from(b.is_multiple_of(10)) + usize::from(b.is_multiple_of(50)) + usize::from(b.is_multiple_of(500))];
+        let severity = ["low", "medium", "high", "critical"][usize::from(b.is_multiple_of(10))
+            + usize::from(b.is_multiple_of(50))
+            + usize::from(b.is_multiple_of(500))];
         writeln!(
             out,
             "{{\"id\":\"{}\",\"type\":\"type.{}\",\"source\":\"host-{:02}\",\"timestamp\":{at},\"severity\":\"{severity}\",\"data\":{{\"status\":{},\"ms\":{}.{},\"path\":\"/api/v1/item/{}\",\"method\":\"{}\",\"bytes\":{},\"cached\":{},\"region\":\"eu-{}\",\"message\":\"{:<60.60}\"}}}}",
@@ -63,5 +87,11 @@ impl Generator {
 
 /// Wall clock in ms.
 pub fn now_ms() -> i64 {
-    i64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_millis()).expect("in range")
+    i64::try_from(
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .expect("after 1970")
+            .as_millis(),
+    )
+    .expect("in range")
 }

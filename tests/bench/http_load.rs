@@ -4,7 +4,11 @@ use std::time::Instant;
 
 use streamflow_tests::{Hub, HubConfig};
 
-use crate::{baseline::Parse, generator::{Generator, now_ms}, report::{Row, count}};
+use crate::{
+    baseline::Parse,
+    generator::{Generator, now_ms},
+    report::{Row, count},
+};
 
 /// Events of one request: 1.8 MB of JSON.
 const PER_REQUEST: usize = 5000;
@@ -14,7 +18,9 @@ pub async fn ndjson(events: usize, parse: &Parse) -> Vec<Row> {
     let mut hub = Hub::start(&HubConfig::default());
     let api = hub.admin().await;
     let mut generator = Generator::new(3, now_ms());
-    let bodies: Vec<String> = (0..events / PER_REQUEST).map(|_| generator.lines(PER_REQUEST)).collect();
+    let bodies: Vec<String> = (0..events / PER_REQUEST)
+        .map(|_| generator.lines(PER_REQUEST))
+        .collect();
     let cpu = hub.process().cpu();
     let started = Instant::now();
     let mut running = tokio::task::JoinSet::new();
@@ -34,7 +40,11 @@ pub async fn ndjson(events: usize, parse: &Parse) -> Vec<Row> {
     let per_core = events as f64 / cpu.as_secs_f64();
     vec![Row {
         what: "HTTP NDJSON → durable, events/s per core used",
-        ours: format!("{} ({} events/s)", count(per_core), count(events as f64 / took.as_secs_f64())),
+        ours: format!(
+            "{} ({} events/s)",
+            count(per_core),
+            count(events as f64 / took.as_secs_f64())
+        ),
         baseline: format!("serde_json borrowed parse alone {}", count(parse.events_per_cpu_second)),
         ratio: Some(per_core / parse.events_per_cpu_second),
         target: "≥ 0.5, goal 0.8",

@@ -2,7 +2,12 @@
 //!
 //! `streamflow-bench [--quick] [ROW…]`; run through `make bench`, which builds everything in the release profile.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a test speaks by failing, and to the person who runs it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test speaks by failing, and to the person who runs it"
+)]
 
 mod agent_load;
 mod alert_latency;
@@ -24,11 +29,18 @@ async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let quick = arguments.iter().any(|a| a == "--quick");
     let events = if quick { EVENTS / 10 } else { EVENTS };
-    let only: Vec<&str> = arguments.iter().filter(|a| !a.starts_with("--")).map(String::as_str).collect();
+    let only: Vec<&str> = arguments
+        .iter()
+        .filter(|a| !a.starts_with("--"))
+        .map(String::as_str)
+        .collect();
     let wanted = |name: &str| only.is_empty() || only.contains(&name);
 
     let parse = baseline::parse_rate();
-    println!("serde_json borrowed parse: {:.0} events per CPU-second", parse.events_per_cpu_second);
+    println!(
+        "serde_json borrowed parse: {:.0} events per CPU-second",
+        parse.events_per_cpu_second
+    );
     let mut rows: Vec<Row> = Vec::new();
     if wanted("codec") {
         rows.extend(baseline::codec(&parse));

@@ -8,7 +8,12 @@ use streamflow_proto::wire;
 
 /// Connects with the certificate that `streamflow-agent enroll` left in `identity`.
 pub async fn connect(identity: &Path, address: &str) -> Connection {
-    let pem = |name: &str| CertificateDer::pem_file_iter(identity.join(name)).expect(name).map(|c| c.expect("certificate")).collect::<Vec<_>>();
+    let pem = |name: &str| {
+        CertificateDer::pem_file_iter(identity.join(name))
+            .expect(name)
+            .map(|c| c.expect("certificate"))
+            .collect::<Vec<_>>()
+    };
     let mut roots = rustls::RootCertStore::empty();
     for ca in pem("ca.pem") {
         roots.add(ca).expect("CA");
@@ -26,12 +31,18 @@ pub async fn connect(identity: &Path, address: &str) -> Connection {
     config.transport_config(transport());
     let mut endpoint = Endpoint::client("127.0.0.1:0".parse().expect("address")).expect("endpoint");
     endpoint.set_default_client_config(config);
-    endpoint.connect(address.parse().expect("address"), wire::SERVER_NAME).expect("connect").await.expect("connection")
+    endpoint
+        .connect(address.parse().expect("address"), wire::SERVER_NAME)
+        .expect("connect")
+        .await
+        .expect("connection")
 }
 
 /// The same settings as the agent's.
 pub fn transport() -> Arc<TransportConfig> {
     let mut transport = TransportConfig::default();
-    transport.send_window(8 << 20).keep_alive_interval(Some(Duration::from_secs(5)));
+    transport
+        .send_window(8 << 20)
+        .keep_alive_interval(Some(Duration::from_secs(5)));
     Arc::new(transport)
 }

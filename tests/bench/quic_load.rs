@@ -1,12 +1,23 @@
 //! Ready frames over QUIC into a durable hub.
 
-use std::{sync::Arc, time::{Duration, Instant}};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use quinn::crypto::rustls::QuicServerConfig;
-use streamflow_proto::{frame::Frame, wire::{self, Decoder, Hello, Incoming, ToAgent, ToHub}};
+use streamflow_proto::{
+    frame::Frame,
+    wire::{self, Decoder, Hello, Incoming, ToAgent, ToHub},
+};
 use streamflow_tests::{Agent, AgentConfig, Hub, HubConfig};
 
-use crate::{baseline::{self, Parse}, generator::now_ms, quic_client, report::{Row, count, percentile}};
+use crate::{
+    baseline::{self, Parse},
+    generator::now_ms,
+    quic_client,
+    report::{Row, count, percentile},
+};
 
 /// Frames under way in the closed loop.
 const IN_FLIGHT: usize = 32;
@@ -22,9 +33,22 @@ impl Load {
     async fn open(hub: &Hub, agent: &Agent, epoch: u64) -> Self {
         let connection = quic_client::connect(&agent.dir().join("data/identity"), &hub.quic).await;
         let (mut send, recv) = connection.open_bi().await.expect("stream");
-        let hello = Hello { protocol: wire::PROTOCOL, epoch, next_seq: 1, version: "bench".into(), host: "bench".into() };
-        send.write_all(&wire::encode(&ToHub::Hello(hello)).expect("hello")).await.expect("send");
-        let mut load = Self { send, recv, decoder: Decoder::default(), buffer: vec![0; 64 << 10] };
+        let hello = Hello {
+            protocol: wire::PROTOCOL,
+            epoch,
+            next_seq: 1,
+            version: "bench".into(),
+            host: "bench".into(),
+        };
+        send.write_all(&wire::encode(&ToHub::Hello(hello)).expect("hello"))
+            .await
+            .expect("send");
+        let mut load = Self {
+            send,
+            recv,
+            decoder: Decoder::default(),
+            buffer: vec![0; 64 << 10],
+        };
         loop {
             if let ToAgent::Welcome(_) = load.message().await {
                 return load;
@@ -38,7 +62,12 @@ impl Load {
                 Some(Incoming::Control(message)) => return message,
                 Some(Incoming::Frame(_)) => panic!("the hub sends no frames"),
                 None => {
-                    let n = self.recv.read(&mut self.buffer).await.expect("read").expect("an open stream");
+                    let n = self
+                        .recv
+                        .read(&mut self.buffer)
+                        .await
+                        .expect("read")
+                        .expect("an open stream");
                     self.decoder.feed(&self.buffer[..n]);
                 }
             }
@@ -62,7 +91,10 @@ impl Load {
 }
 
 fn start() -> (Hub, Agent) {
-    let hub = Hub::start(&HubConfig { more: String::new(), ..HubConfig::default() });
+    let hub = Hub::start(&HubConfig {
+        more: String::new(),
+        ..HubConfig::default()
+    });
     let agent = Agent::prepare(&AgentConfig::tail("event"), &hub.quic);
     let output = agent.enroll(&hub.quic, &hub.enrolment_token("10m"));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -95,7 +127,10 @@ pub async fn closed(events: usize, parse: &Parse) -> Vec<Row> {
     let took = started.elapsed();
     let resident = hub.process().resident() as f64 / 1048576.0;
     // CPU of everything behind the acknowledgement, too: windows and merging catch up first.
-    streamflow_tests::eventually("the hub has caught up", async || hub.metric("streamflow_store_inbox_frames").await < 64.0).await;
+    streamflow_tests::eventually("the hub has caught up", async || {
+        hub.metric("streamflow_store_inbox_frames").await < 64.0
+    })
+    .await;
     let cpu = hub.process().cpu() - cpu;
     let rate = events as f64 / took.as_secs_f64();
     let per_cpu = events as f64 / cpu.as_secs_f64();
@@ -116,11 +151,21 @@ pub async fn closed(events: usize, parse: &Parse) -> Vec<Row> {
             ratio: Some(per_cpu / parse.events_per_cpu_second),
             target: "≥ 1.0, goal 1.4",
         },
-        Row { what: "hub resident memory at full load", ours: format!("{resident:.0} MiB"), baseline: "–".into(), ratio: None, target: "< 256 MiB" },
+        Row {
+            what: "hub resident memory at full load",
+            ours: format!("{resident:.0} MiB"),
+            baseline: "–".into(),
+            ratio: None,
+            target: "< 256 MiB",
+        },
         Row {
             what: "database bytes per stored event (after the run)",
             ours: format!("{disk:.1} B"),
-            baseline: format!("on the wire {:.1} B; as JSON {:.0} B", bytes as f64 / events as f64, parse.bytes_per_event),
+            baseline: format!(
+                "on the wire {:.1} B; as JSON {:.0} B",
+                bytes as f64 / events as f64,
+                parse.bytes_per_event
+            ),
             ratio: Some(disk / parse.bytes_per_event),
             target: "–",
         },
@@ -137,7 +182,8 @@ pub async fn paced(seconds: usize) -> Vec<Row> {
     let started = Instant::now();
     let mut latencies = Vec::with_capacity(frames.len());
     for (i, frame) in frames.iter().enumerate() {
-        tokio::time::sleep_until((started + Duration::from_millis(10) * u32::try_from(i).expect("few frames")).into()).await;
+        tokio::time::sleep_until((started + Duration::from_millis(10) * u32::try_from(i).expect("few frames")).into())
+            .await;
         let sent = Instant::now();
         load.frame(frame).await;
         while load.ack().await <= i as u64 {}
@@ -154,7 +200,13 @@ pub async fn paced(seconds: usize) -> Vec<Row> {
             ratio: Some(p50 / sync),
             target: "p50 ≤ 2 ms + fdatasync",
         },
-        Row { what: "the same: share of one core", ours: format!("{share:.2}"), baseline: "–".into(), ratio: None, target: "≤ 0.3, goal 0.15" },
+        Row {
+            what: "the same: share of one core",
+            ours: format!("{share:.2}"),
+            baseline: "–".into(),
+            ratio: None,
+            target: "≤ 0.3, goal 0.15",
+        },
     ]
 }
 
@@ -172,7 +224,9 @@ async fn null_sink(frames: &[Frame]) -> f64 {
         .expect("certificate");
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).expect("TLS")));
     let mut transport = quinn::TransportConfig::default();
-    transport.stream_receive_window(quinn::VarInt::from_u32(8 << 20)).receive_window(quinn::VarInt::from_u32(8 << 20));
+    transport
+        .stream_receive_window(quinn::VarInt::from_u32(8 << 20))
+        .receive_window(quinn::VarInt::from_u32(8 << 20));
     config.transport_config(Arc::new(transport));
     let server = quinn::Endpoint::server(config, "127.0.0.1:0".parse().expect("address")).expect("endpoint");
     let address = server.local_addr().expect("address");
@@ -186,12 +240,22 @@ async fn null_sink(frames: &[Frame]) -> f64 {
     });
     let mut roots = rustls::RootCertStore::empty();
     roots.add(certificate).expect("root");
-    let tls = rustls::ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13]).expect("TLS 1.3").with_root_certificates(roots).with_no_client_auth();
-    let mut config = quinn::ClientConfig::new(Arc::new(quinn::crypto::rustls::QuicClientConfig::try_from(tls).expect("TLS")));
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("TLS 1.3")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let mut config = quinn::ClientConfig::new(Arc::new(
+        quinn::crypto::rustls::QuicClientConfig::try_from(tls).expect("TLS"),
+    ));
     config.transport_config(quic_client::transport());
     let mut endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().expect("address")).expect("endpoint");
     endpoint.set_default_client_config(config);
-    let connection = endpoint.connect(address, "sink").expect("connect").await.expect("connection");
+    let connection = endpoint
+        .connect(address, "sink")
+        .expect("connect")
+        .await
+        .expect("connection");
     let (mut send, mut recv) = connection.open_bi().await.expect("stream");
     let started = Instant::now();
     for frame in frames {

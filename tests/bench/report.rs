@@ -36,10 +36,15 @@ pub fn percentile(sorted: &[f64], part: f64) -> f64 {
 
 /// Markdown.
 pub fn table(rows: &[Row]) -> String {
-    let mut text = String::from("| what | StreamFlow | baseline of the same run | ratio | target |\n| --- | --- | --- | --- | --- |\n");
+    let mut text = String::from(
+        "| what | StreamFlow | baseline of the same run | ratio | target |\n| --- | --- | --- | --- | --- |\n",
+    );
     for row in rows {
         let ratio = row.ratio.map_or_else(|| "–".to_owned(), |r| format!("{r:.2}"));
-        text += &format!("| {} | {} | {} | {ratio} | {} |\n", row.what, row.ours, row.baseline, row.target);
+        text += &format!(
+            "| {} | {} | {} | {ratio} | {} |\n",
+            row.what, row.ours, row.baseline, row.target
+        );
     }
     text
 }
@@ -59,8 +64,19 @@ pub fn write(table: &str) {
 
 fn machine() -> String {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find_map(|l| l.strip_prefix("model name")?.split_once(": ").map(|(_, m)| m.to_owned()));
+    let model = cpu.lines().find_map(|l| {
+        l.strip_prefix("model name")?
+            .split_once(": ")
+            .map(|(_, m)| m.to_owned())
+    });
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let date = Command::new("date").arg("+%Y-%m-%d").output().map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned());
-    format!("Measured {} with `make bench` on {cores} cores of {}.\n", date.unwrap_or_default(), model.unwrap_or_else(|| "an unnamed CPU".into()))
+    let date = Command::new("date")
+        .arg("+%Y-%m-%d")
+        .output()
+        .map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned());
+    format!(
+        "Measured {} with `make bench` on {cores} cores of {}.\n",
+        date.unwrap_or_default(),
+        model.unwrap_or_else(|| "an unnamed CPU".into())
+    )
 }

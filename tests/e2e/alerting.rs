@@ -5,7 +5,11 @@ use streamflow_tests::{Api, Hub, HubConfig, Receiver, eventually, eventually_som
 
 async fn setup(rule: Value) -> (Hub, Api, Receiver) {
     let receiver = Receiver::start().await;
-    let hub = Hub::start(&HubConfig { egress: vec![receiver.address.clone()], fixed_ports: true, ..HubConfig::default() });
+    let hub = Hub::start(&HubConfig {
+        egress: vec![receiver.address.clone()],
+        fixed_ports: true,
+        ..HubConfig::default()
+    });
     let api = hub.admin().await;
     let channel = json!({"name": "ops", "plugin": "webhook", "config": {"url": receiver.url()}});
     let (status, body) = api.post("/api/v1/channels", &channel).await;
@@ -27,8 +31,12 @@ async fn send(api: &Api, source: &str, n: usize) {
 }
 
 fn statuses(receiver: &Receiver, source: &str) -> Vec<String> {
-    let mine = receiver.received().into_iter().filter(|r| r.body["commonLabels"]["source"] == source || r.body["alerts"][0]["labels"]["source"] == source);
-    mine.map(|r| r.body["status"].as_str().unwrap_or_default().to_owned()).collect()
+    let mine = receiver
+        .received()
+        .into_iter()
+        .filter(|r| r.body["commonLabels"]["source"] == source || r.body["alerts"][0]["labels"]["source"] == source);
+    mine.map(|r| r.body["status"].as_str().unwrap_or_default().to_owned())
+        .collect()
 }
 
 #[tokio::test]
@@ -37,14 +45,28 @@ async fn fires_once_per_group_and_resolves_by_itself() {
     send(&api, "a", 3).await;
     send(&api, "b", 2).await;
     eventually("a fires", async || statuses(&receiver, "a") == ["firing"]).await;
-    eventually("a resolves when its windows have emptied", async || statuses(&receiver, "a") == ["firing", "resolved"]).await;
+    eventually("a resolves when its windows have emptied", async || {
+        statuses(&receiver, "a") == ["firing", "resolved"]
+    })
+    .await;
     assert!(statuses(&receiver, "b").is_empty(), "b stayed below the threshold");
     let (_, alerts) = api.get("/api/v1/alerts").await;
     let alerts = hub::data(&alerts);
     assert_eq!(alerts.len(), 1, "one alert per rule and group");
-    assert_eq!((&alerts[0]["state"], &alerts[0]["resolved_by"]), (&json!("resolved"), &json!("streamflow")));
-    let history: Vec<&str> = alerts[0]["timeline"].as_array().unwrap().iter().filter_map(|t| t["what"].as_str()).collect();
-    assert!(history.contains(&"firing") && history.contains(&"resolved"), "{history:?}");
+    assert_eq!(
+        (&alerts[0]["state"], &alerts[0]["resolved_by"]),
+        (&json!("resolved"), &json!("streamflow"))
+    );
+    let history: Vec<&str> = alerts[0]["timeline"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|t| t["what"].as_str())
+        .collect();
+    assert!(
+        history.contains(&"firing") && history.contains(&"resolved"),
+        "{history:?}"
+    );
     assert!(hub.metric("streamflow_alerts_fired_total").await >= 1.0);
 }
 
@@ -57,13 +79,24 @@ async fn a_person_acknowledges_and_resolves() {
     eventually("it fires", async || !receiver.received().is_empty()).await;
     let (_, alerts) = api.get("/api/v1/alerts?state=firing").await;
     let id = hub::data(&alerts)[0]["id"].as_str().unwrap().to_owned();
-    let (status, alert) = api.post(&format!("/api/v1/alerts/{id}/acknowledge"), &json!({"comment": "on it"})).await;
+    let (status, alert) = api
+        .post(
+            &format!("/api/v1/alerts/{id}/acknowledge"),
+            &json!({"comment": "on it"}),
+        )
+        .await;
     assert_eq!(status, 200, "{alert}");
     let (_, alert) = api.get(&format!("/api/v1/alerts/{id}")).await;
     let alert = alert.get("data").unwrap_or(&alert).clone();
-    assert_eq!((&alert["state"], &alert["acknowledged_by"]), (&json!("acknowledged"), &json!("admin")), "{alert}");
+    assert_eq!(
+        (&alert["state"], &alert["acknowledged_by"]),
+        (&json!("acknowledged"), &json!("admin")),
+        "{alert}"
+    );
     assert!(alert["timeline"].to_string().contains("on it"), "{alert}");
-    let (status, alert) = api.post(&format!("/api/v1/alerts/{id}/resolve"), &json!({"comment": "fixed"})).await;
+    let (status, alert) = api
+        .post(&format!("/api/v1/alerts/{id}/resolve"), &json!({"comment": "fixed"}))
+        .await;
     assert_eq!(status, 200, "{alert}");
     let (_, stats) = api.get("/api/v1/alerts/stats").await;
     assert!(stats.to_string().contains("resolved"), "{stats}");
@@ -122,7 +155,11 @@ async fn a_notification_survives_kill_9() {
         hub::data(&log).first().is_some_and(|d| d["state"] == "delivered")
     })
     .await;
-    let keys: std::collections::HashSet<_> = receiver.received().iter().map(|r| r.headers["idempotency-key"].clone()).collect();
+    let keys: std::collections::HashSet<_> = receiver
+        .received()
+        .iter()
+        .map(|r| r.headers["idempotency-key"].clone())
+        .collect();
     assert_eq!(keys.len(), 1, "one notification, one key");
     let (_, alerts) = api.get("/api/v1/alerts").await;
     assert_eq!(hub::data(&alerts).len(), 1, "the alert is not doubled by the replay");
@@ -135,7 +172,10 @@ async fn rules_are_checked_when_saved_and_can_be_changed() {
     let (status, error) = api.post("/api/v1/rules", &wrong).await;
     assert!(status == 400 || status == 422, "{error}");
     for field in ["name", "match", "aggregate", "window", "threshold", "channels"] {
-        assert!(error["details"].to_string().contains(field), "{field} is not named: {error}");
+        assert!(
+            error["details"].to_string().contains(field),
+            "{field} is not named: {error}"
+        );
     }
     let (status, error) = api.post("/api/v1/rules", &rule()).await;
     assert_eq!(status, 409, "a name is unique: {error}");
@@ -147,7 +187,11 @@ async fn rules_are_checked_when_saved_and_can_be_changed() {
     let (status, answer) = api.put(&path, &changed).await;
     assert_eq!(status, 200, "{answer}");
     let (_, read) = api.get(&path).await;
-    assert_eq!(read.get("data").unwrap_or(&read)["threshold"].as_f64(), Some(99.0), "{read}");
+    assert_eq!(
+        read.get("data").unwrap_or(&read)["threshold"].as_f64(),
+        Some(99.0),
+        "{read}"
+    );
     assert!(api.delete(&path).await.0.is_success());
     assert_eq!(api.get(&path).await.0, 404);
 }
@@ -161,17 +205,29 @@ async fn channels_hide_secrets_can_be_tested_and_obey_the_egress_list() {
     let secret = json!({"name": "sec", "plugin": "webhook", "config": {"url": receiver.url(), "bearer_token": "hunter2-secret"}});
     assert_eq!(api.post("/api/v1/channels", &secret).await.0, 201);
     let (_, shown) = api.get("/api/v1/channels").await;
-    assert!(shown.to_string().contains("***") && !shown.to_string().contains("hunter2-secret"), "{shown}");
+    assert!(
+        shown.to_string().contains("***") && !shown.to_string().contains("hunter2-secret"),
+        "{shown}"
+    );
     let outside = json!({"name": "lan", "plugin": "webhook", "config": {"url": "http://127.0.0.1:1/hook"}});
     let (status, _) = api.post("/api/v1/channels", &outside).await;
     if status == 201 {
         let (status, answer) = api.post("/api/v1/channels/lan/test", &json!({})).await;
-        assert!(!status.is_success() || answer.to_string().contains("egress"), "{answer}");
+        assert!(
+            !status.is_success() || answer.to_string().contains("egress"),
+            "{answer}"
+        );
     }
     let unknown = json!({"name": "x", "plugin": "pigeon", "config": {}});
     let (status, error) = api.post("/api/v1/channels", &unknown).await;
-    assert!(status.is_client_error() && error.to_string().contains("pigeon"), "{error}");
+    assert!(
+        status.is_client_error() && error.to_string().contains("pigeon"),
+        "{error}"
+    );
     let (_, plugins) = api.get("/api/v1/plugins").await;
-    let webhook = hub::data(&plugins).into_iter().find(|p| p["name"] == "webhook").unwrap();
+    let webhook = hub::data(&plugins)
+        .into_iter()
+        .find(|p| p["name"] == "webhook")
+        .unwrap();
     assert_eq!(webhook["state"], "active", "{webhook}");
 }

@@ -10,15 +10,27 @@ async fn every_documented_route_needs_a_token_but_a_few() {
     let api = Api::anonymous(&format!("http://{}", hub.http));
     let (status, document) = api.get("/api/openapi.json").await;
     assert_eq!(status, 200);
-    let open = ["/health", "/ready", "/metrics", "/auth/login", "/auth/refresh", "/api/openapi.json"];
+    let open = [
+        "/health",
+        "/ready",
+        "/metrics",
+        "/auth/login",
+        "/auth/refresh",
+        "/api/openapi.json",
+    ];
     let mut checked = 0;
     for (path, methods) in document["paths"].as_object().unwrap() {
         if open.contains(&path.as_str()) {
             continue;
         }
         for method in methods.as_object().unwrap().keys() {
-            let Ok(method) = Method::from_bytes(method.to_uppercase().as_bytes()) else { continue };
-            let concrete = path.replace("{id}", "x").replace("{name}", "x").replace("{username}", "x");
+            let Ok(method) = Method::from_bytes(method.to_uppercase().as_bytes()) else {
+                continue;
+            };
+            let concrete = path
+                .replace("{id}", "x")
+                .replace("{name}", "x")
+                .replace("{username}", "x");
             let (status, error) = api.send(api.request(method.clone(), &concrete)).await;
             assert_eq!(status, 401, "{method} {path}: {error}");
             assert_eq!(error["error"], "Unauthorized", "{method} {path}");
@@ -33,13 +45,21 @@ async fn wrong_passwords_and_forged_tokens_are_refused() {
     let hub = Hub::start(&HubConfig::default());
     let admin = hub.admin().await;
     let anonymous = Api::anonymous(&admin.base);
-    let (status, _) = anonymous.post("/auth/login", &json!({"username": "admin", "password": "wrong"})).await;
+    let (status, _) = anonymous
+        .post("/auth/login", &json!({"username": "admin", "password": "wrong"}))
+        .await;
     assert_eq!(status, 401);
-    let (status, _) = anonymous.post("/auth/login", &json!({"username": "nobody", "password": PASSWORD})).await;
+    let (status, _) = anonymous
+        .post("/auth/login", &json!({"username": "nobody", "password": PASSWORD}))
+        .await;
     assert_eq!(status, 401);
     let mut parts: Vec<&str> = admin.token.split('.').collect();
     parts[2] = "AAAA";
-    for token in [parts.join("."), "nonsense".into(), "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZG1pbiJ9.".into()] {
+    for token in [
+        parts.join("."),
+        "nonsense".into(),
+        "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZG1pbiJ9.".into(),
+    ] {
         let (status, _) = admin.with_token(&token).get("/api/v1/alerts").await;
         assert_eq!(status, 401, "{token}");
     }

@@ -8,15 +8,24 @@ use streamflow_tests::{Agent, AgentConfig, Hub, HubConfig, Receiver, binaries::r
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_shows_live_data_in_chromium() {
     let receiver = Receiver::start().await;
-    let mut hub = Hub::start(&HubConfig { egress: vec![receiver.address.clone()], fixed_ports: true, ..HubConfig::default() });
+    let mut hub = Hub::start(&HubConfig {
+        egress: vec![receiver.address.clone()],
+        fixed_ports: true,
+        ..HubConfig::default()
+    });
     let config = AgentConfig {
-        pipeline: format!("[[sources]]\nkind = \"host\"\ninterval = \"1s\"\n{}", AgentConfig::tail("auto").pipeline),
+        pipeline: format!(
+            "[[sources]]\nkind = \"host\"\ninterval = \"1s\"\n{}",
+            AgentConfig::tail("auto").pipeline
+        ),
         spool: "max_bytes = \"16MiB\"\n".into(),
     };
     let agent = Agent::start(&config, &hub);
     agent.write_log("app.log", "the application has started\n");
     let api = hub.admin().await;
-    let (status, body) = api.post("/events", &json!({"type": "browser.test", "source": "e2e"})).await;
+    let (status, body) = api
+        .post("/events", &json!({"type": "browser.test", "source": "e2e"}))
+        .await;
     assert_eq!(status, 202, "{body}");
     let output = Command::new(root().join("scripts/browser-tests.sh"))
         .env("BASE_URL", format!("http://{}", hub.http))
@@ -24,6 +33,10 @@ async fn the_page_shows_live_data_in_chromium() {
         .env("HUB_PID", hub.process().pid().to_string())
         .output()
         .unwrap();
-    println!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    println!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert!(output.status.success());
 }

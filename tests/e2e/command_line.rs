@@ -2,11 +2,18 @@
 
 use std::process::{Command, Output};
 
-use streamflow_tests::{Agent, AgentConfig, Hub, HubConfig, binaries::{binary, root}};
+use streamflow_tests::{
+    Agent, AgentConfig, Hub, HubConfig,
+    binaries::{binary, root},
+};
 
 fn run(program: &str, arguments: &[&str]) -> (i32, String, String) {
     let Output { status, stdout, stderr } = Command::new(binary(program)).args(arguments).output().unwrap();
-    (status.code().unwrap_or(-1), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+    (
+        status.code().unwrap_or(-1),
+        String::from_utf8(stdout).unwrap(),
+        String::from_utf8(stderr).unwrap(),
+    )
 }
 
 #[test]
@@ -29,28 +36,43 @@ fn help_version_and_completions_exist() {
 fn every_mistake_of_a_configuration_is_named_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let hub = dir.path().join("hub.toml");
-    std::fs::write(&hub, "data_dir = \"/tmp/x\"\n[http]\nlisten = 80\nlitsen = \"x\"\n[nonsense]\na = 1\n").unwrap();
-    let (code, _, error) = run("streamflow-hub", &["config", "check", "--config", hub.to_str().unwrap()]);
+    std::fs::write(
+        &hub,
+        "data_dir = \"/tmp/x\"\n[http]\nlisten = 80\nlitsen = \"x\"\n[nonsense]\na = 1\n",
+    )
+    .unwrap();
+    let (code, _, error) = run(
+        "streamflow-hub",
+        &["config", "check", "--config", hub.to_str().unwrap()],
+    );
     assert_eq!(code, 2, "{error}");
     for part in ["hub.toml:3", "hub.toml:4", "litsen", "hub.toml:5", "nonsense"] {
         assert!(error.contains(part), "{part} is not in: {error}");
     }
     let agent = dir.path().join("agent.toml");
-    std::fs::write(&agent, "[spool]\nmax_bytes = \"many\"\nwhen_full = \"panic\"\n[[sources]]\nkind = \"telepathy\"\n").unwrap();
+    std::fs::write(
+        &agent,
+        "[spool]\nmax_bytes = \"many\"\nwhen_full = \"panic\"\n[[sources]]\nkind = \"telepathy\"\n",
+    )
+    .unwrap();
     let (code, _, error) = run("streamflow-agent", &["validate", "--config", agent.to_str().unwrap()]);
     assert_eq!(code, 2, "{error}");
     for part in ["agent.toml:2", "when_full", "telepathy"] {
         assert!(error.contains(part), "{part} is not in: {error}");
     }
     let (code, _, error) = run("streamflow-hub", &["serve", "--config", "/nowhere/hub.toml"]);
-    assert!(code == 2 && error.contains("/nowhere/hub.toml") && error.contains("--config"), "{error}");
+    assert!(
+        code == 2 && error.contains("/nowhere/hub.toml") && error.contains("--config"),
+        "{error}"
+    );
 }
 
 #[test]
 fn the_documented_configurations_are_right() {
-    for (program, arguments, file) in
-        [("streamflow-hub", vec!["config", "check"], "hub.toml"), ("streamflow-agent", vec!["validate"], "agent.toml")]
-    {
+    for (program, arguments, file) in [
+        ("streamflow-hub", vec!["config", "check"], "hub.toml"),
+        ("streamflow-agent", vec!["validate"], "agent.toml"),
+    ] {
         let path = root().join("deploy/config").join(file);
         let mut arguments = arguments;
         arguments.extend(["--config", path.to_str().unwrap()]);
@@ -65,9 +87,19 @@ fn a_port_that_is_taken_is_named() {
     let address = taken.local_addr().unwrap().to_string();
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("hub.toml");
-    std::fs::write(&config, format!("data_dir = {:?}\n[http]\nlisten = {address:?}\n[quic]\nlisten = \"127.0.0.1:0\"\n", dir.path().join("data"))).unwrap();
+    std::fs::write(
+        &config,
+        format!(
+            "data_dir = {:?}\n[http]\nlisten = {address:?}\n[quic]\nlisten = \"127.0.0.1:0\"\n",
+            dir.path().join("data")
+        ),
+    )
+    .unwrap();
     let (code, _, error) = run("streamflow-hub", &["serve", "--config", config.to_str().unwrap()]);
-    assert!(code == 1 && error.contains(&address) && error.contains("http.listen"), "{error}");
+    assert!(
+        code == 1 && error.contains(&address) && error.contains("http.listen"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -91,6 +123,9 @@ async fn users_are_managed_and_stops_are_clean() {
     assert!(status.status.success(), "{status:?}");
     assert!(agent.terminate().success());
     let status = agent.command(&["status"]);
-    assert!(!status.status.success() && String::from_utf8_lossy(&status.stderr).contains("running"), "{status:?}");
+    assert!(
+        !status.status.success() && String::from_utf8_lossy(&status.stderr).contains("running"),
+        "{status:?}"
+    );
     assert!(hub.terminate().success());
 }

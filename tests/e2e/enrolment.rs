@@ -7,7 +7,10 @@ use streamflow_tests::{Agent, AgentConfig, Hub, HubConfig, eventually, hub};
 async fn a_token_works_once_and_only_in_time() {
     let hub = Hub::start(&HubConfig::default());
     let token = hub.enrolment_token("10m");
-    let (first, second) = (Agent::prepare(&AgentConfig::tail("event"), &hub.quic), Agent::prepare(&AgentConfig::tail("event"), &hub.quic));
+    let (first, second) = (
+        Agent::prepare(&AgentConfig::tail("event"), &hub.quic),
+        Agent::prepare(&AgentConfig::tail("event"), &hub.quic),
+    );
     let output = first.enroll(&hub.quic, &token);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let output = second.enroll(&hub.quic, &token);
@@ -23,7 +26,10 @@ async fn a_token_works_once_and_only_in_time() {
     let other = Hub::start(&HubConfig::default());
     let output = second.enroll(&hub.quic, &other.enrolment_token("10m"));
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success(), "a token of another hub pins another CA: {error}");
+    assert!(
+        !output.status.success(),
+        "a token of another hub pins another CA: {error}"
+    );
     assert!(!error.to_lowercase().contains("panic"), "{error}");
 }
 
@@ -33,16 +39,24 @@ async fn an_agent_of_another_hub_and_a_revoked_one_stay_outside() {
     let api = hub.admin().await;
     let agent = Agent::start(&AgentConfig::tail("event"), &hub);
     agent.write_log("a.log", "{\"type\":\"t\",\"source\":\"s\"}\n");
-    eventually("the first event", async || api.all_events(&json!({"types": ["t"]})).await.len() == 1).await;
+    eventually("the first event", async || {
+        api.all_events(&json!({"types": ["t"]})).await.len() == 1
+    })
+    .await;
 
     let stranger = Agent::start(&AgentConfig::tail("event"), &other);
-    let text = std::fs::read_to_string(stranger.config()).unwrap().replace(&other.quic, &hub.quic);
+    let text = std::fs::read_to_string(stranger.config())
+        .unwrap()
+        .replace(&other.quic, &hub.quic);
     std::fs::write(stranger.config(), text).unwrap();
     let mut stranger = stranger;
     assert!(stranger.terminate().success());
     stranger.restart();
     stranger.write_log("a.log", "{\"type\":\"t\",\"source\":\"stranger\"}\n");
-    eventually("the stranger's log says why", async || stranger.process().log().to_lowercase().contains("certificate")).await;
+    eventually("the stranger's log says why", async || {
+        stranger.process().log().to_lowercase().contains("certificate")
+    })
+    .await;
 
     let (_, agents) = api.get("/api/v1/agents").await;
     let id = hub::data(&agents)[0]["id"].as_str().unwrap().to_owned();
@@ -53,5 +67,9 @@ async fn an_agent_of_another_hub_and_a_revoked_one_stay_outside() {
         hub::data(&agents)[0]["connected"] == false
     })
     .await;
-    assert_eq!(api.all_events(&json!({"types": ["t"]})).await.len(), 1, "nothing from the stranger");
+    assert_eq!(
+        api.all_events(&json!({"types": ["t"]})).await.len(),
+        1,
+        "nothing from the stranger"
+    );
 }

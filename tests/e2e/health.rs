@@ -13,9 +13,15 @@ async fn health_ready_and_metrics_answer_without_a_token() {
     assert_eq!(admin.post("/events", &json!({"type": "t", "source": "s"})).await.0, 202);
     let metrics = hub.metrics().await;
     for name in [
-        "streamflow_events_total", "streamflow_event_duration_seconds", "streamflow_queue_depth", "streamflow_alerts_fired_total",
-        "streamflow_http_requests_total", "streamflow_http_request_duration_seconds", "streamflow_active_connections",
-        "streamflow_plugin_", "streamflow_agent_",
+        "streamflow_events_total",
+        "streamflow_event_duration_seconds",
+        "streamflow_queue_depth",
+        "streamflow_alerts_fired_total",
+        "streamflow_http_requests_total",
+        "streamflow_http_request_duration_seconds",
+        "streamflow_active_connections",
+        "streamflow_plugin_",
+        "streamflow_agent_",
     ] {
         assert!(metrics.contains(name), "{name} is not in\n{metrics}");
     }
@@ -25,11 +31,17 @@ async fn health_ready_and_metrics_answer_without_a_token() {
 async fn correlation_ids_are_echoed_and_logged() {
     let mut hub = Hub::start(&HubConfig::default());
     let api = hub.admin().await;
-    let request = api.request(reqwest::Method::GET, "/api/v1/rules/none").header("x-correlation-id", "trace-me-42");
+    let request = api
+        .request(reqwest::Method::GET, "/api/v1/rules/none")
+        .header("x-correlation-id", "trace-me-42");
     let response = request.send().await.unwrap();
     assert_eq!(response.headers()["x-correlation-id"], "trace-me-42");
     let body: serde_json::Value = response.json().await.unwrap();
-    assert_eq!((&body["error"], &body["correlation_id"]), (&json!("NotFound"), &json!("trace-me-42")), "{body}");
+    assert_eq!(
+        (&body["error"], &body["correlation_id"]),
+        (&json!("NotFound"), &json!("trace-me-42")),
+        "{body}"
+    );
     assert!(hub.process().log().contains("trace-me-42"), "the id stands in the log");
 }
 

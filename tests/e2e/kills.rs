@@ -38,7 +38,11 @@ async fn check(api: &Api, kind: &str, expected: u64) {
     }
     let lost: Vec<usize> = (0..seen.len()).filter(|n| seen[*n] == 0).take(10).collect();
     let twice: Vec<usize> = (0..seen.len()).filter(|n| seen[*n] > 1).take(10).collect();
-    assert!(lost.is_empty() && twice.is_empty(), "{} events for {expected}; lost {lost:?}…, twice {twice:?}…", events.len());
+    assert!(
+        lost.is_empty() && twice.is_empty(),
+        "{} events for {expected}; lost {lost:?}…, twice {twice:?}…",
+        events.len()
+    );
 }
 
 #[tokio::test]
@@ -46,13 +50,21 @@ async fn twenty_kills_of_each_end_lose_and_double_nothing() {
     let seed = std::process::id().into();
     eprintln!("seed {seed}");
     let mut dice = Dice(seed);
-    let mut hub = Hub::start(&HubConfig { fixed_ports: true, ..HubConfig::default() });
-    let config = AgentConfig { spool: "max_bytes = \"64MiB\"\nsegment_bytes = \"256KiB\"\n".into(), ..AgentConfig::tail("event") };
+    let mut hub = Hub::start(&HubConfig {
+        fixed_ports: true,
+        ..HubConfig::default()
+    });
+    let config = AgentConfig {
+        spool: "max_bytes = \"64MiB\"\nsegment_bytes = \"256KiB\"\n".into(),
+        ..AgentConfig::tail("event")
+    };
     let mut agent = Agent::start(&config, &hub);
     let mut written = 0_u64;
     for round in 0..40_u64 {
         let lines = 100 + dice.roll(400);
-        let text: String = (written..written + lines).map(|n| format!("{}\n", json!({"type": "ledger", "source": "k", "data": payload(n)}))).collect();
+        let text: String = (written..written + lines)
+            .map(|n| format!("{}\n", json!({"type": "ledger", "source": "k", "data": payload(n)})))
+            .collect();
         // Cut somewhere, also inside a line: a reader must wait for the rest.
         let mut cut = usize::try_from(dice.roll(text.len() as u64)).unwrap();
         while !text.is_char_boundary(cut) {
@@ -61,9 +73,17 @@ async fn twenty_kills_of_each_end_lose_and_double_nothing() {
         agent.write_log("ledger.log", &text[..cut]);
         tokio::time::sleep(Duration::from_millis(dice.roll(250))).await;
         let target = round % 2 == 0;
-        if target { agent.kill() } else { hub.kill() }
+        if target {
+            agent.kill()
+        } else {
+            hub.kill()
+        }
         agent.write_log("ledger.log", &text[cut..]);
-        if target { agent.restart() } else { hub.restart() }
+        if target {
+            agent.restart()
+        } else {
+            hub.restart()
+        }
         written += lines;
     }
     let api = hub.admin().await;
@@ -74,7 +94,10 @@ async fn twenty_kills_of_each_end_lose_and_double_nothing() {
 #[tokio::test]
 async fn what_http_acknowledged_survives_kill_9() {
     let mut dice = Dice(std::process::id().into());
-    let mut hub = Hub::start(&HubConfig { fixed_ports: true, ..HubConfig::default() });
+    let mut hub = Hub::start(&HubConfig {
+        fixed_ports: true,
+        ..HubConfig::default()
+    });
     let mut acknowledged = Vec::new();
     let mut n = 0_u64;
     for _ in 0..20 {
@@ -108,8 +131,15 @@ async fn what_http_acknowledged_survives_kill_9() {
     let total = stored.len();
     stored.dedup();
     assert_eq!(total, stored.len(), "nothing twice");
-    assert!(acknowledged.len() > 100, "only {} acknowledged: the run tested nothing", acknowledged.len());
+    assert!(
+        acknowledged.len() > 100,
+        "only {} acknowledged: the run tested nothing",
+        acknowledged.len()
+    );
     for number in acknowledged {
-        assert!(stored.binary_search(&number).is_ok(), "{number} was acknowledged and is lost");
+        assert!(
+            stored.binary_search(&number).is_ok(),
+            "{number} was acknowledged and is lost"
+        );
     }
 }

@@ -1,6 +1,11 @@
 //! One test binary; each module drives one part of the public contract through the real binaries.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a test speaks by failing, and to the person who runs it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test speaks by failing, and to the person who runs it"
+)]
 
 mod alerting;
 mod authentication;

@@ -18,7 +18,10 @@ fn make_run(dir: &std::path::Path) -> Process {
 }
 
 fn after<'a>(lines: &'a [String], word: &str) -> Option<&'a str> {
-    lines.iter().find_map(|l| l.split_once(word).map(|(_, rest)| rest.split_whitespace().next().unwrap_or_default()))
+    lines.iter().find_map(|l| {
+        l.split_once(word)
+            .map(|(_, rest)| rest.split_whitespace().next().unwrap_or_default())
+    })
 }
 
 #[tokio::test]
@@ -26,8 +29,13 @@ async fn one_command_shows_this_machine_and_stops_cleanly() {
     let dir = tempfile::tempdir().unwrap();
     let mut first = make_run(dir.path());
     let lines = first.wait_for_line("Ctrl-C stops both");
-    let base = after(&lines, "dashboard ").unwrap_or_else(|| panic!("{lines:#?}")).trim_end_matches('/').to_owned();
-    let password = after(&lines, "password: ").unwrap_or_else(|| panic!("{lines:#?}")).to_owned();
+    let base = after(&lines, "dashboard ")
+        .unwrap_or_else(|| panic!("{lines:#?}"))
+        .trim_end_matches('/')
+        .to_owned();
+    let password = after(&lines, "password: ")
+        .unwrap_or_else(|| panic!("{lines:#?}"))
+        .to_owned();
     assert!(password.len() >= 16, "{password}");
     let api = Api::sign_in(&base, "admin", &password).await;
     eventually("this machine's metrics show", async || {
@@ -35,18 +43,32 @@ async fn one_command_shows_this_machine_and_stops_cleanly() {
         view["data"]["hosts"].as_array().is_some_and(|h| !h.is_empty())
     })
     .await;
-    eventually("this machine's log lines show", async || !api.all_events(&serde_json::json!({"types": ["log"]})).await.is_empty()).await;
+    eventually("this machine's log lines show", async || {
+        !api.all_events(&serde_json::json!({"types": ["log"]})).await.is_empty()
+    })
+    .await;
     let (_, rules) = api.get("/api/v1/rules").await;
-    assert!(rules["data"].as_array().is_some_and(|r| r.len() >= 4), "shipped rules: {rules}");
+    assert!(
+        rules["data"].as_array().is_some_and(|r| r.len() >= 4),
+        "shipped rules: {rules}"
+    );
     first.signal("INT");
     assert!(first.wait_end().success());
 
     let mut second = make_run(dir.path());
     let lines = second.wait_for_line("Ctrl-C stops both");
     let base = after(&lines, "dashboard ").unwrap().trim_end_matches('/').to_owned();
-    assert!(after(&lines, "password: ").is_none(), "the password is shown once: {lines:#?}");
+    assert!(
+        after(&lines, "password: ").is_none(),
+        "the password is shown once: {lines:#?}"
+    );
     let api = Api::sign_in(&base, "admin", &password).await;
-    assert!(!api.all_events(&serde_json::json!({"types": ["metric"], "limit": 1})).await.is_empty(), "the data folder is used again");
+    assert!(
+        !api.all_events(&serde_json::json!({"types": ["metric"], "limit": 1}))
+            .await
+            .is_empty(),
+        "the data folder is used again"
+    );
     second.signal("INT");
     assert!(second.wait_end().success());
 }

@@ -6,10 +6,17 @@ use streamflow_tests::{Agent, AgentConfig, Hub, HubConfig, Receiver, eventually,
 #[tokio::test]
 async fn a_log_line_becomes_an_alert_in_a_webhook() {
     let receiver = Receiver::start().await;
-    let hub = Hub::start(&HubConfig { egress: vec![receiver.address.clone()], ..HubConfig::default() });
+    let hub = Hub::start(&HubConfig {
+        egress: vec![receiver.address.clone()],
+        ..HubConfig::default()
+    });
     let api = hub.admin().await;
-    let (status, body) =
-        api.post("/api/v1/channels", &json!({"name": "ops", "plugin": "webhook", "config": {"url": receiver.url()}})).await;
+    let (status, body) = api
+        .post(
+            "/api/v1/channels",
+            &json!({"name": "ops", "plugin": "webhook", "config": {"url": receiver.url()}}),
+        )
+        .await;
     assert_eq!(status, 201, "{body}");
     let (status, rule) = api
         .post(
@@ -52,17 +59,30 @@ async fn a_log_line_becomes_an_alert_in_a_webhook() {
 async fn host_metrics_reach_the_realtime_view() {
     let hub = Hub::start(&HubConfig::default());
     let api = hub.admin().await;
-    let config = AgentConfig { pipeline: "[[sources]]\nkind = \"host\"\ninterval = \"1s\"\n".into(), spool: "max_bytes = \"16MiB\"\n".into() };
+    let config = AgentConfig {
+        pipeline: "[[sources]]\nkind = \"host\"\ninterval = \"1s\"\n".into(),
+        spool: "max_bytes = \"16MiB\"\n".into(),
+    };
     let _agent = Agent::start(&config, &hub);
     let mut names = Vec::new();
     eventually("CPU, memory, load, disk and network arrive", async || {
         let (status, view) = api.get("/api/v1/metrics/realtime").await;
         assert_eq!(status, 200, "{view}");
         let hosts = view["data"]["hosts"].as_array().cloned().unwrap_or_default();
-        names = hosts.iter().flat_map(|h| h["metrics"].as_array().cloned().unwrap_or_default()).filter_map(|m| m["name"].as_str().map(str::to_owned)).collect();
-        ["host.cpu.utilization", "host.memory.used_percent", "host.load.1", "host.disk.used_percent", "host.network.receive_bytes_per_second"]
+        names = hosts
             .iter()
-            .all(|wanted| names.iter().any(|n| n == wanted))
+            .flat_map(|h| h["metrics"].as_array().cloned().unwrap_or_default())
+            .filter_map(|m| m["name"].as_str().map(str::to_owned))
+            .collect();
+        [
+            "host.cpu.utilization",
+            "host.memory.used_percent",
+            "host.load.1",
+            "host.disk.used_percent",
+            "host.network.receive_bytes_per_second",
+        ]
+        .iter()
+        .all(|wanted| names.iter().any(|n| n == wanted))
     })
     .await;
     let (_, agents) = api.get("/api/v1/agents").await;
@@ -79,7 +99,10 @@ async fn rotation_by_rename_and_by_truncation_loses_nothing() {
     let logs = agent.dir().join("logs");
     let line = |n: usize| format!("{}\n", json!({"type": "step", "source": "t", "data": {"n": n}}));
     let seen = async |expected: usize| {
-        eventually(&format!("{expected} events are stored"), async || api.all_events(&json!({"types": ["step"]})).await.len() >= expected).await;
+        eventually(&format!("{expected} events are stored"), async || {
+            api.all_events(&json!({"types": ["step"]})).await.len() >= expected
+        })
+        .await;
     };
     for n in 0..10 {
         agent.write_log("a.log", &line(n));
@@ -102,8 +125,12 @@ async fn rotation_by_rename_and_by_truncation_loses_nothing() {
     agent.write_log("a.log", &line(13));
     agent.restart();
     seen(14).await;
-    let mut numbers: Vec<u64> =
-        api.all_events(&json!({"types": ["step"]})).await.iter().map(|e| e["data"]["n"].as_u64().unwrap()).collect();
+    let mut numbers: Vec<u64> = api
+        .all_events(&json!({"types": ["step"]}))
+        .await
+        .iter()
+        .map(|e| e["data"]["n"].as_u64().unwrap())
+        .collect();
     numbers.sort_unstable();
     assert_eq!(numbers, (0..14).collect::<Vec<_>>(), "nothing lost, nothing twice");
 }
@@ -115,9 +142,17 @@ async fn formats_become_events() {
     let agent = Agent::start(&AgentConfig::tail("auto"), &hub);
     agent.write_log("mixed.log", "plain words of a program\n");
     agent.write_log("mixed.log", "level=error msg=\"it broke\" code=17\n");
-    agent.write_log("mixed.log", "{\"level\":\"warn\",\"msg\":\"json here\",\"big\":123456789012345678901234567890}\n");
-    eventually("three events are stored", async || api.all_events(&json!({"types": ["log"]})).await.len() == 3).await;
-    let (_, found) = api.post("/api/v1/events/query", &json!({"filter": "data.code == 17"})).await;
+    agent.write_log(
+        "mixed.log",
+        "{\"level\":\"warn\",\"msg\":\"json here\",\"big\":123456789012345678901234567890}\n",
+    );
+    eventually("three events are stored", async || {
+        api.all_events(&json!({"types": ["log"]})).await.len() == 3
+    })
+    .await;
+    let (_, found) = api
+        .post("/api/v1/events/query", &json!({"filter": "data.code == 17"}))
+        .await;
     assert_eq!(hub::data(&found)[0]["data"]["msg"], "it broke", "{found}");
     let (_, found) = api.post("/api/v1/events/query", &json!({"text": "plain words"})).await;
     assert_eq!(hub::data(&found).len(), 1, "{found}");

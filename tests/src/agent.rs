@@ -1,6 +1,9 @@
 //! An agent under test.
 
-use std::{path::{Path, PathBuf}, process::{Command, ExitStatus, Output}};
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus, Output},
+};
 
 use tempfile::TempDir;
 
@@ -20,7 +23,9 @@ impl AgentConfig {
     #[must_use]
     pub fn tail(format: &str) -> Self {
         Self {
-            pipeline: format!("[[sources]]\nkind = \"file\"\npaths = [\"{{dir}}/logs/*.log\"]\nformat = \"{format}\"\nread_from = \"beginning\"\n"),
+            pipeline: format!(
+                "[[sources]]\nkind = \"file\"\npaths = [\"{{dir}}/logs/*.log\"]\nformat = \"{format}\"\nread_from = \"beginning\"\n"
+            ),
             spool: "max_bytes = \"64MiB\"\n".to_owned(),
         }
     }
@@ -77,13 +82,20 @@ impl Agent {
     /// When it cannot be started.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Output {
-        Command::new(binaries::binary("streamflow-agent")).args(arguments).arg("--config").arg(self.config()).output().expect("agent command")
+        Command::new(binaries::binary("streamflow-agent"))
+            .args(arguments)
+            .arg("--config")
+            .arg(self.config())
+            .output()
+            .expect("agent command")
     }
 
     /// Starts it (again) on the same data.
     pub fn restart(&mut self) {
         let mut process = Process::start(
-            Command::new(binaries::binary("streamflow-agent")).args(["run", "--ready-json", "--config"]).arg(self.config()),
+            Command::new(binaries::binary("streamflow-agent"))
+                .args(["run", "--ready-json", "--config"])
+                .arg(self.config()),
             &self.dir.path().join("agent.log"),
         );
         process.wait_for_event("ready");
@@ -127,7 +139,11 @@ impl Agent {
     pub fn write_log(&self, name: &str, text: &str) {
         use std::io::Write;
         let path = self.dir.path().join("logs").join(name);
-        let mut file = std::fs::File::options().create(true).append(true).open(path).expect("log file");
+        let mut file = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(path)
+            .expect("log file");
         file.write_all(text.as_bytes()).expect("write");
     }
 }

@@ -20,29 +20,45 @@ impl Api {
     /// When the hub refuses.
     pub async fn sign_in(base: &str, username: &str, password: &str) -> Self {
         let anonymous = Self::anonymous(base);
-        let (status, body) = anonymous.post("/auth/login", &json!({"username": username, "password": password})).await;
+        let (status, body) = anonymous
+            .post("/auth/login", &json!({"username": username, "password": password}))
+            .await;
         assert_eq!(status, StatusCode::OK, "{body}");
         assert_eq!(body["token_type"], "bearer");
-        Self { token: body["access_token"].as_str().expect("token").to_owned(), ..anonymous }
+        Self {
+            token: body["access_token"].as_str().expect("token").to_owned(),
+            ..anonymous
+        }
     }
 
     /// A client that is not signed in.
     #[must_use]
     pub fn anonymous(base: &str) -> Self {
-        Self { client: reqwest::Client::new(), base: base.to_owned(), token: String::new() }
+        Self {
+            client: reqwest::Client::new(),
+            base: base.to_owned(),
+            token: String::new(),
+        }
     }
 
     /// The same client with another token.
     #[must_use]
     pub fn with_token(&self, token: &str) -> Self {
-        Self { token: token.to_owned(), ..self.clone() }
+        Self {
+            token: token.to_owned(),
+            ..self.clone()
+        }
     }
 
     /// A request to be completed by the caller.
     #[must_use]
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let request = self.client.request(method, format!("{}{path}", self.base));
-        if self.token.is_empty() { request } else { request.bearer_auth(&self.token) }
+        if self.token.is_empty() {
+            request
+        } else {
+            request.bearer_auth(&self.token)
+        }
     }
 
     /// Sends a request; answers status and JSON (or `null`).
@@ -52,7 +68,10 @@ impl Api {
     pub async fn send(&self, request: reqwest::RequestBuilder) -> (StatusCode, Value) {
         let response = request.send().await.expect("the hub answers");
         let status = response.status();
-        (status, serde_json::from_slice(&response.bytes().await.expect("body")).unwrap_or(Value::Null))
+        (
+            status,
+            serde_json::from_slice(&response.bytes().await.expect("body")).unwrap_or(Value::Null),
+        )
     }
 
     /// GET.
@@ -76,8 +95,18 @@ impl Api {
     }
 
     /// POST of a body of any type.
-    pub async fn post_raw(&self, path: &str, content_type: &str, body: impl Into<reqwest::Body>) -> (StatusCode, Value) {
-        self.send(self.request(Method::POST, path).header("content-type", content_type).body(body)).await
+    pub async fn post_raw(
+        &self,
+        path: &str,
+        content_type: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> (StatusCode, Value) {
+        self.send(
+            self.request(Method::POST, path)
+                .header("content-type", content_type)
+                .body(body),
+        )
+        .await
     }
 
     /// All events that match, page by page.

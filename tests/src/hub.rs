@@ -1,6 +1,9 @@
 //! A hub under test.
 
-use std::{path::{Path, PathBuf}, process::{Command, ExitStatus, Output}};
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus, Output},
+};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -37,7 +40,11 @@ impl Hub {
     #[must_use]
     pub fn start(config: &HubConfig) -> Self {
         let dir = TempDir::new().expect("folder");
-        let (http, quic) = if config.fixed_ports { (free_tcp(), free_udp()) } else { ("127.0.0.1:0".into(), "127.0.0.1:0".into()) };
+        let (http, quic) = if config.fixed_ports {
+            (free_tcp(), free_udp())
+        } else {
+            ("127.0.0.1:0".into(), "127.0.0.1:0".into())
+        };
         let text = format!(
             "data_dir = {data:?}\n[http]\nlisten = {http:?}\n[quic]\nlisten = {quic:?}\n[egress]\nallow = {egress:?}\n\
              [plugins]\nshipped_dir = {plugins:?}\n[log]\nlevel = \"info,streamflow=debug\"\n{more}\n",
@@ -48,7 +55,12 @@ impl Hub {
         );
         std::fs::write(dir.path().join("hub.toml"), text).expect("hub.toml");
         let (process, http, quic) = Self::spawn(dir.path());
-        Self { dir, process, http, quic }
+        Self {
+            dir,
+            process,
+            http,
+            quic,
+        }
     }
 
     fn spawn(dir: &Path) -> (Process, String, String) {
@@ -107,7 +119,12 @@ impl Hub {
     /// When it cannot be started.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Output {
-        Command::new(binaries::binary("streamflow-hub")).args(arguments).arg("--config").arg(self.config()).output().expect("hub command")
+        Command::new(binaries::binary("streamflow-hub"))
+            .args(arguments)
+            .arg("--config")
+            .arg(self.config())
+            .output()
+            .expect("hub command")
     }
 
     /// A one-time enrolment token.
@@ -126,7 +143,12 @@ impl Hub {
     /// # Panics
     /// When the hub does not answer.
     pub async fn metrics(&self) -> String {
-        reqwest::get(format!("http://{}/metrics", self.http)).await.expect("metrics").text().await.expect("text")
+        reqwest::get(format!("http://{}/metrics", self.http))
+            .await
+            .expect("metrics")
+            .text()
+            .await
+            .expect("text")
     }
 
     /// Sum of all samples of a metric.
@@ -145,11 +167,17 @@ pub fn sum(text: &str, name: &str) -> f64 {
 }
 
 fn free_tcp() -> String {
-    std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("free port").to_string()
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|l| l.local_addr())
+        .expect("free port")
+        .to_string()
 }
 
 fn free_udp() -> String {
-    std::net::UdpSocket::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("free port").to_string()
+    std::net::UdpSocket::bind("127.0.0.1:0")
+        .and_then(|l| l.local_addr())
+        .expect("free port")
+        .to_string()
 }
 
 /// Events of a query's answer.

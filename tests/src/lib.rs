@@ -1,6 +1,11 @@
 //! Black-box tests: the real binaries, started as a user would, driven through their public interface.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a test speaks by failing, and to the person who runs it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test speaks by failing, and to the person who runs it"
+)]
 
 pub mod agent;
 pub mod api;

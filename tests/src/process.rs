@@ -45,7 +45,11 @@ impl Process {
                 }
             }
         });
-        Self { child, lines, log: log.to_owned() }
+        Self {
+            child,
+            lines,
+            log: log.to_owned(),
+        }
     }
 
     /// Waits for a line of JSON with this `event`; answers the other events before it, too.
@@ -57,7 +61,9 @@ impl Process {
         loop {
             match self.lines.recv_timeout(DEADLINE) {
                 Ok(line) => {
-                    let Ok(value) = serde_json::from_str::<Value>(&line) else { continue };
+                    let Ok(value) = serde_json::from_str::<Value>(&line) else {
+                        continue;
+                    };
                     let found = value["event"] == event;
                     seen.push(value);
                     if found {
@@ -107,7 +113,11 @@ impl Process {
     pub fn resident(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("process status");
         let line = status.lines().find(|l| l.starts_with("VmRSS:")).expect("VmRSS");
-        line.split_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok()).expect("kB") * 1024
+        line.split_whitespace()
+            .nth(1)
+            .and_then(|kb| kb.parse::<u64>().ok())
+            .expect("kB")
+            * 1024
     }
 
     /// CPU time used so far, user and system.
@@ -139,7 +149,10 @@ impl Process {
     /// # Panics
     /// When `kill` cannot be run.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status();
+        let status = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.pid().to_string())
+            .status();
         assert!(status.expect("kill").success());
     }
 

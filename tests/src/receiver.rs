@@ -2,7 +2,13 @@
 
 use std::sync::{Arc, Mutex};
 
-use axum::{Router, body::Bytes, extract::State, http::{HeaderMap, StatusCode}, routing::post};
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    routing::post,
+};
 use serde_json::Value;
 
 /// One received request.
@@ -72,6 +78,14 @@ impl Receiver {
 async fn receive(State(inner): State<Arc<Mutex<Inner>>>, headers: HeaderMap, body: Bytes) -> StatusCode {
     let mut inner = inner.lock().expect("lock");
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    inner.received.push(Received { headers, body, at: std::time::Instant::now() });
-    inner.answers.pop().and_then(|s| StatusCode::from_u16(s).ok()).unwrap_or(StatusCode::OK)
+    inner.received.push(Received {
+        headers,
+        body,
+        at: std::time::Instant::now(),
+    });
+    inner
+        .answers
+        .pop()
+        .and_then(|s| StatusCode::from_u16(s).ok())
+        .unwrap_or(StatusCode::OK)
 }

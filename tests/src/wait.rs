@@ -15,7 +15,10 @@ pub async fn eventually_some<T>(what: &str, mut check: impl AsyncFnMut() -> Opti
         if let Some(value) = check().await {
             return value;
         }
-        assert!(started.elapsed() < DEADLINE, "did not happen within {DEADLINE:?}: {what}");
+        assert!(
+            started.elapsed() < DEADLINE,
+            "did not happen within {DEADLINE:?}: {what}"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -1,5 +1,6 @@
 //! What alerting counts.
 
+use streamflow_bus::meters;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 /// Metrics of alerting.
@@ -29,8 +30,6 @@ impl Metrics {
             ];
             Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))
         };
-        let depth =
-            Opts::new("streamflow_queue_depth", "Entries waiting in a queue").const_label("queue", "deliveries");
         let metrics = Self {
             fired: IntCounterVec::new(
                 Opts::new("streamflow_alerts_fired_total", "Alerts that began to fire"),
@@ -56,7 +55,7 @@ impl Metrics {
                 "streamflow_alert_latency_seconds",
                 "From storing the event to the channel's acceptance",
             )?,
-            waiting: IntGauge::with_opts(depth)?,
+            waiting: meters::queue_depth(registry, "deliveries")?,
         };
         registry.register(Box::new(metrics.fired.clone()))?;
         registry.register(Box::new(metrics.active.clone()))?;
@@ -64,7 +63,6 @@ impl Metrics {
         registry.register(Box::new(metrics.deliveries.clone()))?;
         registry.register(Box::new(metrics.delivery_seconds.clone()))?;
         registry.register(Box::new(metrics.end_to_end_seconds.clone()))?;
-        registry.register(Box::new(metrics.waiting.clone()))?;
         Ok(metrics)
     }
 }
