@@ -11,5 +11,7 @@ mod fixture;
 mod limits;
 #[path = "host/loading.rs"]
 mod loading;
+#[path = "host/routes.rs"]
+mod routes;
 #[path = "host/shipped.rs"]
 mod shipped;

@@ -239,3 +239,27 @@ async fn every_plugin_of_the_testbed_is_contained() {
         assert!(reason.contains(words), "{name}: {reason}");
     }
 }
+
+#[tokio::test]
+async fn a_call_that_waits_too_long_ends() {
+    let Some(mut fixture) = built("dist") else { return };
+    let server = MockServer::start().await;
+    Mock::given(method("POST"))
+        .respond_with(ResponseTemplate::new(200).set_delay(std::time::Duration::from_secs(60)))
+        .mount(&server)
+        .await;
+    fixture.egress.allow = vec![server.address().to_string()];
+    fixture.options.limits.call_ms = 300;
+    let running = fixture.start().await;
+    let outcome = running
+        .deliver_with("webhook", &config(json!({"url": server.uri()})))
+        .await;
+    let reason = "plugin `webhook`: no answer in 0.3 s".to_owned();
+    assert_eq!(
+        outcome,
+        Err(DeliverError::Transient {
+            reason,
+            retry_after_ms: None
+        })
+    );
+}
