@@ -39,6 +39,11 @@ impl Admission {
     }
 }
 
+/// Gives back what a body turned out not to need.
+pub(crate) fn shrink(room: &mut OwnedSemaphorePermit, bytes: usize) {
+    drop(room.split(room.num_permits().saturating_sub(bytes / UNIT + 1)));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,6 +54,15 @@ mod tests {
         let first = admission.admit(6 * UNIT).await.unwrap();
         assert!(admission.admit(6 * UNIT).await.is_none());
         drop(first);
+        let mut second = admission.admit(10 * UNIT).await.unwrap();
+        shrink(&mut second, UNIT);
+        drop(
+            admission
+                .admit(6 * UNIT)
+                .await
+                .expect("what is not needed is free again"),
+        );
+        drop(second);
         let whole = admission.admit(usize::MAX / 2).await;
         assert!(whole.is_some(), "a body larger than the bound is admitted alone");
     }

@@ -67,16 +67,16 @@ fn inflate(reader: impl Read, name: &str, packed: usize, limit: usize) -> Result
     }
 }
 
-/// Bytes to ask admission for: what the body will be at most.
-pub(crate) fn expected_bytes(headers: &HeaderMap, encoding: Encoding, limit: usize) -> Result<usize, ApiError> {
+/// Bytes to ask admission for: what the body as sent will be at most.
+pub(crate) fn expected_bytes(headers: &HeaderMap, limit: usize) -> Result<usize, ApiError> {
     let length = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok())
         .and_then(|text| text.parse::<usize>().ok());
     match length {
         Some(length) if length > limit => Err(too_large(limit)),
-        Some(length) if encoding == Encoding::Identity => Ok(length),
-        _ => Ok(limit),
+        Some(length) => Ok(length),
+        None => Ok(limit),
     }
 }
 

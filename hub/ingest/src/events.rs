@@ -11,14 +11,14 @@ use bytes::Bytes;
 use serde::Serialize;
 use streamflow_model::{Instant, Role};
 use streamflow_proto::event::Event;
-use streamflow_storage::Store;
+use streamflow_storage::{Store, StoreError};
 use streamflow_web::{ApiError, ApiResult, Identity, Path, correlation};
 use tokio::sync::OwnedSemaphorePermit;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    admission::Admission,
+    admission::{self, Admission},
     body::{self, Encoding},
     door::{Door, Unavailable},
     intake::{Outcome, Prepared, RejectedEvent},
@@ -173,7 +173,7 @@ async fn get_event(
     Path(id): Path<Uuid>,
 ) -> ApiResult<axum::Json<Found>> {
     identity.require(Role::Viewer)?;
-    match events.store.event(id).await.map_err(ApiError::internal)? {
+    match events.store.event(id).await.map_err(store_failed)? {
         Some(data) => Ok(axum::Json(Found { success: true, data })),
         None => Err(ApiError::not_found(format!("there is no event {id}"))),
     }
@@ -185,16 +185,19 @@ impl Events {
         let (parts, body) = request.into_parts();
         let limit = self.options.max_body_bytes;
         let encoding = Encoding::of(&parts.headers)?;
-        let expected = body::expected_bytes(&parts.headers, encoding, limit)?;
-        let room = self.admission.admit(expected).await.ok_or(Unavailable)?;
+        let expected = body::expected_bytes(&parts.headers, limit)?;
+        let mut room = self.admission.admit(expected).await.ok_or(Unavailable)?;
         let packed = body::read(body, limit).await?;
-        let plain = if encoding == Encoding::Identity {
-            packed
-        } else {
-            heavy(move || encoding.decode(packed, limit))
-                .await?
-                .inspect_err(|_| self.malformed())?
-        };
+        admission::shrink(&mut room, packed.len());
+        if encoding == Encoding::Identity {
+            return Ok((parts.headers, packed, room));
+        }
+        // room for the most that it may inflate to, but only while it inflates: slow senders must not hold it
+        let mut room = self.admission.admit(limit).await.ok_or(Unavailable)?;
+        let plain = heavy(move || encoding.decode(packed, limit))
+            .await?
+            .inspect_err(|_| self.malformed())?;
+        admission::shrink(&mut room, plain.len());
         Ok((parts.headers, plain, room))
     }
 
@@ -248,6 +251,13 @@ fn answer(outcome: Outcome) -> ApiResult<Response> {
                 },
             ))
         }
+    }
+}
+
+fn store_failed(error: StoreError) -> ApiError {
+    match error {
+        StoreError::Closed => Unavailable.into(),
+        other => ApiError::internal(other),
     }
 }
 

@@ -188,7 +188,7 @@ pub(crate) async fn serve(
         return Err(SessionError::OutOfPlace("a frame").into());
     };
     let Greeting::Hello(hello) = session.received(first)? else {
-        return Err(Ended::Timeout);
+        return Err(SessionError::OutOfPlace("the first message").into());
     };
     let uplink = Uplink {
         context,
@@ -211,7 +211,7 @@ impl Uplink<'_> {
             .roster
             .connected(&self.agent, hello, high_water.unwrap_or(0), connection)
             .ok_or(Ended::Forbidden)?;
-        tracing::info!(agent = %self.agent, host = hello.host, epoch = hello.epoch, resume_after = ?high_water, "an agent connected");
+        tracing::info!(agent = %self.agent, host = hello.host, epoch = hello.epoch, stored = ?high_water, "an agent connected");
         let options = &self.context.options;
         let welcome = self.session.open(
             high_water,

@@ -147,6 +147,9 @@ impl HubSession {
 
     /// The store failed on this frame. Answers whether to send a nack with `retry_after_ms` for it: later frames that
     /// fail with it need none.
+    ///
+    /// The store must not have stored a later frame of the origin: the high-water mark would then cover this one, and
+    /// its repetition would be taken for a duplicate.
     pub fn failed(&mut self, seq: u64) -> bool {
         let Some(at) = self.in_flight.iter().position(|(s, _)| *s == seq) else {
             return false;

@@ -88,13 +88,13 @@ impl Writer {
             let room = self.committing.len() < IN_FLIGHT;
             tokio::select! {
                 biased;
-                Some((waiters, stored)) = self.committing.next(), if !self.committing.is_empty() => self.finish(waiters, stored),
+                () = token.cancelled(), if !self.queue.is_closed() => self.queue.close(),
+                Some(done) = self.committing.next(), if !self.committing.is_empty() => self.finish(done.0, done.1),
                 job = self.queue.recv(), if room => match job {
                     Some(job) => self.take(job).await,
                     None => break,
                 },
                 () = sleep_until(self.flush_at), if room && !self.waiting.is_empty() => self.flush().await,
-                () = token.cancelled(), if !self.queue.is_closed() => self.queue.close(),
             }
             while self.committing.len() < IN_FLIGHT
                 && let Ok(job) = self.queue.try_recv()
@@ -141,7 +141,9 @@ impl Writer {
                 }
                 self.waiting.push(Waiter { job, verdicts, events });
                 if !frames.is_empty() {
-                    frames.push(self.builder.finish(0));
+                    if !self.builder.is_empty() {
+                        frames.push(self.builder.finish(0));
+                    }
                     self.hand_over(frames).await;
                 } else if self.builder.len() >= FRAME_EVENTS || self.builder.is_full() {
                     self.flush().await;
