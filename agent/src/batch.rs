@@ -25,7 +25,10 @@ pub struct BatchOptions {
 
 impl Default for BatchOptions {
     fn default() -> Self {
-        Self { max_events: 1_000, linger: Span::millis(5) }
+        Self {
+            max_events: 1_000,
+            linger: Span::millis(5),
+        }
     }
 }
 
@@ -121,6 +124,9 @@ impl Batcher {
                 None
             }
         };
-        self.sink.append(Block { frame, positions: std::mem::take(&mut self.positions) })
+        self.sink.append(Block {
+            frame,
+            positions: std::mem::take(&mut self.positions),
+        })
     }
 }

@@ -13,8 +13,8 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::config::load::{self, Problem};
 use crate::config::Config;
+use crate::config::load::{self, Problem};
 use output::Failure;
 
 /// Reads what happens on this host, keeps it safe on disk, and delivers it to a StreamFlow hub.
@@ -75,7 +75,12 @@ enum Command {
 #[derive(Debug, Args)]
 struct Common {
     /// Configuration file.
-    #[arg(short, long, default_value = "/etc/streamflow/agent.toml", env = "STREAMFLOW_AGENT_CONFIG")]
+    #[arg(
+        short,
+        long,
+        default_value = "/etc/streamflow/agent.toml",
+        env = "STREAMFLOW_AGENT_CONFIG"
+    )]
     config: PathBuf,
     /// For people or for programs.
     #[arg(short, long, value_enum, default_value_t)]
@@ -120,7 +125,12 @@ pub fn main() -> ExitCode {
 
 /// Problems as one failure.
 fn one(key: &str, message: String) -> Failure {
-    Failure::Config(vec![Problem { file: "command line".into(), line: None, key: key.into(), message }])
+    Failure::Config(vec![Problem {
+        file: "command line".into(),
+        line: None,
+        key: key.into(),
+        message,
+    }])
 }
 
 #[cfg(test)]

@@ -87,7 +87,10 @@ pub enum LogFormat {
 
 impl Default for LogOptions {
     fn default() -> Self {
-        Self { level: "info".into(), format: LogFormat::Text }
+        Self {
+            level: "info".into(),
+            format: LogFormat::Text,
+        }
     }
 }
 
@@ -111,5 +114,9 @@ impl Default for Config {
 fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim();
-    if name.is_empty() { "localhost".into() } else { name.into() }
+    if name.is_empty() {
+        "localhost".into()
+    } else {
+        name.into()
+    }
 }

@@ -34,7 +34,12 @@ pub enum DropReason {
 
 impl DropReason {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::SpoolFull, Self::HubRejected, Self::LineTooLong, Self::LineRejected];
+    pub const ALL: [Self; 4] = [
+        Self::SpoolFull,
+        Self::HubRejected,
+        Self::LineTooLong,
+        Self::LineRejected,
+    ];
 
     /// Name for people and programs.
     pub const fn name(self) -> &'static str {
@@ -76,7 +81,11 @@ pub struct SourceCounters {
 impl SourceCounters {
     /// Of one source.
     pub fn new(name: &str, kind: &'static str) -> Arc<Self> {
-        Arc::new(Self { name: name.to_owned(), kind, ..Self::default() })
+        Arc::new(Self {
+            name: name.to_owned(),
+            kind,
+            ..Self::default()
+        })
     }
 
     /// Counts an error and remembers it.

@@ -12,7 +12,9 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use sha2::{Digest, Sha256};
-use streamflow_proto::wire::{self, Decoder, EnrollRequest, EnrollToken, Enrolled, Incoming, RefusalCode, ToAgent, ToHub, WireError, close};
+use streamflow_proto::wire::{
+    self, Decoder, EnrollRequest, EnrollToken, Enrolled, Incoming, RefusalCode, ToAgent, ToHub, WireError, close,
+};
 use subtle::ConstantTimeEq;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -28,7 +30,9 @@ pub enum EnrollError {
     #[error("cannot reach the hub at {0}: {1}")]
     Unreachable(String, #[source] ConnectError),
     /// The hub is not the one that made the token.
-    #[error("the hub at {0} is not the one that made this token: its CA has another key than the token says; check the address, or make a token on that hub")]
+    #[error(
+        "the hub at {0} is not the one that made this token: its CA has another key than the token says; check the address, or make a token on that hub"
+    )]
     WrongPin(String),
     /// The hub said no.
     #[error("the hub refuses: {reason}; {}", advice(*code))]
@@ -97,7 +101,10 @@ async fn ask(connection: &Connection, message: &ToHub) -> Result<Enrolled, Enrol
         match decoder.next().map_err(|error| broken(&error))? {
             Some(Incoming::Control(ToAgent::Enrolled(enrolled))) => return Ok(enrolled),
             Some(Incoming::Control(ToAgent::Refused(refused))) => {
-                return Err(EnrollError::Refused { code: refused.code, reason: refused.reason });
+                return Err(EnrollError::Refused {
+                    code: refused.code,
+                    reason: refused.reason,
+                });
             }
             Some(_) => return Err(broken(&"an unexpected message")),
             None => {}
@@ -117,11 +124,17 @@ struct PinVerifier {
 
 impl PinVerifier {
     fn new(pin: [u8; 32]) -> Self {
-        Self { pin, provider: transport::provider(), refused: Mutex::new(false) }
+        Self {
+            pin,
+            provider: transport::provider(),
+            refused: Mutex::new(false),
+        }
     }
 
     fn accepts(&self, certificate: &[u8]) -> bool {
-        let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return false };
+        let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
+            return false;
+        };
         let found = Sha256::digest(certificate.tbs_certificate.subject_pki.raw);
         bool::from(found.as_slice().ct_eq(&self.pin))
     }
@@ -147,7 +160,13 @@ impl ServerCertVerifier for PinVerifier {
         let mut roots = RootCertStore::empty();
         roots.add(ca.clone().into_owned())?;
         let algorithms = self.provider.signature_verification_algorithms;
-        verify_server_cert_signed_by_trust_anchor(&ParsedCertificate::try_from(end_entity)?, &roots, &[], now, algorithms.all)?;
+        verify_server_cert_signed_by_trust_anchor(
+            &ParsedCertificate::try_from(end_entity)?,
+            &roots,
+            &[],
+            now,
+            algorithms.all,
+        )?;
         // No name is checked: this CA signs the hub's certificate alone, and agents' certificates are not for servers.
         Ok(ServerCertVerified::assertion())
     }

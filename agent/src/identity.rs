@@ -31,7 +31,9 @@ pub struct Identity {
 
 impl std::fmt::Debug for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Identity").field("agent_id", &self.agent_id).finish_non_exhaustive()
+        f.debug_struct("Identity")
+            .field("agent_id", &self.agent_id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -39,7 +41,9 @@ impl std::fmt::Debug for Identity {
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// Never enrolled.
-    #[error("this agent is not enrolled: {0} does not exist; run `streamflow-agent enroll --hub HOST:PORT --token TOKEN`")]
+    #[error(
+        "this agent is not enrolled: {0} does not exist; run `streamflow-agent enroll --hub HOST:PORT --token TOKEN`"
+    )]
     Missing(PathBuf),
     /// The file cannot be read or written.
     #[error("{0}: {1}")]
@@ -96,7 +100,9 @@ impl Identity {
         };
         let identity: Self =
             serde_json::from_slice(&text).map_err(|error| IdentityError::Damaged(path.clone(), error.to_string()))?;
-        identity.private_key().map_err(|error| IdentityError::Damaged(path, error.to_string()))?;
+        identity
+            .private_key()
+            .map_err(|error| IdentityError::Damaged(path, error.to_string()))?;
         Ok(identity)
     }
 
@@ -106,7 +112,12 @@ impl Identity {
         let write = || -> io::Result<()> {
             fs::create_dir_all(data_dir)?;
             let new = path.with_extension("new");
-            let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+            let mut file = fs::OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&new)?;
             serde_json::to_writer_pretty(&mut file, self)?;
             file.write_all(b"\n")?;
             file.sync_all()?;

@@ -17,7 +17,9 @@ use crate::status::Observer;
 /// Serves until `stop`.
 pub async fn serve(listener: TcpListener, observer: Observer, stop: CancellationToken) {
     let router = Router::new().route("/metrics", get(metrics)).with_state(observer);
-    let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
+    let served = axum::serve(listener, router)
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await;
     if let Err(error) = served {
         tracing::error!(%error, "the metrics endpoint stopped");
     }
@@ -31,7 +33,11 @@ pub async fn bind(listen: SocketAddr) -> std::io::Result<TcpListener> {
 async fn metrics(State(observer): State<Observer>) -> Response {
     let text = gather(&observer).and_then(|families| TextEncoder::new().encode_to_string(&families));
     match text {
-        Ok(text) => ([(header::CONTENT_TYPE, TextEncoder::new().format_type().to_owned())], text).into_response(),
+        Ok(text) => (
+            [(header::CONTENT_TYPE, TextEncoder::new().format_type().to_owned())],
+            text,
+        )
+            .into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }
@@ -45,24 +51,67 @@ fn gather(observer: &Observer) -> Result<Vec<MetricFamily>, prometheus::Error> {
         registry.register(Box::new(gauge))
     };
     let clamp = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-    gauge("streamflow_agent_connected", "1 while a session with the hub is open", status.hub.connected.into())?;
-    gauge("streamflow_agent_spool_bytes", "bytes that wait for the hub", clamp(status.spool.backlog.bytes))?;
-    gauge("streamflow_agent_spool_events", "events that wait for the hub", clamp(status.spool.backlog.events))?;
-    gauge("streamflow_agent_spool_max_bytes", "size cap of the spool", clamp(status.spool.max_bytes))?;
-    gauge("streamflow_agent_lag_milliseconds", "age of the oldest event that the hub does not have", status.lag_ms)?;
+    gauge(
+        "streamflow_agent_connected",
+        "1 while a session with the hub is open",
+        status.hub.connected.into(),
+    )?;
+    gauge(
+        "streamflow_agent_spool_bytes",
+        "bytes that wait for the hub",
+        clamp(status.spool.backlog.bytes),
+    )?;
+    gauge(
+        "streamflow_agent_spool_events",
+        "events that wait for the hub",
+        clamp(status.spool.backlog.events),
+    )?;
+    gauge(
+        "streamflow_agent_spool_max_bytes",
+        "size cap of the spool",
+        clamp(status.spool.max_bytes),
+    )?;
+    gauge(
+        "streamflow_agent_lag_milliseconds",
+        "age of the oldest event that the hub does not have",
+        status.lag_ms,
+    )?;
     let counters = &observer.counters;
     for (name, help, value) in [
-        ("streamflow_agent_events_acked_total", "events that the hub has stored", status.events_acked),
-        ("streamflow_agent_frames_sent_total", "batches sent, again ones included", counters.frames_sent.get()),
-        ("streamflow_agent_bytes_sent_total", "bytes of batches sent", counters.bytes_sent.get()),
-        ("streamflow_agent_connections_total", "connections to the hub made", counters.connections.get()),
-        ("streamflow_agent_spool_damaged_total", "stretches of the spool that could not be read", status.spool.damaged),
+        (
+            "streamflow_agent_events_acked_total",
+            "events that the hub has stored",
+            status.events_acked,
+        ),
+        (
+            "streamflow_agent_frames_sent_total",
+            "batches sent, again ones included",
+            counters.frames_sent.get(),
+        ),
+        (
+            "streamflow_agent_bytes_sent_total",
+            "bytes of batches sent",
+            counters.bytes_sent.get(),
+        ),
+        (
+            "streamflow_agent_connections_total",
+            "connections to the hub made",
+            counters.connections.get(),
+        ),
+        (
+            "streamflow_agent_spool_damaged_total",
+            "stretches of the spool that could not be read",
+            status.spool.damaged,
+        ),
     ] {
         let counter = prometheus::IntCounter::new(name, help)?;
         counter.inc_by(value);
         registry.register(Box::new(counter))?;
     }
-    let dropped = IntCounterVec::new(Opts::new("streamflow_agent_events_dropped_total", "events given up"), &["reason"])?;
+    let dropped = IntCounterVec::new(
+        Opts::new("streamflow_agent_events_dropped_total", "events given up"),
+        &["reason"],
+    )?;
     for drop in &status.dropped {
         dropped.with_label_values(&[&drop.reason]).inc_by(drop.events);
     }
@@ -74,17 +123,39 @@ fn gather(observer: &Observer) -> Result<Vec<MetricFamily>, prometheus::Error> {
     registry.register(Box::new(files))?;
     type Of = fn(&crate::status::SourceStatus) -> u64;
     let per_source: [(&str, &str, Of); 6] = [
-        ("streamflow_agent_source_events_total", "events read", |source| source.events),
-        ("streamflow_agent_source_bytes_total", "bytes read", |source| source.bytes),
-        ("streamflow_agent_source_filtered_total", "events that a filter turned away", |source| source.filtered),
-        ("streamflow_agent_source_errors_total", "files or figures that could not be read", |source| source.errors),
-        ("streamflow_agent_source_malformed_total", "lines that are not what the format says", |source| source.malformed),
-        ("streamflow_agent_source_invalid_utf8_total", "lines with bytes that are not UTF-8", |source| source.invalid_utf8),
+        ("streamflow_agent_source_events_total", "events read", |source| {
+            source.events
+        }),
+        ("streamflow_agent_source_bytes_total", "bytes read", |source| {
+            source.bytes
+        }),
+        (
+            "streamflow_agent_source_filtered_total",
+            "events that a filter turned away",
+            |source| source.filtered,
+        ),
+        (
+            "streamflow_agent_source_errors_total",
+            "files or figures that could not be read",
+            |source| source.errors,
+        ),
+        (
+            "streamflow_agent_source_malformed_total",
+            "lines that are not what the format says",
+            |source| source.malformed,
+        ),
+        (
+            "streamflow_agent_source_invalid_utf8_total",
+            "lines with bytes that are not UTF-8",
+            |source| source.invalid_utf8,
+        ),
     ];
     for (name, help, value) in per_source {
         let counter = IntCounterVec::new(Opts::new(name, help), &["source", "kind"])?;
         for source in &status.sources {
-            counter.with_label_values(&[&source.name, &source.kind]).inc_by(value(source));
+            counter
+                .with_label_values(&[&source.name, &source.kind])
+                .inc_by(value(source));
         }
         registry.register(Box::new(counter))?;
     }

@@ -100,10 +100,15 @@ fn build_sources(
 
 impl Sources {
     fn start(starts: Vec<Start>) -> io::Result<Self> {
-        let mut sources = Self { wakers: Vec::new(), threads: Vec::new() };
+        let mut sources = Self {
+            wakers: Vec::new(),
+            threads: Vec::new(),
+        };
         for (_, waker, run) in starts {
             sources.wakers.push(waker);
-            sources.threads.push(std::thread::Builder::new().name("source".into()).spawn(run)?);
+            sources
+                .threads
+                .push(std::thread::Builder::new().name("source".into()).spawn(run)?);
         }
         Ok(sources)
     }
@@ -144,7 +149,12 @@ impl Agent {
         let lock = lock(&config.data_dir)?;
         let counters = Arc::new(Counters::default());
         let (spool, report) = Spool::build(&config.spool, &config.data_dir.join("spool"), counters.clone())?;
-        tracing::info!(frames = report.frames, events = report.events, torn_bytes = report.torn_bytes, "the spool is open");
+        tracing::info!(
+            frames = report.frames,
+            events = report.events,
+            torn_bytes = report.torn_bytes,
+            "the spool is open"
+        );
         if report.damaged > 0 {
             tracing::error!(damaged = report.damaged, set_aside = ?report.set_aside, "parts of the spool cannot be read");
         }
@@ -167,7 +177,8 @@ impl Agent {
             counters,
             sources,
         };
-        let socket = status::bind(&config.data_dir).map_err(|error| RunError::DataDir(config.data_dir.clone(), error))?;
+        let socket =
+            status::bind(&config.data_dir).map_err(|error| RunError::DataDir(config.data_dir.clone(), error))?;
         let metrics = match config.metrics.listen.parse::<SocketAddr>() {
             Ok(listen) => {
                 let bound = metrics::bind(listen).await;
@@ -175,7 +186,16 @@ impl Agent {
             }
             Err(_) => None,
         };
-        Ok(Self { config, spool, starts, uplink, observer, socket, metrics, _lock: lock })
+        Ok(Self {
+            config,
+            spool,
+            starts,
+            uplink,
+            observer,
+            socket,
+            metrics,
+            _lock: lock,
+        })
     }
 
     /// Where the figures come from.
@@ -206,7 +226,9 @@ impl Agent {
         let sources = Sources::start(self.starts).map_err(RunError::Thread)?;
         let mut uplink = tokio::spawn(self.uplink.run(drain.clone(), stop.clone()));
         let status = tokio::spawn(status::serve(self.socket, self.observer.clone(), stop.clone()));
-        let metrics = self.metrics.map(|listener| tokio::spawn(metrics::serve(listener, self.observer.clone(), stop.clone())));
+        let metrics = self
+            .metrics
+            .map(|listener| tokio::spawn(metrics::serve(listener, self.observer.clone(), stop.clone())));
 
         let mut spool_ended = spool_ended;
         let failed = tokio::select! {
@@ -230,7 +252,10 @@ impl Agent {
         let patience = self.config.hub.drain_timeout.0;
         if tokio::time::timeout(patience, &mut uplink).await.is_err() {
             let waiting = handle.backlog().events;
-            tracing::info!(waiting, "the hub does not have everything yet; the rest is sent after the next start");
+            tracing::info!(
+                waiting,
+                "the hub does not have everything yet; the rest is sent after the next start"
+            );
             stop.cancel();
             drop(tokio::time::timeout(GOODBYE, uplink).await);
         }
@@ -246,7 +271,12 @@ impl Agent {
 fn lock(data_dir: &Path) -> Result<File, RunError> {
     let failed = |error| RunError::DataDir(data_dir.to_owned(), error);
     std::fs::create_dir_all(data_dir).map_err(failed)?;
-    let file = File::options().create(true).truncate(false).write(true).open(data_dir.join("lock")).map_err(failed)?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(data_dir.join("lock"))
+        .map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(RunError::Locked(data_dir.to_owned())),

@@ -38,29 +38,42 @@ pub struct Processed {
 impl Processors {
     /// Compiles the expressions.
     pub fn build(options: &[ProcessorOptions]) -> Result<Self, ExprError> {
-        let filters = options.iter().map(|ProcessorOptions::Filter(filter)| Filter::compile(&filter.expression));
-        Ok(Self { filters: filters.collect::<Result<_, _>>()? })
+        let filters = options
+            .iter()
+            .map(|ProcessorOptions::Filter(filter)| Filter::compile(&filter.expression));
+        Ok(Self {
+            filters: filters.collect::<Result<_, _>>()?,
+        })
     }
 
     /// Encodes what the builder holds, without the events that no filter lets through. The builder is empty afterwards.
     pub fn finish(&self, builder: &mut BatchBuilder) -> Result<Processed, EvalError> {
         let count = builder.len() as u64;
         if count == 0 || self.filters.is_empty() {
-            return Ok(Processed { frame: (count > 0).then(|| builder.finish(0)), filtered: 0 });
+            return Ok(Processed {
+                frame: (count > 0).then(|| builder.finish(0)),
+                filtered: 0,
+            });
         }
         let frame = builder.finish(0);
         let batch = frame.decode()?;
         let kept = self.select(&batch)?;
         let filtered = count - kept.count_ones() as u64;
         if filtered == 0 {
-            return Ok(Processed { frame: Some(frame), filtered });
+            return Ok(Processed {
+                frame: Some(frame),
+                filtered,
+            });
         }
         for event in batch.events(&kept)? {
             if let Err(rejection) = builder.push_event(&event) {
                 tracing::error!(%rejection, "an event did not survive filtering");
             }
         }
-        Ok(Processed { frame: (!builder.is_empty()).then(|| builder.finish(0)), filtered })
+        Ok(Processed {
+            frame: (!builder.is_empty()).then(|| builder.finish(0)),
+            filtered,
+        })
     }
 
     fn select(&self, batch: &Batch) -> Result<Bitmap, EvalError> {

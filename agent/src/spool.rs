@@ -61,7 +61,11 @@ pub enum WhenFull {
 
 impl Default for SpoolOptions {
     fn default() -> Self {
-        Self { max_bytes: ByteSize(1 << 30), segment_bytes: ByteSize(64 << 20), when_full: WhenFull::Block }
+        Self {
+            max_bytes: ByteSize(1 << 30),
+            segment_bytes: ByteSize(64 << 20),
+            when_full: WhenFull::Block,
+        }
     }
 }
 
@@ -176,7 +180,9 @@ impl Spool {
                     if !self.make_room(reason, &mut waiting)? {
                         // The process is stopping: the files still hold these events, their positions do not move.
                         let lost = blocks.iter().filter(|block| block.positions.is_empty());
-                        let events = lost.filter_map(|block| block.frame.as_ref()).map(|frame| u64::from(frame.header().count));
+                        let events = lost
+                            .filter_map(|block| block.frame.as_ref())
+                            .map(|frame| u64::from(frame.header().count));
                         self.counters.dropped(DropReason::SpoolFull, events.sum());
                         return self.log.recycle();
                     }
@@ -196,7 +202,10 @@ impl Spool {
         if !*waiting {
             *waiting = true;
             match reason {
-                NoSpace::Cap => tracing::warn!(max_bytes = self.handle.max_bytes, "the spool is full, sources wait for the hub"),
+                NoSpace::Cap => tracing::warn!(
+                    max_bytes = self.handle.max_bytes,
+                    "the spool is full, sources wait for the hub"
+                ),
                 NoSpace::Disk => tracing::error!("the disk is full, sources wait until there is space"),
             }
         }
@@ -256,7 +265,10 @@ impl SpoolHandle {
 
     /// Starts a new epoch for the frames that the hub has not acknowledged.
     pub fn begin_epoch(&self) -> Result<(), SpoolError> {
-        let fresh = Epoch { id: rand::random(), floor: self.acked() + 1 };
+        let fresh = Epoch {
+            id: rand::random(),
+            floor: self.acked() + 1,
+        };
         epoch::write(&*self.disk, fresh).map_err(|error| SpoolError::Create(self.disk.describe("epoch"), error))?;
         let mut state = self.shared.state();
         (state.epoch, state.floor) = (fresh.id, fresh.floor);

@@ -126,9 +126,20 @@ impl Observer {
             started_ms: self.started_ms,
             hub: self.link.borrow().clone(),
             lag_ms: backlog.oldest_ms.map_or(0, |oldest| (clock::now_ms() - oldest).max(0)),
-            spool: SpoolStatus { backlog, max_bytes: self.spool.max_bytes(), damaged: self.counters.damaged.get() },
+            spool: SpoolStatus {
+                backlog,
+                max_bytes: self.spool.max_bytes(),
+                damaged: self.counters.damaged.get(),
+            },
             events_acked: self.counters.events_acked.get(),
-            dropped: self.counters.drops().map(|(reason, events)| Dropped { reason: reason.name().into(), events }).collect(),
+            dropped: self
+                .counters
+                .drops()
+                .map(|(reason, events)| Dropped {
+                    reason: reason.name().into(),
+                    events,
+                })
+                .collect(),
             sources: self.sources.iter().map(source).collect(),
         }
     }
@@ -181,7 +192,8 @@ async fn answer(mut stream: UnixStream, observer: &Observer) -> io::Result<()> {
 
 /// Asks the agent that runs with this `data_dir`; none when there is none.
 pub async fn ask(data_dir: &Path) -> io::Result<Option<Status>> {
-    let not_running = |error: &io::Error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused);
+    let not_running =
+        |error: &io::Error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused);
     let connected = match short_path(data_dir) {
         Ok((_dir, path)) => UnixStream::connect(&path).await,
         Err(error) => Err(error),

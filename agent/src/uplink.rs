@@ -101,7 +101,15 @@ impl Uplink {
     ) -> Result<Self, IdentityError> {
         Identity::load(&data_dir)?;
         let state = watch::Sender::new(LinkState::default());
-        Ok(Self { options: options.clone(), data_dir, host, spool, counters, sources, state })
+        Ok(Self {
+            options: options.clone(),
+            data_dir,
+            host,
+            spool,
+            counters,
+            sources,
+            state,
+        })
     }
 
     /// What it does now.
@@ -152,7 +160,9 @@ impl Uplink {
                 state.since_ms = None;
                 state.last_error = Some(message.clone());
             });
-            let remind = said.as_ref().is_none_or(|(last, at)| *last != message || at.elapsed() >= REMIND);
+            let remind = said
+                .as_ref()
+                .is_none_or(|(last, at)| *last != message || at.elapsed() >= REMIND);
             if remind {
                 tracing::warn!(%endpoint, reason = message, "no session with the hub, trying again");
                 said = Some((message, Instant::now()));
@@ -169,8 +179,9 @@ impl Uplink {
     async fn attempt(&self, endpoint: &str, drain: &CancellationToken) -> Result<(), Failure> {
         let identity = Identity::load(&self.data_dir).map_err(Failure::Identity)?;
         let config = transport::mutual(&identity).map_err(Failure::Connect)?;
-        let (socket, connection) =
-            transport::connect(endpoint, config, self.options.connect_timeout.0).await.map_err(Failure::Connect)?;
+        let (socket, connection) = transport::connect(endpoint, config, self.options.connect_timeout.0)
+            .await
+            .map_err(Failure::Connect)?;
         self.counters.connections.add(1);
         let result = Session::new(self, identity).run(&connection, drain).await;
         let code = match &result {

@@ -20,7 +20,12 @@ pub struct EnrollArgs {
     #[arg(long)]
     token: String,
     /// Configuration file, for data_dir.
-    #[arg(short, long, default_value = "/etc/streamflow/agent.toml", env = "STREAMFLOW_AGENT_CONFIG")]
+    #[arg(
+        short,
+        long,
+        default_value = "/etc/streamflow/agent.toml",
+        env = "STREAMFLOW_AGENT_CONFIG"
+    )]
     config: PathBuf,
     /// Replace an identity that is there already.
     #[arg(long)]
@@ -33,19 +38,29 @@ pub struct EnrollArgs {
 /// Enrols this agent.
 pub fn enroll(args: &EnrollArgs) -> Result<(), Failure> {
     let config = load::load(&args.config, std::env::vars()).map_err(Failure::Config)?;
-    let token: EnrollToken = secret(&args.token)?.parse().map_err(|error| one("--token", format!("{error}")))?;
+    let token: EnrollToken = secret(&args.token)?
+        .parse()
+        .map_err(|error| one("--token", format!("{error}")))?;
     let hub = args.hub.as_ref().or(config.hub.endpoints.first());
     let hub = hub.ok_or_else(|| one("--hub", "is missing, write --hub HOST:PORT".into()))?;
     let path = Identity::path(&config.data_dir);
     if path.exists() && !args.force {
-        return Err(Failure::Failed(format!("{} exists: this agent is enrolled; --force enrols it anew", path.display())));
+        return Err(Failure::Failed(format!(
+            "{} exists: this agent is enrolled; --force enrols it anew",
+            path.display()
+        )));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let identity = runtime.block_on(crate::enroll::enroll(hub, &token, &config.name, &config.data_dir))?;
     let file = path.display().to_string();
     match args.output {
-        Output::Json => output::json(&json!({ "agent_id": identity.agent_id, "hub": hub, "file": file, "expires_ms": identity.expires_ms })),
-        Output::Text => Ok(output::line(format_args!("enrolled at {hub} as {}; identity in {file}", identity.agent_id))?),
+        Output::Json => output::json(
+            &json!({ "agent_id": identity.agent_id, "hub": hub, "file": file, "expires_ms": identity.expires_ms }),
+        ),
+        Output::Text => Ok(output::line(format_args!(
+            "enrolled at {hub} as {}; identity in {file}",
+            identity.agent_id
+        ))?),
     }
 }
 

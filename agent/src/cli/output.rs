@@ -42,11 +42,16 @@ impl Failure {
         };
         let mut stderr = io::stderr().lock();
         let written = match output {
-            Output::Json => serde_json::to_string(&Report { error: message, problems })
-                .map_err(io::Error::from)
-                .and_then(|text| writeln!(stderr, "{text}")),
+            Output::Json => serde_json::to_string(&Report {
+                error: message,
+                problems,
+            })
+            .map_err(io::Error::from)
+            .and_then(|text| writeln!(stderr, "{text}")),
             Output::Text if problems.is_empty() => writeln!(stderr, "error: {message}"),
-            Output::Text => problems.iter().try_for_each(|problem| writeln!(stderr, "error: {problem}")),
+            Output::Text => problems
+                .iter()
+                .try_for_each(|problem| writeln!(stderr, "error: {problem}")),
         };
         // There is nobody left to tell.
         drop(written);

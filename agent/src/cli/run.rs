@@ -36,14 +36,21 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
     let config = args.common.load()?;
     log(&config.log)?;
     // Sources and the spool have threads of their own; what is left is one connection.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let agent = Agent::build(config).await?;
         let metrics = agent.metrics_addr().map(|address| address.to_string());
         if args.ready_json {
-            output::json(&Ready { event: "ready", pid: std::process::id(), metrics })?;
+            output::json(&Ready {
+                event: "ready",
+                pid: std::process::id(),
+                metrics,
+            })?;
         }
         let shutdown = CancellationToken::new();
         let signals = shutdown.clone();
@@ -67,10 +74,19 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
 
 /// Sends log lines to stderr.
 fn log(options: &LogOptions) -> Result<(), Failure> {
-    let targets: Targets = options.level.parse().map_err(|error| one("log.level", format!("{error}")))?;
+    let targets: Targets = options
+        .level
+        .parse()
+        .map_err(|error| one("log.level", format!("{error}")))?;
     let layer = match options.format {
         LogFormat::Text => fmt::layer().with_writer(std::io::stderr).boxed(),
-        LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).boxed(),
+        LogFormat::Json => fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_writer(std::io::stderr)
+            .boxed(),
     };
-    Ok(tracing_subscriber::registry().with(layer.with_filter(targets)).try_init()?)
+    Ok(tracing_subscriber::registry()
+        .with(layer.with_filter(targets))
+        .try_init()?)
 }

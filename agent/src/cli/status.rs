@@ -14,7 +14,11 @@ pub fn status(args: &Common) -> Result<(), Failure> {
     let folder = config.data_dir.display();
     let status = asked
         .map_err(|error| Failure::Failed(format!("cannot ask the agent with data_dir {folder}: {error}")))?
-        .ok_or_else(|| Failure::Failed(format!("no agent runs with data_dir {folder}; start it with `streamflow-agent run`")))?;
+        .ok_or_else(|| {
+            Failure::Failed(format!(
+                "no agent runs with data_dir {folder}; start it with `streamflow-agent run`"
+            ))
+        })?;
     match args.output {
         Output::Json => output::json(&status),
         Output::Text => Ok(output::line(text(&status).trim_end())?),
@@ -24,7 +28,11 @@ pub fn status(args: &Common) -> Result<(), Failure> {
 fn text(status: &Status) -> String {
     let span = |ms: i64| Span::millis(u64::try_from(ms).unwrap_or(0) / 1_000 * 1_000);
     let hub = match (&status.hub.since_ms, &status.hub.last_error) {
-        (Some(since), _) => format!("connected to {} for {}", status.hub.endpoint, span(clock::now_ms() - since)),
+        (Some(since), _) => format!(
+            "connected to {} for {}",
+            status.hub.endpoint,
+            span(clock::now_ms() - since)
+        ),
         (None, Some(error)) => format!("not connected, {}: {error}", status.hub.endpoint),
         (None, None) => format!("connecting to {}", status.hub.endpoint),
     };
@@ -47,7 +55,14 @@ fn text(status: &Status) -> String {
         .filter(|drop| drop.events > 0)
         .map(|drop| format!("{} {}", drop.events, drop.reason))
         .collect();
-    text += &format!("dropped  {}\n", if drops.is_empty() { "nothing".into() } else { drops.join(", ") });
+    text += &format!(
+        "dropped  {}\n",
+        if drops.is_empty() {
+            "nothing".into()
+        } else {
+            drops.join(", ")
+        }
+    );
     for source in &status.sources {
         text += &format!("source   {}: {} events", source.name, source.events);
         for (what, count) in [
@@ -62,7 +77,10 @@ fn text(status: &Status) -> String {
                 text += &format!(", {count} {what}");
             }
         }
-        text += &source.last_error.as_ref().map_or("\n".into(), |error| format!("\n         last error: {error}\n"));
+        text += &source
+            .last_error
+            .as_ref()
+            .map_or("\n".into(), |error| format!("\n         last error: {error}\n"));
     }
     text
 }

@@ -9,8 +9,8 @@ use streamflow_proto::bitmap::Bitmap;
 use streamflow_proto::frame::Frame;
 use tokio_util::sync::CancellationToken;
 
-use super::output::Failure;
 use super::Common;
+use super::output::Failure;
 use crate::batch::Sink;
 use crate::config::SourceOptions;
 use crate::pipeline::Sources;
@@ -34,12 +34,19 @@ pub fn tap(args: &TapArgs) -> Result<(), Failure> {
     let mut config = args.common.load()?;
     for source in &mut config.sources {
         if let SourceOptions::File(file) = source {
-            file.read_from = if args.from_beginning { ReadFrom::Beginning } else { ReadFrom::End };
+            file.read_from = if args.from_beginning {
+                ReadFrom::Beginning
+            } else {
+                ReadFrom::End
+            };
         }
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let done = CancellationToken::new();
-    let printer = Printer { left: AtomicU64::new(args.limit.unwrap_or(u64::MAX)), done: done.clone() };
+    let printer = Printer {
+        left: AtomicU64::new(args.limit.unwrap_or(u64::MAX)),
+        done: done.clone(),
+    };
     let sources = Sources::run(&config, Arc::new(printer))?;
     runtime.block_on(async {
         tokio::select! {
@@ -79,7 +86,9 @@ impl Sink for Printer {
 /// Prints up to `limit` events of a frame; answers how many.
 pub(super) fn print(frame: &Frame, limit: u64) -> io::Result<u64> {
     let batch = frame.decode().map_err(io::Error::other)?;
-    let events = batch.events(&Bitmap::new(batch.len(), true)).map_err(io::Error::other)?;
+    let events = batch
+        .events(&Bitmap::new(batch.len(), true))
+        .map_err(io::Error::other)?;
     let mut out = io::stdout().lock();
     let mut printed = 0;
     for event in events.iter().take(usize::try_from(limit).unwrap_or(usize::MAX)) {

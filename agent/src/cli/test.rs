@@ -62,13 +62,24 @@ pub fn test(args: &TestArgs) -> Result<(), Failure> {
 }
 
 fn pick<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a FileOptions, Failure> {
-    let files = config.sources.iter().filter(|source| name.is_none_or(|name| source.name() == name));
+    let files = config
+        .sources
+        .iter()
+        .filter(|source| name.is_none_or(|name| source.name() == name));
     let file = files.filter_map(|source| match source {
         SourceOptions::File(file) => Some(file),
         SourceOptions::Host(_) => None,
     });
     file.into_iter().next().ok_or_else(|| {
-        let names: Vec<String> = config.sources.iter().filter(|source| source.kind() == "file").map(SourceOptions::name).collect();
-        one("--source", format!("no such file source; there are: {}", names.join(", ")))
+        let names: Vec<String> = config
+            .sources
+            .iter()
+            .filter(|source| source.kind() == "file")
+            .map(SourceOptions::name)
+            .collect();
+        one(
+            "--source",
+            format!("no such file source; there are: {}", names.join(", ")),
+        )
     })
 }

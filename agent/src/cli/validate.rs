@@ -11,9 +11,11 @@ pub fn validate(args: &Common) -> Result<(), Failure> {
     let (sources, processors) = (config.sources.len(), config.processors.len());
     let file = args.config.display();
     match args.output {
-        Output::Json => {
-            output::json(&json!({ "valid": true, "file": file.to_string(), "sources": sources, "processors": processors, "config": config }))
-        }
-        Output::Text => Ok(output::line(format_args!("{file}: fine, {sources} sources and {processors} processors"))?),
+        Output::Json => output::json(
+            &json!({ "valid": true, "file": file.to_string(), "sources": sources, "processors": processors, "config": config }),
+        ),
+        Output::Text => Ok(output::line(format_args!(
+            "{file}: fine, {sources} sources and {processors} processors"
+        ))?),
     }
 }

@@ -20,10 +20,16 @@ pub fn check(config: &Config) -> Vec<(String, String)> {
         fault("data_dir", "is empty, name a folder that only the agent uses".into());
     }
     if !(1..=256).contains(&config.name.len()) {
-        fault("name", "must have 1 to 256 bytes, as it becomes the `source` of events".into());
+        fault(
+            "name",
+            "must have 1 to 256 bytes, as it becomes the `source` of events".into(),
+        );
     }
     if config.hub.endpoints.is_empty() {
-        fault("hub.endpoints", "is empty, name the hub: endpoints = [\"hub.example:4433\"]".into());
+        fault(
+            "hub.endpoints",
+            "is empty, name the hub: endpoints = [\"hub.example:4433\"]".into(),
+        );
     }
     for endpoint in &config.hub.endpoints {
         if let Err(reason) = check_endpoint(endpoint) {
@@ -31,7 +37,10 @@ pub fn check(config: &Config) -> Vec<(String, String)> {
         }
     }
     if config.hub.reconnect_min > config.hub.reconnect_max {
-        fault("hub.reconnect_min", format!("is longer than reconnect_max ({})", config.hub.reconnect_max));
+        fault(
+            "hub.reconnect_min",
+            format!("is longer than reconnect_max ({})", config.hub.reconnect_max),
+        );
     }
     if config.hub.reconnect_min.0.is_zero() {
         fault("hub.reconnect_min", "must be longer than zero".into());
@@ -49,19 +58,34 @@ pub fn check(config: &Config) -> Vec<(String, String)> {
         fault("batch.max_events", "must be between 1 and 65536".into());
     }
     if !config.metrics.listen.is_empty() && config.metrics.listen.parse::<SocketAddr>().is_err() {
-        fault("metrics.listen", format!("`{}` is not an address such as \"127.0.0.1:9464\"", config.metrics.listen));
+        fault(
+            "metrics.listen",
+            format!(
+                "`{}` is not an address such as \"127.0.0.1:9464\"",
+                config.metrics.listen
+            ),
+        );
     }
     if let Err(error) = config.log.level.parse::<tracing_subscriber::filter::Targets>() {
         fault("log.level", format!("{error}; write error, warn, info, debug or trace"));
     }
     if config.sources.is_empty() {
-        fault("sources", "none is configured, add [[sources]] with kind = \"file\" or kind = \"host\"".into());
+        fault(
+            "sources",
+            "none is configured, add [[sources]] with kind = \"file\" or kind = \"host\"".into(),
+        );
     }
     let mut names = HashSet::new();
     for (index, source) in config.sources.iter().enumerate() {
         let at = format!("sources[{index}]");
         if !names.insert(source.name()) {
-            fault(&format!("{at}.name"), format!("another source is already called `{}`, give each its own name", source.name()));
+            fault(
+                &format!("{at}.name"),
+                format!(
+                    "another source is already called `{}`, give each its own name",
+                    source.name()
+                ),
+            );
         }
         match source {
             SourceOptions::File(file) => check_file(file, &at, &mut fault),
@@ -74,7 +98,10 @@ pub fn check(config: &Config) -> Vec<(String, String)> {
     for (index, processor) in config.processors.iter().enumerate() {
         let ProcessorOptions::Filter(filter) = processor;
         if let Err(error) = Filter::compile(&filter.expression) {
-            fault(&format!("processors[{index}].match"), format!("does not parse: {error}"));
+            fault(
+                &format!("processors[{index}].match"),
+                format!("does not parse: {error}"),
+            );
         }
     }
     found
@@ -82,7 +109,10 @@ pub fn check(config: &Config) -> Vec<(String, String)> {
 
 fn check_file(file: &FileOptions, at: &str, fault: &mut impl FnMut(&str, String)) {
     if file.paths.is_empty() {
-        fault(&format!("{at}.paths"), "is empty, name at least one file: paths = [\"/var/log/*.log\"]".into());
+        fault(
+            &format!("{at}.paths"),
+            "is empty, name at least one file: paths = [\"/var/log/*.log\"]".into(),
+        );
     }
     for (key, patterns) in [("paths", &file.paths), ("exclude", &file.exclude)] {
         for pattern in patterns {
@@ -95,12 +125,19 @@ fn check_file(file: &FileOptions, at: &str, fault: &mut impl FnMut(&str, String)
         fault(&format!("{at}.paths"), format!("`{path}` must be an absolute path"));
     }
     if !(64..=64 << 10).contains(&file.max_line_bytes.0) {
-        fault(&format!("{at}.max_line_bytes"), "must be between 64B and 64KiB, the limit of an event's data".into());
+        fault(
+            &format!("{at}.max_line_bytes"),
+            "must be between 64B and 64KiB, the limit of an event's data".into(),
+        );
     }
     if !(1..=128).contains(&file.event_type.len()) {
         fault(&format!("{at}.type"), "must have 1 to 128 bytes".into());
     }
-    if file.source.as_ref().is_some_and(|source| !(1..=256).contains(&source.len())) {
+    if file
+        .source
+        .as_ref()
+        .is_some_and(|source| !(1..=256).contains(&source.len()))
+    {
         fault(&format!("{at}.source"), "must have 1 to 256 bytes".into());
     }
     if file.poll_interval.0.is_zero() {
@@ -109,7 +146,9 @@ fn check_file(file: &FileOptions, at: &str, fault: &mut impl FnMut(&str, String)
 }
 
 fn check_endpoint(endpoint: &str) -> Result<(), &'static str> {
-    let (host, port) = endpoint.rsplit_once(':').ok_or("has no port, write HOST:PORT, such as hub.example:4433")?;
+    let (host, port) = endpoint
+        .rsplit_once(':')
+        .ok_or("has no port, write HOST:PORT, such as hub.example:4433")?;
     if host.is_empty() {
         return Err("has no host, write HOST:PORT");
     }

@@ -7,8 +7,8 @@ use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 
-use serde::de::DeserializeOwned;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue, ValueDeserializer};
 
@@ -18,8 +18,7 @@ use super::{Config, ProcessorOptions, SourceOptions};
 /// Variables with this prefix override the file: `STREAMFLOW_AGENT__SPOOL__MAX_BYTES=2GiB`.
 pub const ENV_PREFIX: &str = "STREAMFLOW_AGENT__";
 
-const TOP_LEVEL: &str =
-    "`data_dir`, `name`, `hub`, `spool`, `batch`, `metrics`, `log`, `sources`, `processors`";
+const TOP_LEVEL: &str = "`data_dir`, `name`, `hub`, `spool`, `batch`, `metrics`, `log`, `sources`, `processors`";
 
 /// One mistake in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -63,18 +62,20 @@ pub fn load(path: &Path, env: impl IntoIterator<Item = (String, String)>) -> Res
 }
 
 /// The same for text that is already in memory; `file` is only for messages.
-pub fn parse(
-    file: &str,
-    text: &str,
-    env: impl IntoIterator<Item = (String, String)>,
-) -> Result<Config, Vec<Problem>> {
+pub fn parse(file: &str, text: &str, env: impl IntoIterator<Item = (String, String)>) -> Result<Config, Vec<Problem>> {
     let env: Vec<(String, String)> = env.into_iter().collect();
     let (document, errors) = DeTable::parse_recoverable(text);
-    let mut reader = Reader { file, text, from_env: HashMap::new(), problems: Vec::new() };
+    let mut reader = Reader {
+        file,
+        text,
+        from_env: HashMap::new(),
+        problems: Vec::new(),
+    };
     for error in errors {
         reader.report(error.span(), String::new(), error.message().to_owned());
     }
     if !reader.problems.is_empty() {
+        reader.problems.sort_by_key(|problem| problem.line);
         return Err(reader.problems);
     }
     let mut root = document.into_inner();
@@ -84,7 +85,10 @@ pub fn parse(
     // An entry that was left out because of a mistake has its default now; one message about it is enough.
     let broken: Vec<String> = reader.problems.iter().map(|problem| problem.key.clone()).collect();
     for (key, message) in check(&config) {
-        if !broken.iter().any(|broken| broken.starts_with(&key) || key.starts_with(broken)) {
+        if !broken
+            .iter()
+            .any(|broken| broken.starts_with(&key) || key.starts_with(broken))
+        {
             reader.report(find(&lines, &key), key, message);
         }
     }
@@ -105,17 +109,30 @@ type Value<'a> = Spanned<DeValue<'a>>;
 
 impl<'a> Reader<'a> {
     fn report(&mut self, span: Option<Range<usize>>, key: String, message: String) {
-        let variable = self.from_env.iter().find(|(set, _)| key == **set || key.starts_with(&format!("{set}.")));
+        let variable = self
+            .from_env
+            .iter()
+            .find(|(set, _)| key == **set || key.starts_with(&format!("{set}.")));
         let (file, line) = match variable {
             Some((_, variable)) => (format!("environment variable {variable}"), None),
-            None => (self.file.to_owned(), span.and_then(|span| line_of(self.text, span.start))),
+            None => (
+                self.file.to_owned(),
+                span.and_then(|span| line_of(self.text, span.start)),
+            ),
         };
-        self.problems.push(Problem { file, line, key, message });
+        self.problems.push(Problem {
+            file,
+            line,
+            key,
+            message,
+        });
     }
 
     fn apply_env(&mut self, root: &mut DeTable<'a>, env: &'a [(String, String)]) {
         for (index, (name, text)) in env.iter().enumerate() {
-            let Some(path) = name.strip_prefix(ENV_PREFIX) else { continue };
+            let Some(path) = name.strip_prefix(ENV_PREFIX) else {
+                continue;
+            };
             let path = path.to_lowercase();
             let keys: Vec<&str> = path.split("__").collect();
             self.from_env.insert(keys.join("."), name);
@@ -143,17 +160,31 @@ impl<'a> Reader<'a> {
         config.batch = self.take(&mut root, "batch").unwrap_or_default();
         config.metrics = self.take(&mut root, "metrics").unwrap_or_default();
         config.log = self.take(&mut root, "log").unwrap_or_default();
-        config.sources = self.list(&mut root, "sources", "`file` or `host`", |reader, kind, value, key| match kind {
-            "file" => Some(reader.read(value, key).map(SourceOptions::File)),
-            "host" => Some(reader.read(value, key).map(SourceOptions::Host)),
-            _ => None,
-        });
-        config.processors = self.list(&mut root, "processors", "`filter`", |reader, kind, value, key| match kind {
-            "filter" => Some(reader.read(value, key).map(ProcessorOptions::Filter)),
-            _ => None,
-        });
+        config.sources = self.list(
+            &mut root,
+            "sources",
+            "`file` or `host`",
+            |reader, kind, value, key| match kind {
+                "file" => Some(reader.read(value, key).map(SourceOptions::File)),
+                "host" => Some(reader.read(value, key).map(SourceOptions::Host)),
+                _ => None,
+            },
+        );
+        config.processors = self.list(
+            &mut root,
+            "processors",
+            "`filter`",
+            |reader, kind, value, key| match kind {
+                "filter" => Some(reader.read(value, key).map(ProcessorOptions::Filter)),
+                _ => None,
+            },
+        );
         for key in root.keys() {
-            self.report(Some(key.span()), key.get_ref().to_string(), format!("unknown key, expected one of {TOP_LEVEL}"));
+            self.report(
+                Some(key.span()),
+                key.get_ref().to_string(),
+                format!("unknown key, expected one of {TOP_LEVEL}"),
+            );
         }
         config
     }
@@ -171,10 +202,16 @@ impl<'a> Reader<'a> {
         known: &str,
         build: impl Fn(&mut Self, &str, Value<'a>, &str) -> Option<Option<T>>,
     ) -> Vec<T> {
-        let Some(value) = root.remove(name) else { return Vec::new() };
+        let Some(value) = root.remove(name) else {
+            return Vec::new();
+        };
         let span = value.span();
         let DeValue::Array(items) = value.into_inner() else {
-            self.report(Some(span), name.to_owned(), format!("write it as a list of tables: [[{name}]]"));
+            self.report(
+                Some(span),
+                name.to_owned(),
+                format!("write it as a list of tables: [[{name}]]"),
+            );
             return Vec::new();
         };
         let mut built = Vec::new();
@@ -186,7 +223,11 @@ impl<'a> Reader<'a> {
                 continue;
             };
             let Some(kind) = table.remove("kind") else {
-                self.report(Some(span), format!("{key}.kind"), format!("is missing, write kind = … with {known}"));
+                self.report(
+                    Some(span),
+                    format!("{key}.kind"),
+                    format!("is missing, write kind = … with {known}"),
+                );
                 continue;
             };
             let kind_name = kind.get_ref().as_str().unwrap_or_default();
@@ -207,7 +248,9 @@ impl<'a> Reader<'a> {
                 Ok(read) => return Some(read),
                 Err(error) => {
                     let pruned = error.span().and_then(|span| prune(&mut value, &span));
-                    let at = pruned.as_ref().map_or_else(|| key.to_owned(), |entry| format!("{key}.{entry}"));
+                    let at = pruned
+                        .as_ref()
+                        .map_or_else(|| key.to_owned(), |entry| format!("{key}.{entry}"));
                     self.report(error.span(), at, error.message().to_owned());
                     pruned.as_ref()?;
                 }
@@ -218,9 +261,16 @@ impl<'a> Reader<'a> {
 
 /// Removes the entry that a message points at and says which it was.
 fn prune(value: &mut Value<'_>, span: &Range<usize>) -> Option<String> {
-    let DeValue::Table(table) = value.get_mut() else { return None };
+    let DeValue::Table(table) = value.get_mut() else {
+        return None;
+    };
     let within = |outer: Range<usize>| outer.start <= span.start && span.end <= outer.end;
-    let key = table.iter().find(|(key, entry)| within(key.span()) || within(entry.span()))?.0.get_ref().to_string();
+    let key = table
+        .iter()
+        .find(|(key, entry)| within(key.span()) || within(entry.span()))?
+        .0
+        .get_ref()
+        .to_string();
     let deeper = table.get_mut(key.as_str()).and_then(|entry| prune(entry, span));
     if let Some(inner) = deeper {
         return Some(format!("{key}.{inner}"));
@@ -231,14 +281,18 @@ fn prune(value: &mut Value<'_>, span: &Range<usize>) -> Option<String> {
 
 /// Sets a nested value; false when a key on the way is not a table.
 fn insert<'a>(table: &mut DeTable<'a>, keys: &[&str], value: Value<'a>) -> bool {
-    let Some((first, rest)) = keys.split_first() else { return true };
+    let Some((first, rest)) = keys.split_first() else {
+        return true;
+    };
     let key = Spanned::new(value.span(), DeString::Owned((*first).to_owned()));
     if rest.is_empty() {
         table.remove(*first);
         table.insert(key, value);
         return true;
     }
-    let entry = table.entry(key).or_insert_with(|| Spanned::new(value.span(), DeValue::Table(DeTable::new())));
+    let entry = table
+        .entry(key)
+        .or_insert_with(|| Spanned::new(value.span(), DeValue::Table(DeTable::new())));
     match entry.get_mut() {
         DeValue::Table(inner) => insert(inner, rest, value),
         _ => false,
@@ -259,7 +313,9 @@ fn find(root: &DeTable<'_>, key: &str) -> Option<Range<usize>> {
             Some((name, index)) => (name, index.trim_end_matches(']').parse::<usize>().ok()),
             None => (part, None),
         };
-        let Some((key, mut value)) = table.iter().find(|(key, _)| key.get_ref() == name) else { break };
+        let Some((key, mut value)) = table.iter().find(|(key, _)| key.get_ref() == name) else {
+            break;
+        };
         span = Some(key.span());
         if let (Some(index), DeValue::Array(array)) = (index, value.get_ref())
             && let Some(item) = array.get(index)

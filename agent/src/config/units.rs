@@ -33,13 +33,18 @@ impl FromStr for ByteSize {
         let scale = if unit.is_empty() {
             Some(1)
         } else {
-            BYTE_UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).map(|(_, scale)| *scale)
+            BYTE_UNITS
+                .iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case(unit))
+                .map(|(_, scale)| *scale)
         };
         scale
             .zip(digits.trim().parse::<u64>().ok())
             .and_then(|(scale, number)| number.checked_mul(scale))
             .map(Self)
-            .ok_or_else(|| format!("`{text}` is not a size: write a whole number and a unit, such as \"64KiB\" or \"1GiB\""))
+            .ok_or_else(|| {
+                format!("`{text}` is not a size: write a whole number and a unit, such as \"64KiB\" or \"1GiB\"")
+            })
     }
 }
 
@@ -77,13 +82,21 @@ impl FromStr for Span {
             .ok()
             .and_then(|duration| Duration::try_from(duration).ok())
             .map(Self)
-            .ok_or_else(|| format!("`{text}` is not a length of time: write a number and a unit, such as \"250ms\", \"10s\" or \"5m\""))
+            .ok_or_else(|| {
+                format!(
+                    "`{text}` is not a length of time: write a number and a unit, such as \"250ms\", \"10s\" or \"5m\""
+                )
+            })
     }
 }
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#}", jiff::SignedDuration::try_from(self.0).unwrap_or(jiff::SignedDuration::MAX))
+        write!(
+            f,
+            "{:#}",
+            jiff::SignedDuration::try_from(self.0).unwrap_or(jiff::SignedDuration::MAX)
+        )
     }
 }
 
@@ -111,7 +124,9 @@ impl Visitor<'_> for Bytes {
     }
 
     fn visit_i64<E: de::Error>(self, number: i64) -> Result<ByteSize, E> {
-        u64::try_from(number).map(ByteSize).map_err(|_| E::custom("a size cannot be negative"))
+        u64::try_from(number)
+            .map(ByteSize)
+            .map_err(|_| E::custom("a size cannot be negative"))
     }
 
     fn visit_u64<E: de::Error>(self, number: u64) -> Result<ByteSize, E> {
@@ -153,7 +168,13 @@ mod tests {
 
     #[test]
     fn sizes_are_read_and_printed() {
-        for (text, bytes) in [("1GiB", 1 << 30), ("64 KiB", 65_536), ("5MB", 5_000_000), ("12", 12), ("0", 0)] {
+        for (text, bytes) in [
+            ("1GiB", 1 << 30),
+            ("64 KiB", 65_536),
+            ("5MB", 5_000_000),
+            ("12", 12),
+            ("0", 0),
+        ] {
             assert_eq!(text.parse::<ByteSize>(), Ok(ByteSize(bytes)), "{text}");
         }
         for text in ["", "GiB", "-1", "1.5GiB", "1XB", "99999999TiB"] {

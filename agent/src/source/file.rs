@@ -156,7 +156,9 @@ impl FileSource {
         let now = Instant::now();
         let patterns = Patterns::new(&options.paths, &options.exclude)?;
         Ok(Self {
-            is_new: !known.values().any(|position| patterns.names(Path::new(&*position.path))),
+            is_new: !known
+                .values()
+                .any(|position| patterns.names(Path::new(&*position.path))),
             source: options.source.clone().unwrap_or_else(|| agent.to_owned()),
             patterns,
             options: options.clone(),
@@ -164,7 +166,10 @@ impl FileSource {
             batcher,
             claims,
             tails: HashMap::new(),
-            closed: known.iter().map(|(file, position)| (*file, (position.clone(), now))).collect(),
+            closed: known
+                .iter()
+                .map(|(file, position)| (*file, (position.clone(), now)))
+                .collect(),
             waker: Waker::default(),
             first_scan: true,
         })
@@ -196,12 +201,20 @@ impl FileSource {
                 Some(left) if !left.is_zero() => self.waker.wait(left),
                 Some(_) if self.batcher.flush().is_err() => return,
                 Some(_) => {}
-                None => self.waker.wait(self.options.poll_interval.0.min(next_scan.saturating_duration_since(now))),
+                None => self.waker.wait(
+                    self.options
+                        .poll_interval
+                        .0
+                        .min(next_scan.saturating_duration_since(now)),
+                ),
             }
         }
         // The spool may have stopped first; then nothing of this was counted as read.
         if self.batcher.flush().is_err() {
-            tracing::debug!(source = self.reports.counters.name, "the spool stopped before the last lines");
+            tracing::debug!(
+                source = self.reports.counters.name,
+                "the spool stopped before the last lines"
+            );
         }
     }
 
@@ -247,10 +260,16 @@ impl FileSource {
     fn close(&mut self, file: FileId, now: Instant) {
         let Some(tail) = self.tails.remove(&file) else { return };
         self.claims.release(file);
-        self.reports.counters.files.store(self.tails.len() as u64, Ordering::Relaxed);
+        self.reports
+            .counters
+            .files
+            .store(self.tails.len() as u64, Ordering::Relaxed);
         tracing::debug!(file = tail.path(), "closed");
         if tail.is_deleted() {
-            self.batcher.position(Position { gone: true, ..tail.position() });
+            self.batcher.position(Position {
+                gone: true,
+                ..tail.position()
+            });
         } else {
             self.closed.insert(file, (tail.position(), now));
         }
@@ -278,11 +297,16 @@ impl FileSource {
             self.first_scan = false;
             self.find_renamed(now);
         }
-        let forgotten = self.closed.extract_if(|_, (_, since)| now.saturating_duration_since(*since) >= FORGET_AFTER);
+        let forgotten = self
+            .closed
+            .extract_if(|_, (_, since)| now.saturating_duration_since(*since) >= FORGET_AFTER);
         for (_, (position, _)) in forgotten {
             self.batcher.position(Position { gone: true, ..position });
         }
-        self.reports.counters.files.store(self.tails.len() as u64, Ordering::Relaxed);
+        self.reports
+            .counters
+            .files
+            .store(self.tails.len() as u64, Ordering::Relaxed);
     }
 
     fn open(&mut self, file: FileId, path: &Path, now: Instant) {
@@ -315,7 +339,9 @@ impl FileSource {
     fn find_renamed(&mut self, now: Instant) {
         let known: Vec<Position> = self.closed.values().map(|(position, _)| position.clone()).collect();
         for position in known {
-            let Some((path, _)) = discover::find_renamed(Path::new(&*position.path), position.file) else { continue };
+            let Some((path, _)) = discover::find_renamed(Path::new(&*position.path), position.file) else {
+                continue;
+            };
             if self.patterns.names(Path::new(&*position.path)) {
                 self.open(position.file, &path, now);
                 if let Some(tail) = self.tails.get_mut(&position.file) {
@@ -326,7 +352,11 @@ impl FileSource {
     }
 
     fn folders(&self) -> HashSet<std::path::PathBuf> {
-        self.tails.values().filter_map(|tail| Path::new(tail.path()).parent()).map(Path::to_owned).collect()
+        self.tails
+            .values()
+            .filter_map(|tail| Path::new(tail.path()).parent())
+            .map(Path::to_owned)
+            .collect()
     }
 }
 

@@ -33,7 +33,11 @@ pub struct HostOptions {
 
 impl Default for HostOptions {
     fn default() -> Self {
-        Self { name: "host".into(), interval: Span::secs(10), source: None }
+        Self {
+            name: "host".into(),
+            interval: Span::secs(10),
+            source: None,
+        }
     }
 }
 
@@ -105,7 +109,10 @@ impl HostSource {
             self.data.clear();
             let written = serde_json::to_writer(&mut self.data, &sample).map_err(|error| error.to_string());
             let pushed = written.and_then(|()| {
-                self.batcher.builder().push_log(&head, &self.data).map_err(|rejection| rejection.to_string())
+                self.batcher
+                    .builder()
+                    .push_log(&head, &self.data)
+                    .map_err(|rejection| rejection.to_string())
             });
             if let Err(reason) = pushed {
                 self.counters.error(format!("{}: {reason}", sample.name));
@@ -121,19 +128,28 @@ impl HostSource {
 fn read(now: Instant) -> Result<Figures, procfs::ProcError> {
     let cpu = procfs::KernelStats::current()?.total;
     let idle = cpu.idle + cpu.iowait.unwrap_or(0);
-    let busy = cpu.user + cpu.nice + cpu.system + cpu.irq.unwrap_or(0) + cpu.softirq.unwrap_or(0) + cpu.steal.unwrap_or(0);
+    let busy =
+        cpu.user + cpu.nice + cpu.system + cpu.irq.unwrap_or(0) + cpu.softirq.unwrap_or(0) + cpu.steal.unwrap_or(0);
     let memory = procfs::Meminfo::current()?;
     let load = procfs::LoadAverage::current()?;
     let blocks = block_devices().unwrap_or_default();
     let disks = procfs::diskstats()?
         .into_iter()
         .filter(|disk| blocks.contains(&disk.name))
-        .map(|disk| Disk { read_bytes: disk.sectors_read * 512, written_bytes: disk.sectors_written * 512, device: disk.name })
+        .map(|disk| Disk {
+            read_bytes: disk.sectors_read * 512,
+            written_bytes: disk.sectors_written * 512,
+            device: disk.name,
+        })
         .collect();
     let interfaces = procfs::net::dev_status()?
         .into_values()
         .filter(|interface| interface.name != "lo")
-        .map(|interface| Interface { received_bytes: interface.recv_bytes, sent_bytes: interface.sent_bytes, name: interface.name })
+        .map(|interface| Interface {
+            received_bytes: interface.recv_bytes,
+            sent_bytes: interface.sent_bytes,
+            name: interface.name,
+        })
         .collect();
     Ok(Figures {
         at: now,
@@ -152,7 +168,9 @@ fn read(now: Instant) -> Result<Figures, procfs::ProcError> {
 fn block_devices() -> io::Result<Vec<String>> {
     let made_up = ["loop", "ram", "zram", "fd", "sr"];
     let names = std::fs::read_dir("/sys/block")?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    Ok(names.filter(|name| !made_up.iter().any(|prefix| name.starts_with(prefix))).collect())
+    Ok(names
+        .filter(|name| !made_up.iter().any(|prefix| name.starts_with(prefix)))
+        .collect())
 }
 
 /// File systems on disks, each once, and `/` whatever it is on. Network file systems are left out, as asking a dead one hangs.
@@ -162,10 +180,15 @@ fn mounts() -> Result<Vec<Mount>, procfs::ProcError> {
         if !(entry.fs_spec.starts_with("/dev/") || entry.fs_vfstype == "zfs" || entry.fs_file == "/") {
             continue;
         }
-        if found.iter().any(|(device, mount)| *device == entry.fs_spec || mount.path == entry.fs_file) {
+        if found
+            .iter()
+            .any(|(device, mount)| *device == entry.fs_spec || mount.path == entry.fs_file)
+        {
             continue;
         }
-        let Ok(stat) = rustix::fs::statvfs(entry.fs_file.as_str()) else { continue };
+        let Ok(stat) = rustix::fs::statvfs(entry.fs_file.as_str()) else {
+            continue;
+        };
         let mount = Mount {
             path: entry.fs_file,
             total: stat.f_blocks * stat.f_frsize,

@@ -22,7 +22,11 @@ impl Cursor {
         if !disk.list()?.iter().any(|name| name == NAME) {
             let file = disk.create(NAME, 2 * SLOT as u64)?;
             disk.sync_dir()?;
-            return Ok(Self { file, turn: 0, acked: 0 });
+            return Ok(Self {
+                file,
+                turn: 0,
+                acked: 0,
+            });
         }
         let file = disk.open(NAME)?;
         let mut bytes = [0; 2 * SLOT];

@@ -71,7 +71,9 @@ impl OsDisk {
 
 impl Disk for OsDisk {
     fn list(&self) -> io::Result<Vec<String>> {
-        std::fs::read_dir(&self.dir)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+        std::fs::read_dir(&self.dir)?
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect()
     }
 
     fn create(&self, name: &str, size: u64) -> io::Result<Box<dyn DiskFile>> {
@@ -90,7 +92,9 @@ impl Disk for OsDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(OpenOptions::new().read(true).write(true).open(self.dir.join(name))?))
+        Ok(Box::new(
+            OpenOptions::new().read(true).write(true).open(self.dir.join(name))?,
+        ))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

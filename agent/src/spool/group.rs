@@ -106,8 +106,16 @@ mod tests {
     #[test]
     fn a_head_comes_back_and_any_flipped_bit_is_noticed() {
         let mut bytes = Vec::new();
-        let group = Group { number: 7, next_seq: 9, events_before: 11, frames: 2, frames_len: 300, snapshot: true, ..Group::default() }
-            .encode([], &mut bytes);
+        let group = Group {
+            number: 7,
+            next_seq: 9,
+            events_before: 11,
+            frames: 2,
+            frames_len: 300,
+            snapshot: true,
+            ..Group::default()
+        }
+        .encode([], &mut bytes);
         assert_eq!(Group::parse(&bytes), Some(group));
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes.clone();

@@ -49,7 +49,13 @@ pub struct Inbox {
 impl Inbox {
     /// Holds at most this much; one block always fits.
     pub fn new(max_bytes: usize, max_blocks: usize) -> Self {
-        Self { queue: Mutex::default(), filled: Condvar::new(), emptied: Condvar::new(), max_bytes, max_blocks }
+        Self {
+            queue: Mutex::default(),
+            filled: Condvar::new(),
+            emptied: Condvar::new(),
+            max_bytes,
+            max_blocks,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -61,7 +67,10 @@ impl Inbox {
         let full = |queue: &mut Queue| {
             !queue.closed && (queue.bytes >= self.max_bytes || queue.blocks.len() >= self.max_blocks)
         };
-        let mut queue = self.emptied.wait_while(self.lock(), full).unwrap_or_else(PoisonError::into_inner);
+        let mut queue = self
+            .emptied
+            .wait_while(self.lock(), full)
+            .unwrap_or_else(PoisonError::into_inner);
         if queue.closed {
             return Err(Closed);
         }
@@ -83,7 +92,11 @@ impl Inbox {
             if left.is_zero() {
                 break;
             }
-            queue = self.filled.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+            queue = self
+                .filled
+                .wait_timeout(queue, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
         let mut taken = 0;
         while taken < limit

@@ -104,9 +104,16 @@ impl Log {
         let room = self.shared.state().segments.back().map_or(0, |segment| segment.size);
         if self.file.is_none() || offset == 0 || offset + (scratch.len() + frames_len) as u64 > room {
             let mut known = self.positions.clone();
-            position::merge(&mut known, blocks.iter().flat_map(|block| block.positions.iter().cloned()));
+            position::merge(
+                &mut known,
+                blocks.iter().flat_map(|block| block.positions.iter().cloned()),
+            );
             scratch.clear();
-            Group { snapshot: true, ..group }.encode(known.values(), &mut scratch);
+            Group {
+                snapshot: true,
+                ..group
+            }
+            .encode(known.values(), &mut scratch);
             if (self.file.is_none() || offset != 0)
                 && let Some(reason) = self.rotate((scratch.len() + frames_len) as u64)?
             {
@@ -128,7 +135,10 @@ impl Log {
         self.number += 1;
         self.next_seq += frames.len() as u64;
         self.events += events;
-        position::merge(&mut self.positions, blocks.iter().flat_map(|block| block.positions.iter().cloned()));
+        position::merge(
+            &mut self.positions,
+            blocks.iter().flat_map(|block| block.positions.iter().cloned()),
+        );
         let mut state = self.shared.state();
         if let Some(segment) = state.segments.back_mut() {
             segment.end = offset + len;
@@ -159,7 +169,11 @@ impl Log {
     fn rotate(&mut self, need: u64) -> Result<Option<NoSpace>, SpoolError> {
         self.recycle()?;
         let size = self.limits.segment_bytes.max(need);
-        let name = Segment { first_number: self.number, ..Segment::default() }.name();
+        let name = Segment {
+            first_number: self.number,
+            ..Segment::default()
+        }
+        .name();
         if self.shared.state().disk_bytes() + size > self.limits.max_bytes {
             return Ok(Some(NoSpace::Cap));
         }
@@ -197,7 +211,9 @@ impl Log {
         loop {
             let mut state = self.shared.state();
             let done = state.segments.get(1).is_some_and(|next| next.first_seq <= acked + 1);
-            let Some(segment) = state.segments.pop_front_if(|_| done) else { return Ok(()) };
+            let Some(segment) = state.segments.pop_front_if(|_| done) else {
+                return Ok(());
+            };
             drop(state);
             self.give_back(segment)?;
         }
@@ -208,9 +224,13 @@ impl Log {
     pub fn evict(&mut self) -> Result<Option<u64>, SpoolError> {
         let (segment, next_seq, acked) = {
             let mut state = self.shared.state();
-            let Some(next_seq) = state.segments.get(1).map(|next| next.first_seq) else { return Ok(None) };
+            let Some(next_seq) = state.segments.get(1).map(|next| next.first_seq) else {
+                return Ok(None);
+            };
             let acked = state.acked;
-            let Some(segment) = state.segments.pop_front() else { return Ok(None) };
+            let Some(segment) = state.segments.pop_front() else {
+                return Ok(None);
+            };
             state.release(next_seq.saturating_sub(1));
             (segment, next_seq, acked)
         };
@@ -222,7 +242,11 @@ impl Log {
     fn give_back(&mut self, segment: Segment) -> Result<(), SpoolError> {
         let name = segment.name();
         let reuse = !self.spare && segment.size == self.limits.segment_bytes;
-        let result = if reuse { self.disk.rename(&name, SPARE) } else { self.disk.remove(&name) };
+        let result = if reuse {
+            self.disk.rename(&name, SPARE)
+        } else {
+            self.disk.remove(&name)
+        };
         result.map_err(|error| SpoolError::Create(self.disk.describe(&name), error))?;
         self.spare |= reuse;
         Ok(())
@@ -233,6 +257,9 @@ impl Log {
 fn is_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge | io::ErrorKind::WriteZero
+        io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge
+            | io::ErrorKind::WriteZero
     )
 }

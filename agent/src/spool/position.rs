@@ -81,8 +81,14 @@ pub fn decode(mut bytes: &[u8]) -> Option<Vec<Position>> {
         let u16_at = |at: usize| Some(u16::from_le_bytes(fixed.get(at..at + 2)?.try_into().ok()?));
         let (path, rest) = rest.split_at_checked(usize::from(u16_at(35)?))?;
         positions.push(Position {
-            file: FileId { dev: u64_at(0)?, ino: u64_at(8)? },
-            fingerprint: Fingerprint { len: u16_at(16)?, hash: u64_at(18)? },
+            file: FileId {
+                dev: u64_at(0)?,
+                ino: u64_at(8)?,
+            },
+            fingerprint: Fingerprint {
+                len: u16_at(16)?,
+                hash: u64_at(18)?,
+            },
             offset: u64_at(26)?,
             mid_line: fixed[34] & MID_LINE != 0,
             path: String::from_utf8_lossy(path).into(),

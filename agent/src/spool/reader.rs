@@ -32,7 +32,14 @@ struct Open {
 impl Reader {
     /// At no place yet.
     pub fn new(disk: Arc<dyn Disk>, shared: Arc<Shared>) -> Self {
-        Self { disk, shared, window: Window::default(), open: None, next_seq: 0, damaged: 0 }
+        Self {
+            disk,
+            shared,
+            window: Window::default(),
+            open: None,
+            next_seq: 0,
+            damaged: 0,
+        }
     }
 
     /// Stretches of the log that could not be read so far.
@@ -63,7 +70,12 @@ impl Reader {
             }
         }
         // A segment that was recycled meanwhile may have been overwritten while it was read.
-        let first = self.shared.state().segments.front().map_or(0, |segment| segment.first_seq);
+        let first = self
+            .shared
+            .state()
+            .segments
+            .front()
+            .map_or(0, |segment| segment.first_seq);
         if self.open.as_ref().is_some_and(|open| !self.is_live(&open.segment)) {
             self.open = None;
             frames.retain(|frame| frame.header().seq >= first);
@@ -72,7 +84,11 @@ impl Reader {
     }
 
     fn is_live(&self, segment: &Segment) -> bool {
-        self.shared.state().segments.iter().any(|live| live.first_number == segment.first_number)
+        self.shared
+            .state()
+            .segments
+            .iter()
+            .any(|live| live.first_number == segment.first_number)
     }
 
     /// Opens the segment in which `from_seq` stands, or would stand.
@@ -92,7 +108,11 @@ impl Reader {
         self.window.clear();
         self.open = Some(Open {
             file: self.disk.open(&segment.name())?,
-            walk: Walk { offset: 0, number: segment.first_number, limit: segment.end },
+            walk: Walk {
+                offset: 0,
+                number: segment.first_number,
+                limit: segment.end,
+            },
             frames: Frames::default(),
             segment,
         });
@@ -118,7 +138,9 @@ impl Reader {
                     report(&*self.disk, &open.segment, &*open.file, range.start)?;
                 }
                 Step::End => {
-                    let Some(found) = open.walk.next_group(&*open.file, &mut self.window)? else { return Ok(None) };
+                    let Some(found) = open.walk.next_group(&*open.file, &mut self.window)? else {
+                        return Ok(None);
+                    };
                     if let Some(range) = &found.damaged {
                         self.damaged += 1;
                         report(&*self.disk, &open.segment, &*open.file, range.start)?;
@@ -133,9 +155,15 @@ impl Reader {
     fn advance(&mut self) -> bool {
         let Some(open) = &mut self.open else { return false };
         let state = self.shared.state();
-        let place = state.segments.iter().position(|live| live.first_number == open.segment.first_number);
+        let place = state
+            .segments
+            .iter()
+            .position(|live| live.first_number == open.segment.first_number);
         let (now, next) = match place {
-            Some(place) => (state.segments.get(place).copied(), state.segments.get(place + 1).copied()),
+            Some(place) => (
+                state.segments.get(place).copied(),
+                state.segments.get(place + 1).copied(),
+            ),
             None => (None, state.segments.front().copied()),
         };
         drop(state);
@@ -155,6 +183,11 @@ impl Reader {
 fn report(disk: &dyn Disk, segment: &Segment, file: &dyn DiskFile, offset: u64) -> io::Result<()> {
     let name = segment.name();
     let copy = set_aside(disk, &name, file)?;
-    tracing::error!(file = disk.describe(&name), offset, copy, "a part of the spool cannot be read and is skipped");
+    tracing::error!(
+        file = disk.describe(&name),
+        offset,
+        copy,
+        "a part of the spool cannot be read and is skipped"
+    );
     Ok(())
 }

@@ -43,8 +43,11 @@ struct Scan {
 pub fn open(disk: Arc<dyn Disk>, limits: Limits, new_epoch: u64, now_ms: i64) -> Result<(Log, Report), SpoolError> {
     let at = |error| SpoolError::Open(disk.describe(""), error);
     let names = disk.list().map_err(at)?;
-    let mut numbers: Vec<u64> =
-        names.iter().filter_map(|name| name.strip_suffix(".seg")).filter_map(|name| name.parse().ok()).collect();
+    let mut numbers: Vec<u64> = names
+        .iter()
+        .filter_map(|name| name.strip_suffix(".seg"))
+        .filter_map(|name| name.parse().ok())
+        .collect();
     numbers.sort_unstable();
     let cursor = Cursor::open(&*disk).map_err(at)?;
     let stored = epoch::read(&*disk).map_err(at)?;
@@ -68,7 +71,10 @@ pub fn open(disk: Arc<dyn Disk>, limits: Limits, new_epoch: u64, now_ms: i64) ->
     let epoch = match stored {
         Some(epoch) if scan.number.is_some() => epoch,
         _ => {
-            let fresh = Epoch { id: new_epoch, floor: if stored.is_some() { scan.next_seq } else { 0 } };
+            let fresh = Epoch {
+                id: new_epoch,
+                floor: if stored.is_some() { scan.next_seq } else { 0 },
+            };
             epoch::write(&*disk, fresh).map_err(at)?;
             fresh
         }
@@ -83,7 +89,10 @@ pub fn open(disk: Arc<dyn Disk>, limits: Limits, new_epoch: u64, now_ms: i64) ->
         cursor,
         positions: scan.positions,
         file,
-        number: scan.number.map_or(1, |number| number + 1).max(numbers.last().copied().unwrap_or(1)),
+        number: scan
+            .number
+            .map_or(1, |number| number + 1)
+            .max(numbers.last().copied().unwrap_or(1)),
         next_seq,
         events: scan.events,
         spare: names.iter().any(|name| name == SPARE),
@@ -93,14 +102,32 @@ pub fn open(disk: Arc<dyn Disk>, limits: Limits, new_epoch: u64, now_ms: i64) ->
 }
 
 impl Scan {
-    fn segment(&mut self, disk: &dyn Disk, first_number: u64, last: bool, window: &mut Window) -> io::Result<Box<dyn DiskFile>> {
-        let mut segment = Segment { first_number, first_seq: self.next_seq, ..Segment::default() };
+    fn segment(
+        &mut self,
+        disk: &dyn Disk,
+        first_number: u64,
+        last: bool,
+        window: &mut Window,
+    ) -> io::Result<Box<dyn DiskFile>> {
+        let mut segment = Segment {
+            first_number,
+            first_seq: self.next_seq,
+            ..Segment::default()
+        };
         let name = segment.name();
         let file = disk.open(&name)?;
         segment.size = file.size()?;
         window.clear();
-        let mut walk = Walk { offset: 0, number: first_number, limit: segment.size };
-        let mut damaged = self.number.filter(|number| number + 1 != first_number).into_iter().count() as u64;
+        let mut walk = Walk {
+            offset: 0,
+            number: first_number,
+            limit: segment.size,
+        };
+        let mut damaged = self
+            .number
+            .filter(|number| number + 1 != first_number)
+            .into_iter()
+            .count() as u64;
         let mut before = None;
         let mut found = walk.next_group(&*file, window)?;
         while let Some(here) = found {
@@ -166,14 +193,22 @@ struct Checked {
 
 fn check(file: &dyn DiskFile, window: &mut Window, found: &Found) -> io::Result<Checked> {
     let start = found.offset + super::group::HEAD_LEN as u64;
-    let positions = found.group.positions(window.at(file, start, found.group.positions_len as usize)?);
-    let mut checked = Checked { frames: Vec::new(), damaged: u64::from(positions.is_none()), positions };
+    let positions = found
+        .group
+        .positions(window.at(file, start, found.group.positions_len as usize)?);
+    let mut checked = Checked {
+        frames: Vec::new(),
+        damaged: u64::from(positions.is_none()),
+        positions,
+    };
     let mut frames = Frames::of(found);
     loop {
         match frames.next(file, window)? {
             Step::Frame(frame) => {
                 let header = frame.header();
-                checked.frames.push((header.seq, u64::from(header.count), frame.bytes().len() as u64));
+                checked
+                    .frames
+                    .push((header.seq, u64::from(header.count), frame.bytes().len() as u64));
             }
             Step::Damage(_) => checked.damaged += 1,
             Step::End => return Ok(checked),
@@ -225,13 +260,21 @@ pub(super) fn count_events(disk: &dyn Disk, segment: &Segment, seqs: Range<u64>)
     let count = || -> io::Result<u64> {
         let file = disk.open(&segment.name())?;
         let mut window = Window::default();
-        let mut walk = Walk { offset: 0, number: segment.first_number, limit: segment.end };
+        let mut walk = Walk {
+            offset: 0,
+            number: segment.first_number,
+            limit: segment.end,
+        };
         let mut events = 0;
         while let Some(found) = walk.next_group(&*file, &mut window)? {
             let mut frames = Frames::of(&found);
             while let Some(header) = frames.peek(&*file, &mut window)? {
                 frames.skip(&header);
-                events += if seqs.contains(&header.seq) { u64::from(header.count) } else { 0 };
+                events += if seqs.contains(&header.seq) {
+                    u64::from(header.count)
+                } else {
+                    0
+                };
             }
         }
         Ok(events)

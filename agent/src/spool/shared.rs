@@ -66,12 +66,20 @@ pub struct State {
 impl State {
     /// An empty log whose frames up to `acked` the hub has.
     pub fn after(acked: u64) -> Self {
-        Self { acked, ..Self::default() }
+        Self {
+            acked,
+            ..Self::default()
+        }
     }
 
     /// A commit became durable.
     pub fn committed(&mut self, last_seq: u64, events: u64, bytes: u64, at_ms: i64) {
-        self.total = Mark { last_seq, events: self.total.events + events, bytes: self.total.bytes + bytes, at_ms };
+        self.total = Mark {
+            last_seq,
+            events: self.total.events + events,
+            bytes: self.total.bytes + bytes,
+            at_ms,
+        };
         self.marks.push_back(self.total);
         if self.marks.len() > MAX_MARKS {
             // Half the marks say the same more coarsely; the newest must stay.
@@ -117,7 +125,10 @@ pub struct Shared {
 impl Shared {
     /// Around a state that recovery found.
     pub fn new(state: State, next_seq: u64) -> Self {
-        Self { state: Mutex::new(state), next_seq: watch::Sender::new(next_seq) }
+        Self {
+            state: Mutex::new(state),
+            next_seq: watch::Sender::new(next_seq),
+        }
     }
 
     /// The state. Keep it for a few lines only.
@@ -137,7 +148,14 @@ mod tests {
             state.committed(seq, 10, 100, seq as i64);
         }
         assert!(state.marks.len() <= MAX_MARKS + 1);
-        assert_eq!(state.backlog(), Backlog { events: 100_000, bytes: 1_000_000, oldest_ms: state.marks.front().map(|m| m.at_ms) });
+        assert_eq!(
+            state.backlog(),
+            Backlog {
+                events: 100_000,
+                bytes: 1_000_000,
+                oldest_ms: state.marks.front().map(|m| m.at_ms)
+            }
+        );
         state.release(9_999);
         assert!(state.backlog().events > 0);
         state.release(10_000);

@@ -87,7 +87,11 @@ impl SimDisk {
     pub fn set_bytes(&self, name: &str, bytes: Vec<u8>) {
         let mut world = self.world();
         let inode = world.names[name];
-        world.inodes[inode] = Inode { cached: bytes.clone(), durable: bytes, dirty: Vec::new() };
+        world.inodes[inode] = Inode {
+            cached: bytes.clone(),
+            durable: bytes,
+            dirty: Vec::new(),
+        };
     }
 
     /// A copy that nothing has happened to yet.
@@ -129,8 +133,17 @@ impl SimDisk {
             (inode.cached, inode.durable) = (survived.clone(), survived);
         }
         // Journals keep the order of changes to a folder: either none of the unsynced ones survived, or all.
-        let names = if keep() { world.names.clone() } else { world.durable_names.clone() };
-        Self(Arc::new(Mutex::new(World { inodes, names: names.clone(), durable_names: names, ..World::default() })))
+        let names = if keep() {
+            world.names.clone()
+        } else {
+            world.durable_names.clone()
+        };
+        Self(Arc::new(Mutex::new(World {
+            inodes,
+            names: names.clone(),
+            durable_names: names,
+            ..World::default()
+        })))
     }
 }
 
@@ -145,20 +158,33 @@ impl Disk for SimDisk {
         if world.names.contains_key(name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        if world.capacity.is_some_and(|capacity| world.used() + size as usize > capacity) {
+        if world
+            .capacity
+            .is_some_and(|capacity| world.used() + size as usize > capacity)
+        {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let zeros = vec![0; size as usize];
         let inode = world.inodes.len();
-        world.inodes.push(Inode { cached: zeros.clone(), durable: zeros, dirty: Vec::new() });
+        world.inodes.push(Inode {
+            cached: zeros.clone(),
+            durable: zeros,
+            dirty: Vec::new(),
+        });
         world.names.insert(name.to_owned(), inode);
-        Ok(Box::new(SimFile { disk: self.clone(), inode }))
+        Ok(Box::new(SimFile {
+            disk: self.clone(),
+            inode,
+        }))
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
         let world = self.world();
         let inode = *world.names.get(name).ok_or(io::ErrorKind::NotFound)?;
-        Ok(Box::new(SimFile { disk: self.clone(), inode }))
+        Ok(Box::new(SimFile {
+            disk: self.clone(),
+            inode,
+        }))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -172,7 +198,11 @@ impl Disk for SimDisk {
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut world = self.world();
         world.call()?;
-        world.names.remove(name).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
+        world
+            .names
+            .remove(name)
+            .map(drop)
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn sync_dir(&self) -> io::Result<()> {
@@ -214,7 +244,11 @@ impl DiskFile for SimFile {
         inode.cached[offset..offset + len].copy_from_slice(&bytes[..len]);
         inode.dirty.push((offset, bytes[..len].to_vec()));
         died?;
-        if len == 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(len) }
+        if len == 0 {
+            Err(io::ErrorKind::StorageFull.into())
+        } else {
+            Ok(len)
+        }
     }
 
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {

@@ -66,7 +66,9 @@ impl Walk {
     }
 
     fn fits(&self, offset: u64, group: &Group) -> bool {
-        offset.checked_add(group.total_len()).is_some_and(|end| end <= self.limit)
+        offset
+            .checked_add(group.total_len())
+            .is_some_and(|end| end <= self.limit)
     }
 
     fn step(&mut self, group: Group, offset: u64, damaged: Option<Range<u64>>) -> Found {

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use quinn::{Connection, SendStream};
 use streamflow_proto::frame::Frame;
 use streamflow_proto::wire::{
-    self, AgentEvent, AgentSession, Decoder, Heartbeat, Incoming, Nack, Next, RenewRequest, SessionError, SourceReport, ToAgent,
-    ToHub, WireError, close,
+    self, AgentEvent, AgentSession, Decoder, Heartbeat, Incoming, Nack, Next, RenewRequest, SessionError, SourceReport,
+    ToAgent, ToHub, WireError, close,
 };
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
@@ -102,7 +102,9 @@ impl Ended {
                     _ => Self::Connection(quinn::ConnectionError::ApplicationClosed(closed)),
                 }
             }
-            Some(other @ (quinn::ConnectionError::ConnectionClosed(_) | quinn::ConnectionError::TimedOut)) => Self::Connection(other),
+            Some(other @ (quinn::ConnectionError::ConnectionClosed(_) | quinn::ConnectionError::TimedOut)) => {
+                Self::Connection(other)
+            }
             _ => self,
         }
     }
@@ -243,7 +245,9 @@ impl<'a> Session<'a> {
     fn receive(&mut self, bytes: &[u8]) -> Result<(), Ended> {
         self.decoder.feed(bytes);
         while let Some(incoming) = self.decoder.next()? {
-            let Incoming::Control(message) = incoming else { return Err(SessionError::OutOfPlace("a frame").into()) };
+            let Incoming::Control(message) = incoming else {
+                return Err(SessionError::OutOfPlace("a frame").into());
+            };
             for event in self.machine.received(clock::now_ms(), message)? {
                 self.on(event)?;
             }
@@ -266,23 +270,36 @@ impl<'a> Session<'a> {
                 self.sent.retain(|(seq, _)| *seq < nack.seq);
             }
             AgentEvent::NewEpoch { hub_seq } => {
-                tracing::error!(hub_seq, "the hub knows later batches than this spool: going on under a new epoch, some events may be stored twice");
+                tracing::error!(
+                    hub_seq,
+                    "the hub knows later batches than this spool: going on under a new epoch, some events may be stored twice"
+                );
                 self.uplink.spool.begin_epoch()?;
                 return Err(Ended::NewEpoch);
             }
-            AgentEvent::Config(update) => tracing::debug!(version = update.version, "the hub sent a configuration, which this version does not take"),
+            AgentEvent::Config(update) => tracing::debug!(
+                version = update.version,
+                "the hub sent a configuration, which this version does not take"
+            ),
             AgentEvent::Certificate(enrolled) => {
                 if let Some(request) = self.renewal.take() {
                     self.identity = request.accept(enrolled);
                     self.identity.store(&self.uplink.data_dir)?;
                     self.renew_at_ms = self.identity.renew_after_ms;
-                    tracing::info!(expires_ms = self.identity.expires_ms, "the certificate of this agent was renewed");
+                    tracing::info!(
+                        expires_ms = self.identity.expires_ms,
+                        "the certificate of this agent was renewed"
+                    );
                 }
             }
             AgentEvent::Refused(refused) => {
                 self.renewal = None;
                 self.renew_at_ms = clock::now_ms() + RENEW_RETRY_MS;
-                tracing::error!(reason = refused.reason, expires_ms = self.identity.expires_ms, "the hub refuses to renew this agent's certificate");
+                tracing::error!(
+                    reason = refused.reason,
+                    expires_ms = self.identity.expires_ms,
+                    "the hub refuses to renew this agent's certificate"
+                );
             }
             AgentEvent::Reconnect { after_ms } => return Err(Ended::HubStops(Duration::from_millis(after_ms))),
         }
@@ -291,17 +308,32 @@ impl<'a> Session<'a> {
 
     /// The hub will never store this frame. It is kept aside for people, and counted as dropped.
     fn rejected(&mut self, nack: &Nack) {
-        let events = self.sent.iter().find(|(seq, _)| *seq == nack.seq).map_or(0, |(_, events)| *events);
+        let events = self
+            .sent
+            .iter()
+            .find(|(seq, _)| *seq == nack.seq)
+            .map_or(0, |(_, events)| *events);
         self.sent.retain(|(seq, _)| *seq != nack.seq);
         self.uplink.counters.dropped(DropReason::HubRejected, events);
-        tracing::error!(seq = nack.seq, events, reason = nack.reason, "the hub refuses a batch for good");
+        tracing::error!(
+            seq = nack.seq,
+            events,
+            reason = nack.reason,
+            "the hub refuses a batch for good"
+        );
         let mut reader = self.uplink.spool.reader();
-        let (dir, epoch, seq) = (self.uplink.data_dir.join("rejected"), self.uplink.spool.epoch(), nack.seq);
+        let (dir, epoch, seq) = (
+            self.uplink.data_dir.join("rejected"),
+            self.uplink.spool.epoch(),
+            nack.seq,
+        );
         tokio::task::spawn_blocking(move || {
             let mut keep = || -> io::Result<()> {
                 std::fs::create_dir_all(&dir)?;
                 let frames = reader.read(seq, 1)?;
-                let Some(frame) = frames.first().filter(|frame| frame.header().seq == seq) else { return Ok(()) };
+                let Some(frame) = frames.first().filter(|frame| frame.header().seq == seq) else {
+                    return Ok(());
+                };
                 if std::fs::read_dir(&dir)?.count() < MAX_REJECTED {
                     std::fs::write(dir.join(format!("{epoch:016x}-{seq}.frame")), frame.bytes())?;
                 }
@@ -327,13 +359,21 @@ impl<'a> Session<'a> {
             spool_bytes: backlog.bytes,
             spool_events: backlog.events,
             oldest_unacked_ms: backlog.oldest_ms,
-            dropped: self.uplink.counters.drops().filter(|(_, events)| *events > 0).map(|(reason, events)| (reason.name().into(), events)).collect(),
+            dropped: self
+                .uplink
+                .counters
+                .drops()
+                .filter(|(_, events)| *events > 0)
+                .map(|(reason, events)| (reason.name().into(), events))
+                .collect(),
             // A control message has a limit.
             sources: self.uplink.sources.iter().take(32).map(report).collect(),
         }))?;
         if self.renewal.is_none() && clock::now_ms() >= self.renew_at_ms {
             let request = Request::new()?;
-            self.say(&ToHub::Renew(RenewRequest { csr_der: request.csr_der.clone() }))?;
+            self.say(&ToHub::Renew(RenewRequest {
+                csr_der: request.csr_der.clone(),
+            }))?;
             self.renewal = Some(request);
         }
         Ok(())

@@ -92,7 +92,11 @@ fn config(mut tls: rustls::ClientConfig) -> Result<ClientConfig, ConnectError> {
 }
 
 /// Connects to the first address of `endpoint` that answers. The socket comes along, as it must outlive the connection.
-pub async fn connect(endpoint: &str, config: ClientConfig, patience: Duration) -> Result<(Endpoint, Connection), ConnectError> {
+pub async fn connect(
+    endpoint: &str,
+    config: ClientConfig,
+    patience: Duration,
+) -> Result<(Endpoint, Connection), ConnectError> {
     let resolve = |error| ConnectError::Resolve(endpoint.to_owned(), error);
     let addresses: Vec<SocketAddr> = tokio::net::lookup_host(endpoint).await.map_err(resolve)?.collect();
     let mut failure = resolve(io::ErrorKind::NotFound.into());
@@ -105,7 +109,11 @@ pub async fn connect(endpoint: &str, config: ClientConfig, patience: Duration) -
     Err(failure)
 }
 
-async fn attempt(address: SocketAddr, config: ClientConfig, patience: Duration) -> Result<(Endpoint, Connection), ConnectError> {
+async fn attempt(
+    address: SocketAddr,
+    config: ClientConfig,
+    patience: Duration,
+) -> Result<(Endpoint, Connection), ConnectError> {
     let socket = socket(address).map_err(ConnectError::Socket)?;
     let endpoint =
         Endpoint::new(EndpointConfig::default(), None, socket, Arc::new(TokioRuntime)).map_err(ConnectError::Socket)?;
@@ -121,7 +129,11 @@ fn socket(to: SocketAddr) -> io::Result<std::net::UdpSocket> {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     };
-    let socket = socket2::Socket::new(socket2::Domain::for_address(from), socket2::Type::DGRAM, Some(socket2::Protocol::UDP))?;
+    let socket = socket2::Socket::new(
+        socket2::Domain::for_address(from),
+        socket2::Type::DGRAM,
+        Some(socket2::Protocol::UDP),
+    )?;
     if let Err(error) = socket.set_send_buffer_size(SOCKET_BUFFER) {
         tracing::debug!(%error, "the kernel gave no larger socket buffer");
     }

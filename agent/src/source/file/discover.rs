@@ -26,8 +26,11 @@ pub struct Discovered {
     pub failures: Vec<(PathBuf, io::Error)>,
 }
 
-const MATCHING: MatchOptions =
-    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
+const MATCHING: MatchOptions = MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: true,
+    require_literal_leading_dot: false,
+};
 
 impl Patterns {
     /// Compiles them.
@@ -35,7 +38,13 @@ impl Patterns {
         for path in paths {
             Pattern::new(path)?;
         }
-        Ok(Self { paths: paths.to_vec(), exclude: exclude.iter().map(|text| Pattern::new(text)).collect::<Result<_, _>>()? })
+        Ok(Self {
+            paths: paths.to_vec(),
+            exclude: exclude
+                .iter()
+                .map(|text| Pattern::new(text))
+                .collect::<Result<_, _>>()?,
+        })
     }
 
     /// Folders in which new files would appear.
@@ -49,13 +58,16 @@ impl Patterns {
 
     /// Whether a path is one of those that are meant.
     pub fn names(&self, path: &Path) -> bool {
-        let named = |pattern: &String| Pattern::new(pattern).is_ok_and(|pattern| pattern.matches_path_with(path, MATCHING));
+        let named =
+            |pattern: &String| Pattern::new(pattern).is_ok_and(|pattern| pattern.matches_path_with(path, MATCHING));
         self.paths.iter().any(named) && !self.excludes(path)
     }
 
     fn excludes(&self, path: &Path) -> bool {
         let name = Path::new(path.file_name().unwrap_or_default());
-        self.exclude.iter().any(|pattern| pattern.matches_path(path) || pattern.matches_path(name))
+        self.exclude
+            .iter()
+            .any(|pattern| pattern.matches_path(path) || pattern.matches_path(name))
     }
 
     /// Looks.
@@ -63,11 +75,15 @@ impl Patterns {
         let mut found = Discovered::default();
         for pattern in &self.paths {
             if pattern.contains(['*', '?', '[']) {
-                let Ok(entries) = glob::glob_with(pattern, MATCHING) else { continue };
+                let Ok(entries) = glob::glob_with(pattern, MATCHING) else {
+                    continue;
+                };
                 for entry in entries {
                     match entry {
                         Ok(path) => self.look(&path, &mut found),
-                        Err(error) => found.failures.push((error.path().to_owned(), io::Error::from(error.error().kind()))),
+                        Err(error) => found
+                            .failures
+                            .push((error.path().to_owned(), io::Error::from(error.error().kind()))),
                     }
                 }
             } else {
@@ -83,7 +99,10 @@ impl Patterns {
         }
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_file() => {
-                found.files.entry(identity::id(&metadata)).or_insert_with(|| path.to_owned());
+                found
+                    .files
+                    .entry(identity::id(&metadata))
+                    .or_insert_with(|| path.to_owned());
             }
             Ok(_) => {}
             Err(error) => found.failures.push((path.to_owned(), error)),
@@ -95,7 +114,10 @@ impl Patterns {
 pub fn find_renamed(path: &Path, file: FileId) -> Option<(PathBuf, Metadata)> {
     let entries = fs::read_dir(path.parent()?).ok()?;
     entries.filter_map(Result::ok).find_map(|entry| {
-        let metadata = entry.metadata().ok().filter(|metadata| identity::id(metadata) == file && metadata.is_file())?;
+        let metadata = entry
+            .metadata()
+            .ok()
+            .filter(|metadata| identity::id(metadata) == file && metadata.is_file())?;
         Some((entry.path(), metadata))
     })
 }

@@ -68,27 +68,38 @@ pub fn push(
         Format::Logfmt | Format::Auto | Format::Text => None,
     };
     if matches!(format, Format::Event | Format::Json) || (format == Format::Auto && object) {
-        let Some(rejection) = rejection else { return Ok(Outcome::default()) };
+        let Some(rejection) = rejection else {
+            return Ok(Outcome::default());
+        };
         let text = String::from_utf8_lossy(line);
         if let Cow::Owned(text) = &text {
             let again = push(format, text.as_bytes(), context, now_ms, builder)?;
-            return Ok(Outcome { invalid_utf8: true, ..again });
+            return Ok(Outcome {
+                invalid_utf8: true,
+                ..again
+            });
         }
         push_text(&text, context, now_ms, builder)?;
         // An object that is merely no event is not a mistake where any form is welcome.
         let malformed = (format != Format::Auto).then_some(rejection);
-        return Ok(Outcome { malformed, invalid_utf8: false });
+        return Ok(Outcome {
+            malformed,
+            invalid_utf8: false,
+        });
     }
     let text = String::from_utf8_lossy(line);
     let invalid_utf8 = matches!(text, Cow::Owned(_));
     let malformed = match format {
         Format::Text => None,
-        _ => push_logfmt(&text, context, now_ms, builder).err(),
+        _ => push_logfmt(&text, format == Format::Auto, context, now_ms, builder).err(),
     };
     if format == Format::Text || malformed.is_some() {
         push_text(&text, context, now_ms, builder)?;
     }
-    Ok(Outcome { malformed: malformed.filter(|_| format == Format::Logfmt), invalid_utf8 })
+    Ok(Outcome {
+        malformed: malformed.filter(|_| format == Format::Logfmt),
+        invalid_utf8,
+    })
 }
 
 fn head<'a>(context: &Context<'a>, picked: &pick::Picked, now_ms: i64) -> Head<'a> {
@@ -107,9 +118,18 @@ fn push_object(line: &[u8], context: &Context<'_>, now_ms: i64, builder: &mut Ba
     builder.push_log(&head, line).map(drop)
 }
 
-fn push_logfmt(line: &str, context: &Context<'_>, now_ms: i64, builder: &mut BatchBuilder) -> Result<(), Rejection> {
-    let not = |reason: &str| Rejection { field: "event".into(), reason: reason.into() };
-    let pairs = logfmt::parse(line).ok_or_else(|| not("not key=value pairs"))?;
+fn push_logfmt(
+    line: &str,
+    strict: bool,
+    context: &Context<'_>,
+    now_ms: i64,
+    builder: &mut BatchBuilder,
+) -> Result<(), Rejection> {
+    let not = |reason: &str| Rejection {
+        field: "event".into(),
+        reason: reason.into(),
+    };
+    let pairs = logfmt::parse(line, strict).ok_or_else(|| not("not key=value pairs"))?;
     let head = head(context, &pick::from_pairs(&pairs), now_ms);
     let fields: Vec<(&str, Scalar<'_>)> = pairs.iter().map(|(key, value)| (*key, logfmt::scalar(value))).collect();
     builder.push_fields(&head, &fields).map(drop)
@@ -127,7 +147,9 @@ fn push_text(line: &str, context: &Context<'_>, now_ms: i64, builder: &mut Batch
     let mut message = line;
     loop {
         let fields = [("message", Scalar::Str(message)), ("file", Scalar::Str(context.path))];
-        let Err(rejection) = builder.push_fields(&head, &fields) else { return Ok(()) };
+        let Err(rejection) = builder.push_fields(&head, &fields) else {
+            return Ok(());
+        };
         // Escapes can make a line of the largest size larger than an event's data may be.
         if message.len() < 1_024 {
             return Err(rejection);

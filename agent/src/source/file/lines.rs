@@ -23,7 +23,12 @@ pub struct Lines<'a> {
 impl<'a> Lines<'a> {
     /// Lines of at most `max` bytes.
     pub fn new(block: &'a [u8], max: usize, mid_line: bool) -> Self {
-        Self { block, consumed: 0, mid_line, max }
+        Self {
+            block,
+            consumed: 0,
+            mid_line,
+            max,
+        }
     }
 
     /// What is left when no whole line follows.
@@ -49,7 +54,11 @@ impl<'a> Iterator for Lines<'a> {
             Some(end) => {
                 self.consumed += end + 1;
                 let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
-                Some(if line.len() > self.max { Line::Cut(&line[..self.max]) } else { Line::Whole(line) })
+                Some(if line.len() > self.max {
+                    Line::Cut(&line[..self.max])
+                } else {
+                    Line::Whole(line)
+                })
             }
             None if rest.len() > self.max => {
                 self.consumed = self.block.len();
@@ -83,9 +92,18 @@ mod tests {
 
     #[test]
     fn endings_and_over_long_lines() {
-        assert_eq!(cut(b"a\nb\r\n\nlast", 10, 100), [b"a".to_vec(), b"b".to_vec(), b"".to_vec()]);
-        assert_eq!(cut(b"0123456789abc\nnext\n", 4, 100), [b"0123".to_vec(), b"next".to_vec()]);
-        assert_eq!(cut(b"0123456789abc\nnext\n", 4, 3), [b"0123".to_vec(), b"next".to_vec()]);
+        assert_eq!(
+            cut(b"a\nb\r\n\nlast", 10, 100),
+            [b"a".to_vec(), b"b".to_vec(), b"".to_vec()]
+        );
+        assert_eq!(
+            cut(b"0123456789abc\nnext\n", 4, 100),
+            [b"0123".to_vec(), b"next".to_vec()]
+        );
+        assert_eq!(
+            cut(b"0123456789abc\nnext\n", 4, 3),
+            [b"0123".to_vec(), b"next".to_vec()]
+        );
     }
 
     proptest! {

@@ -24,7 +24,10 @@ impl Rarely {
     /// How many were kept back since the last one, when it is time for one.
     fn now(&mut self) -> Option<u64> {
         let now = Instant::now();
-        if self.last.is_some_and(|last| now.saturating_duration_since(last) < EVERY) {
+        if self
+            .last
+            .is_some_and(|last| now.saturating_duration_since(last) < EVERY)
+        {
             self.silent += 1;
             return None;
         }
@@ -100,7 +103,10 @@ impl Reports {
     pub fn failure(&mut self, file: &str, error: &std::io::Error) {
         let now = Instant::now();
         self.counters.error(format!("{file}: {error}"));
-        let said = self.failures.get(file).is_some_and(|last| now.saturating_duration_since(*last) < SAME_FAILURE_EVERY);
+        let said = self
+            .failures
+            .get(file)
+            .is_some_and(|last| now.saturating_duration_since(*last) < SAME_FAILURE_EVERY);
         if said {
             return;
         }

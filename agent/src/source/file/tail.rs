@@ -160,7 +160,11 @@ impl Tail {
         let buffer = std::mem::take(&mut reading.buffer);
         let mut lines = Lines::new(&buffer[..read], reading.options.max_line_bytes.0 as usize, false);
         let whole = lines.next().is_some();
-        let pushed = if whole { Ok(()) } else { self.line(reading, Line::Whole(&buffer[..read]), 0) };
+        let pushed = if whole {
+            Ok(())
+        } else {
+            self.line(reading, Line::Whole(&buffer[..read]), 0)
+        };
         reading.buffer = buffer;
         pushed?;
         if !whole {
@@ -214,7 +218,11 @@ impl Tail {
         if reading.batcher.is_full() {
             let offset = self.position.offset + start as u64;
             let mid_line = self.position.mid_line && start == 0;
-            reading.batcher.position(Position { offset, mid_line, ..self.position() });
+            reading.batcher.position(Position {
+                offset,
+                mid_line,
+                ..self.position()
+            });
             reading.batcher.flush()?;
         }
         let options = reading.options;
@@ -224,7 +232,13 @@ impl Tail {
             path: self.path(),
             metadata: &self.metadata,
         };
-        match format::push(options.format, text, &context, reading.now_ms, reading.batcher.builder()) {
+        match format::push(
+            options.format,
+            text,
+            &context,
+            reading.now_ms,
+            reading.batcher.builder(),
+        ) {
             Ok(outcome) => reading.reports.outcome(&outcome, self.path()),
             Err(rejection) => reading.reports.refused(&rejection, self.path()),
         }

@@ -65,16 +65,21 @@ impl Watcher {
     /// Watches nothing yet.
     pub fn new(waker: &Waker) -> Self {
         let waker = waker.clone();
-        let inner = notify::recommended_watcher(move |event: notify::Result<notify::Event>| match event.map(|event| event.kind) {
-            // Reading the files ourselves is no news.
-            Ok(EventKind::Access(_)) => {}
-            Ok(EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_))) => waker.set(|_| {}),
-            _ => waker.set(|flags| flags.rescan = true),
+        let inner = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            match event.map(|event| event.kind) {
+                // Reading the files ourselves is no news.
+                Ok(EventKind::Access(_)) => {}
+                Ok(EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_))) => waker.set(|_| {}),
+                _ => waker.set(|flags| flags.rescan = true),
+            }
         });
         let inner = inner
             .inspect_err(|error| tracing::warn!(%error, "the kernel does not report changes of files, they are polled"))
             .ok();
-        Self { inner, watched: HashSet::new() }
+        Self {
+            inner,
+            watched: HashSet::new(),
+        }
     }
 
     /// Watches exactly these folders.
@@ -94,7 +99,9 @@ impl Watcher {
                 Ok(()) => {
                     self.watched.insert(folder);
                 }
-                Err(error) => tracing::debug!(%error, folder = %folder.display(), "cannot watch a folder, it is polled"),
+                Err(error) => {
+                    tracing::debug!(%error, folder = %folder.display(), "cannot watch a folder, it is polled")
+                }
             }
         }
     }

@@ -86,7 +86,12 @@ pub fn samples<'a>(before: Option<&Figures>, now: &'a Figures) -> Vec<Sample<'a>
     let mut found = Vec::new();
     let mut add = |name, value: f64, unit, label: Option<(&'static str, &'a str)>| {
         // Two decimals are more than these figures mean, and short numbers compress.
-        found.push(Sample { name, value: (value * 100.0).round() / 100.0, unit, labels: label.into_iter().collect() });
+        found.push(Sample {
+            name,
+            value: (value * 100.0).round() / 100.0,
+            unit,
+            labels: label.into_iter().collect(),
+        });
     };
     let before = before.filter(|before| now.at > before.at);
     if let Some(before) = before {
@@ -97,7 +102,12 @@ pub fn samples<'a>(before: Option<&Figures>, now: &'a Figures) -> Vec<Sample<'a>
         }
     }
     let used = now.memory_total.saturating_sub(now.memory_available);
-    add("host.memory.used_percent", percent(used, now.memory_total), PERCENT, None);
+    add(
+        "host.memory.used_percent",
+        percent(used, now.memory_total),
+        PERCENT,
+        None,
+    );
     add("host.memory.used_bytes", used as f64, BYTES, None);
     add("host.memory.total_bytes", now.memory_total as f64, BYTES, None);
     for (name, load) in ["host.load.1", "host.load.5", "host.load.15"].into_iter().zip(now.load) {
@@ -113,22 +123,50 @@ pub fn samples<'a>(before: Option<&Figures>, now: &'a Figures) -> Vec<Sample<'a>
     let seconds = (now.at - before.at).as_secs_f64();
     let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / seconds;
     for disk in &now.disks {
-        let Some(then) = before.disks.iter().find(|then| then.device == disk.device) else { continue };
+        let Some(then) = before.disks.iter().find(|then| then.device == disk.device) else {
+            continue;
+        };
         let label = Some(("device", disk.device.as_str()));
-        add("host.disk.read_bytes_per_second", rate(disk.read_bytes, then.read_bytes), RATE, label);
-        add("host.disk.write_bytes_per_second", rate(disk.written_bytes, then.written_bytes), RATE, label);
+        add(
+            "host.disk.read_bytes_per_second",
+            rate(disk.read_bytes, then.read_bytes),
+            RATE,
+            label,
+        );
+        add(
+            "host.disk.write_bytes_per_second",
+            rate(disk.written_bytes, then.written_bytes),
+            RATE,
+            label,
+        );
     }
     for interface in &now.interfaces {
-        let Some(then) = before.interfaces.iter().find(|then| then.name == interface.name) else { continue };
+        let Some(then) = before.interfaces.iter().find(|then| then.name == interface.name) else {
+            continue;
+        };
         let label = Some(("interface", interface.name.as_str()));
-        add("host.network.receive_bytes_per_second", rate(interface.received_bytes, then.received_bytes), RATE, label);
-        add("host.network.transmit_bytes_per_second", rate(interface.sent_bytes, then.sent_bytes), RATE, label);
+        add(
+            "host.network.receive_bytes_per_second",
+            rate(interface.received_bytes, then.received_bytes),
+            RATE,
+            label,
+        );
+        add(
+            "host.network.transmit_bytes_per_second",
+            rate(interface.sent_bytes, then.sent_bytes),
+            RATE,
+            label,
+        );
     }
     found
 }
 
 fn percent(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 }
+    if whole == 0 {
+        0.0
+    } else {
+        part as f64 * 100.0 / whole as f64
+    }
 }
 
 #[cfg(test)]
@@ -144,14 +182,30 @@ mod tests {
             memory_total: 1_000,
             memory_available: 250,
             load: [0.5, 1.0, 1.5],
-            mounts: vec![Mount { path: "/".into(), total: 1_000, free: 600, available: 400 }],
-            disks: vec![Disk { device: "sda".into(), read_bytes: 2_000 * scale, written_bytes: 0 }],
-            interfaces: vec![Interface { name: "eth0".into(), received_bytes: 500 * scale, sent_bytes: 10 * scale }],
+            mounts: vec![Mount {
+                path: "/".into(),
+                total: 1_000,
+                free: 600,
+                available: 400,
+            }],
+            disks: vec![Disk {
+                device: "sda".into(),
+                read_bytes: 2_000 * scale,
+                written_bytes: 0,
+            }],
+            interfaces: vec![Interface {
+                name: "eth0".into(),
+                received_bytes: 500 * scale,
+                sent_bytes: 10 * scale,
+            }],
         }
     }
 
     fn value(samples: &[Sample<'_>], name: &str) -> Option<f64> {
-        samples.iter().find(|sample| sample.name == name).map(|sample| sample.value)
+        samples
+            .iter()
+            .find(|sample| sample.name == name)
+            .map(|sample| sample.value)
     }
 
     #[test]

@@ -14,14 +14,19 @@ pub struct Value<'a> {
     quoted: bool,
 }
 
-/// The pairs of a line, in order; of a key that occurs twice, the first. None when the line is something else: it must consist of words, and at
-/// least one of them must be a pair.
-pub fn parse(line: &str) -> Option<Vec<(&str, Value<'_>)>> {
-    let mut pairs: Vec<(&str, Value<'_>)> = Vec::new();
+/// Pairs in order.
+pub type Pairs<'a> = Vec<(&'a str, Value<'a>)>;
+
+/// The pairs of a line; of a key that occurs twice, the first. None when the line is something else: at least one of its words must be a pair,
+/// and if `strict` all of them, as a line of prose may well hold one.
+pub fn parse(line: &str, strict: bool) -> Option<Pairs<'_>> {
+    let mut pairs = Pairs::new();
     let mut rest = line.trim();
     let mut real = false;
     while !rest.is_empty() {
-        let end = rest.find(|c: char| c == '=' || c.is_whitespace() || c == '"').unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| c == '=' || c.is_whitespace() || c == '"')
+            .unwrap_or(rest.len());
         let (key, after) = rest.split_at(end);
         if key.is_empty() || after.starts_with('"') || pairs.len() == MAX_PAIRS {
             return None;
@@ -33,9 +38,13 @@ pub fn parse(line: &str) -> Option<Vec<(&str, Value<'_>)>> {
                 rest = after;
                 value
             }
+            None if strict => return None,
             None => {
                 rest = after;
-                Value { text: "true".into(), quoted: false }
+                Value {
+                    text: "true".into(),
+                    quoted: false,
+                }
             }
         };
         // What follows a value is a space or the end.
@@ -55,7 +64,13 @@ fn value(text: &str) -> Option<(Value<'_>, &str)> {
     let Some(inner) = text.strip_prefix('"') else {
         let end = text.find(|c: char| c.is_whitespace() || c == '"').unwrap_or(text.len());
         let (value, rest) = text.split_at(end);
-        return Some((Value { text: value.into(), quoted: false }, rest));
+        return Some((
+            Value {
+                text: value.into(),
+                quoted: false,
+            },
+            rest,
+        ));
     };
     let mut escaped = false;
     let mut any = false;
@@ -125,27 +140,64 @@ mod tests {
     use proptest::prelude::*;
 
     fn pairs(line: &str) -> Option<Vec<(String, String)>> {
-        parse(line).map(|pairs| pairs.into_iter().map(|(k, v)| (k.to_owned(), v.text.into_owned())).collect())
+        parse(line, false).map(|pairs| {
+            pairs
+                .into_iter()
+                .map(|(k, v)| (k.to_owned(), v.text.into_owned()))
+                .collect()
+        })
     }
 
     #[test]
     fn pairs_quotes_and_flags() {
         let line = r#"level=info msg="hello \"you\"" dur=3.5 cached path=/a/b?x=1 empty="#;
-        let expected = [("level", "info"), ("msg", "hello \"you\""), ("dur", "3.5"), ("cached", "true"), ("path", "/a/b?x=1"), ("empty", "")];
-        assert_eq!(pairs(line), Some(expected.map(|(k, v)| (k.to_owned(), v.to_owned())).to_vec()));
-        for line in ["", "plain words only", "=x", "a=\"open", "a=\"b\"c", "say \"hi\" a=b", "x=y\"z"] {
+        let expected = [
+            ("level", "info"),
+            ("msg", "hello \"you\""),
+            ("dur", "3.5"),
+            ("cached", "true"),
+            ("path", "/a/b?x=1"),
+            ("empty", ""),
+        ];
+        assert_eq!(
+            pairs(line),
+            Some(expected.map(|(k, v)| (k.to_owned(), v.to_owned())).to_vec())
+        );
+        for line in [
+            "",
+            "plain words only",
+            "=x",
+            "a=\"open",
+            "a=\"b\"c",
+            "say \"hi\" a=b",
+            "x=y\"z",
+        ] {
             assert_eq!(pairs(line), None, "{line}");
         }
         assert_eq!(pairs("a=1 a=2").map(|pairs| pairs.len()), Some(1));
+        assert_eq!(parse("10:00 kernel: a=1", true), None);
+        assert!(parse("10:00 kernel: a=1", false).is_some());
     }
 
     #[test]
     fn numbers_only_where_nothing_is_lost() {
-        let of = |line| parse(line).map(|pairs| scalar(&pairs[0].1) == Scalar::Str(&pairs[0].1.text));
-        for line in ["v=007", "v=1.2.3", "v=\"5\"", "v=1e5", "v=10.0.0.1", "v=99999999999999999999", "v=-", "v=1_000"] {
+        let of = |line| parse(line, false).map(|pairs| scalar(&pairs[0].1) == Scalar::Str(&pairs[0].1.text));
+        for line in [
+            "v=007",
+            "v=1.2.3",
+            "v=\"5\"",
+            "v=1e5",
+            "v=10.0.0.1",
+            "v=99999999999999999999",
+            "v=-",
+            "v=1_000",
+        ] {
             assert_eq!(of(line), Some(true), "{line}");
         }
-        let value = |text: &str| Value { text: text.to_owned().into(), quoted: false };
+        let value = |text: &str| Value {
+            text: text.to_owned().into(),
+            quoted: false,
+        };
         assert_eq!(scalar(&value("-42")), Scalar::Int(-42));
         assert_eq!(scalar(&value("0.25")), Scalar::Float(0.25));
         assert_eq!(scalar(&value("true")), Scalar::Bool(true));
@@ -154,7 +206,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_line_is_pairs_or_not(line in "[a=\" \\\\é1.]{0,60}") {
-            let _ = parse(&line);
+            let _ = parse(&line, false);
         }
     }
 }

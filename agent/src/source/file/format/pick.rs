@@ -33,10 +33,15 @@ struct Keys<'a> {
 
 /// From a JSON object.
 pub fn from_json(line: &[u8]) -> Picked {
-    let Ok(keys) = serde_json::from_slice::<Keys<'_>>(line) else { return Picked::default() };
+    let Ok(keys) = serde_json::from_slice::<Keys<'_>>(line) else {
+        return Picked::default();
+    };
     let plain = |value: &'_ RawValue| value.get().trim_matches('"').to_owned();
     Picked {
-        severity: [keys.severity, keys.level].into_iter().flatten().find_map(|value| severity(&plain(value))),
+        severity: [keys.severity, keys.level]
+            .into_iter()
+            .flatten()
+            .find_map(|value| severity(&plain(value))),
         timestamp_ms: [keys.timestamp, keys.at_timestamp, keys.time, keys.ts]
             .into_iter()
             .flatten()
@@ -46,10 +51,18 @@ pub fn from_json(line: &[u8]) -> Picked {
 
 /// From logfmt pairs.
 pub fn from_pairs(pairs: &[(&str, Value<'_>)]) -> Picked {
-    let get = |name: &str| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| &*value.text);
+    let get = |name: &str| {
+        pairs
+            .iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| &*value.text)
+    };
     Picked {
         severity: ["severity", "level"].into_iter().filter_map(get).find_map(severity),
-        timestamp_ms: ["timestamp", "time", "ts"].into_iter().filter_map(get).find_map(timestamp),
+        timestamp_ms: ["timestamp", "time", "ts"]
+            .into_iter()
+            .filter_map(get)
+            .find_map(timestamp),
     }
 }
 
@@ -62,7 +75,16 @@ fn severity(text: &str) -> Option<Severity> {
         Some(Severity::Medium)
     } else if is(&["high", "warn", "warning", "error", "err", "40", "50"]) {
         Some(Severity::High)
-    } else if is(&["critical", "crit", "fatal", "alert", "emergency", "emerg", "panic", "60"]) {
+    } else if is(&[
+        "critical",
+        "crit",
+        "fatal",
+        "alert",
+        "emergency",
+        "emerg",
+        "panic",
+        "60",
+    ]) {
         Some(Severity::Critical)
     } else {
         None
@@ -93,9 +115,21 @@ mod tests {
     #[test]
     fn the_usual_keys_are_understood() {
         let picked = from_json(br#"{"level":"WARN","ts":1700000000.5,"x":{"level":"low"}}"#);
-        assert_eq!(picked, Picked { severity: Some(Severity::High), timestamp_ms: Some(1_700_000_000_500) });
+        assert_eq!(
+            picked,
+            Picked {
+                severity: Some(Severity::High),
+                timestamp_ms: Some(1_700_000_000_500)
+            }
+        );
         let picked = from_json(br#"{"severity":"critical","level":10,"time":"2023-11-14T22:13:20Z"}"#);
-        assert_eq!(picked, Picked { severity: Some(Severity::Critical), timestamp_ms: Some(1_700_000_000_000) });
+        assert_eq!(
+            picked,
+            Picked {
+                severity: Some(Severity::Critical),
+                timestamp_ms: Some(1_700_000_000_000)
+            }
+        );
         assert_eq!(from_json(b"{\"level\":\"strange\",\"ts\":7}"), Picked::default());
         assert_eq!(from_json(b"not json"), Picked::default());
     }
