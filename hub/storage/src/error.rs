@@ -23,6 +23,9 @@ pub enum StoreError {
     /// No room on the disk. Nothing was stored; the store goes on by itself when there is room again.
     #[error("the disk of the store is full")]
     Full,
+    /// An earlier frame of this sender was refused; it must send again from there, or a later frame would hide the gap.
+    #[error("an earlier frame of this sender was refused")]
+    OutOfOrder,
     /// The store has stopped, or has refused all writes since a sync failed.
     #[error("the store is closed")]
     Closed,

@@ -26,6 +26,15 @@ pub struct Origin {
     pub epoch: u64,
 }
 
+impl Origin {
+    /// Whether the sender repeats a frame that was refused, under the same sequence. Agents do; the hub's own doors, whose names begin with `@`,
+    /// answer their clients instead and go on with the next sequence.
+    #[must_use]
+    pub fn repeats(&self) -> bool {
+        !self.agent.starts_with('@')
+    }
+}
+
 /// What became of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Appended {
@@ -196,7 +205,8 @@ pub enum StoreHealth {
 #[async_trait]
 pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// Queues a frame for the next group commit; waits only for room in the queue. Frames of one origin commit in the order
-    /// of these calls.
+    /// of these calls. When one is refused, so are those that follow it, until the sender goes back: a later frame would raise the
+    /// high-water mark, and the repetition of the refused one would be taken for a duplicate.
     async fn append(&self, origin: Origin, frame: Frame) -> Result<Receipt, StoreError>;
 
     /// Highest durable sequence of an origin.

@@ -19,6 +19,8 @@ type MarkMap = HashMap<Origin, u64, foldhash::fast::RandomState>;
 pub struct Log {
     position: u64,
     marks: MarkMap,
+    /// Senders that have yet to go back behind a refused frame, and the highest sequence refused since.
+    refused: MarkMap,
 }
 
 /// What a transaction will have done to the log once it is durable.
@@ -39,7 +41,33 @@ impl Log {
     pub fn new(position: u64) -> Self {
         Self {
             position,
-            marks: MarkMap::default(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether a frame may be written. Sequences grow, so one above everything refused was sent before its sender knew; a lower one shows that
+    /// the sender has gone back.
+    pub fn admits(&mut self, new: &NewFrame) -> bool {
+        let seq = new.frame.header().seq;
+        match self.refused.get_mut(&new.origin) {
+            Some(refused) if seq > *refused => {
+                *refused = seq;
+                false
+            }
+            Some(_) => {
+                self.refused.remove(&new.origin);
+                true
+            }
+            None => true,
+        }
+    }
+
+    /// Frames that could not be written; their senders have to go back.
+    pub fn refuse(&mut self, frames: &[NewFrame]) {
+        for new in frames.iter().filter(|new| new.origin.repeats()) {
+            let seq = new.frame.header().seq;
+            let refused = self.refused.entry(new.origin.clone()).or_insert(seq);
+            *refused = seq.max(*refused);
         }
     }
 
@@ -146,4 +174,37 @@ async fn insert(connection: &mut SqliteConnection, rows: &[(u64, &NewFrame)], no
     });
     sql.build().execute(connection).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suite;
+
+    fn new(agent: &str, seq: u64) -> NewFrame {
+        NewFrame {
+            origin: suite::origin(agent),
+            frame: suite::frame(seq, 0..1),
+        }
+    }
+
+    #[test]
+    fn after_a_refusal_a_sender_has_to_go_back() {
+        let mut log = Log::new(0);
+        log.refuse(&[new("a", 5), new("a", 6), new("@http", 5)]);
+        assert!(log.admits(&new("b", 6)), "others are not concerned");
+        assert!(log.admits(&new("@http", 6)), "the hub's own doors do not repeat");
+        assert!(!log.admits(&new("a", 7)), "sent before it knew");
+        assert!(log.admits(&new("a", 5)));
+        assert!(log.admits(&new("a", 6)));
+        log.refuse(&[new("a", 6)]);
+        assert!(
+            !log.admits(&new("a", 9)),
+            "its spool may have dropped the frames between"
+        );
+        assert!(
+            log.admits(&new("a", 9)),
+            "it was told, and comes again with the first that is left"
+        );
+    }
 }

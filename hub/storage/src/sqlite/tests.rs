@@ -176,6 +176,11 @@ async fn a_full_disk_is_answered_and_recovered_from() {
     .await
     .unwrap()
     .unwrap();
+    let early = store.append(suite::origin("a"), noise(seq + 1)).await.unwrap();
+    assert!(
+        matches!(early.await.unwrap(), Err(StoreError::OutOfOrder)),
+        "it would hide the refused frame"
+    );
     let receipt = store.append(suite::origin("a"), noise(seq)).await.unwrap();
     assert_eq!(
         receipt.await.unwrap().unwrap(),

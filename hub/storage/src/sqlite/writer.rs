@@ -95,11 +95,7 @@ impl Writer {
     }
 
     async fn commit(&mut self, mut group: Group) -> Result<(), StoreError> {
-        if self.lock.is_none() && !group.frames.is_empty() {
-            group.frames.clear();
-            let refusal = StoreError::Unsupported("only the running hub may append".to_owned());
-            answer_all(group.frame_replies.drain(..), &refusal);
-        }
+        self.sort_out(&mut group);
         if group.frames.is_empty() && group.tasks.is_empty() {
             return Ok(());
         }
@@ -113,6 +109,23 @@ impl Writer {
                 Ok(())
             }
             Err(error) => self.failed(group, error).await,
+        }
+    }
+
+    /// Answers the frames that must not be written.
+    fn sort_out(&mut self, group: &mut Group) {
+        let frames = std::mem::take(&mut group.frames);
+        let replies = std::mem::take(&mut group.frame_replies);
+        for (new, reply) in frames.into_iter().zip(replies) {
+            if self.lock.is_none() {
+                let refusal = StoreError::Unsupported("only the running hub may append".to_owned());
+                drop(reply.send(Err(refusal)));
+            } else if self.log.admits(&new) {
+                group.frames.push(new);
+                group.frame_replies.push(reply);
+            } else {
+                drop(reply.send(Err(StoreError::OutOfOrder)));
+            }
         }
     }
 
@@ -143,6 +156,7 @@ impl Writer {
             }
             return Box::pin(self.commit(group)).await;
         }
+        self.log.refuse(&group.frames);
         answer_all(group.frame_replies.into_iter(), &error);
         answer_all(group.task_replies.into_iter(), &error);
         if fault != Fault::Fatal {
