@@ -182,7 +182,7 @@ impl Incident {
         let over = !signal.met && (signal.value.is_none() || !signal.running);
         self.take_in(rule, signal);
         if signal.met {
-            return self.resume(rule, now);
+            return self.resume(now);
         }
         match (over, signal.completeness.complete) {
             (false, _) => Step::Touched,
@@ -268,7 +268,7 @@ impl Incident {
         text::describe(&mut self.alert, rule, signal);
     }
 
-    fn resume(&mut self, rule: &Rule, now: i64) -> Step {
+    fn resume(&mut self, now: i64) -> Step {
         if self.alert.state != AlertState::Stale {
             return Step::Touched;
         }
@@ -279,10 +279,7 @@ impl Incident {
             SYSTEM,
             "the data is back and the condition holds",
         );
-        match self.due(rule) {
-            Some(due) if due <= now && self.alert.state == AlertState::Pending => self.fire(rule, now),
-            _ => Step::Changed,
-        }
+        Step::Changed
     }
 
     fn go_stale(&mut self, now: i64) -> Step {

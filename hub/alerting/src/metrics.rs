@@ -1,7 +1,7 @@
 //! What alerting counts.
 
-use streamflow_bus::meters;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use streamflow_bus::meters;
 
 /// Metrics of alerting.
 #[derive(Debug, Clone)]

@@ -142,7 +142,6 @@ proptest! {
                 Act::Replay(_) => {}
                 Act::Wait(ms) => {
                     now += ms;
-                    book.tick(now);
                     model.time(now);
                 }
                 Act::Acknowledge => {
@@ -168,6 +167,7 @@ proptest! {
                     }
                 }
             }
+            book.tick(now);
             let open: Vec<AlertState> = book.open_alerts().map(|alert| alert.state).collect();
             prop_assert_eq!(open, Vec::from_iter(model.state));
             told.extend(book.take_changes().outgoing.into_iter().map(|outgoing| outgoing.delivery.status));
