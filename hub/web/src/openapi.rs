@@ -18,6 +18,7 @@ pub(crate) fn complete(api: &mut OpenApi) {
     env!("CARGO_PKG_VERSION").clone_into(&mut api.info.version);
     api.info.description = Some("Telemetry: events in, alerts and live charts out.".to_owned());
     api.info.license = None;
+    api.info.contact = None;
     let components = api.components.get_or_insert_with(Components::default);
     let bearer = Http::builder()
         .scheme(HttpAuthScheme::Bearer)
@@ -30,16 +31,23 @@ pub(crate) fn complete(api: &mut OpenApi) {
         .schemas
         .insert(ErrorBody::name().into_owned(), ErrorBody::schema());
     for (path, item) in &mut api.paths.paths {
-        for operation in operations(item) {
+        for (method, operation) in operations(item) {
+            operation.operation_id = Some(operation_id(method, path));
             if !OPEN.contains(&path.as_str()) {
                 operation.security = Some(vec![SecurityRequirement::new::<_, _, String>("bearer", [])]);
             }
-            operation
-                .responses
-                .responses
-                .insert("default".to_owned(), RefOr::T(error_response()));
+            let error = RefOr::T(error_response());
+            operation.responses.responses.insert("default".to_owned(), error);
         }
     }
+}
+
+/// `get_api_v1_rules_id`: handlers' own names, such as `list`, repeat from room to room, and these must not.
+fn operation_id(method: &str, path: &str) -> String {
+    let words = path
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty());
+    std::iter::once(method).chain(words).collect::<Vec<_>>().join("_")
 }
 
 fn error_response() -> Response {
@@ -51,16 +59,18 @@ fn error_response() -> Response {
         .build()
 }
 
-pub(crate) fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
     let verbs = [
-        &mut item.get,
-        &mut item.put,
-        &mut item.post,
-        &mut item.delete,
-        &mut item.patch,
-        &mut item.head,
+        ("get", &mut item.get),
+        ("put", &mut item.put),
+        ("post", &mut item.post),
+        ("delete", &mut item.delete),
+        ("patch", &mut item.patch),
+        ("head", &mut item.head),
     ];
-    verbs.into_iter().flatten()
+    verbs
+        .into_iter()
+        .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
 /// The document as it is answered.

@@ -192,10 +192,14 @@ async fn every_route_but_the_open_ones_needs_credentials() {
     let service = Service::new().await;
     let (_, _, document) = service.send(Request::builder().uri("/api/openapi.json"), "").await;
     assert_eq!(document["openapi"], "3.1.0");
-    let mut seen = 0;
+    let (mut seen, mut ids) = (0, std::collections::BTreeSet::new());
     for (path, operations) in document["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
             seen += 1;
+            assert!(
+                ids.insert(operation["operationId"].as_str().unwrap().to_owned()),
+                "{operation}"
+            );
             let error = &operation["responses"]["default"]["content"]["application/json"]["schema"]["$ref"];
             assert_eq!(
                 error,
