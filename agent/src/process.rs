@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use streamflow_proto::batch::Batch;
 use streamflow_proto::bitmap::Bitmap;
 use streamflow_proto::build::BatchBuilder;
-use streamflow_proto::filter::{EvalError, ExprError, Filter};
+use streamflow_proto::filter::{Columns, EvalError, ExprError, Filter};
 use streamflow_proto::frame::Frame;
 
 use crate::config::ProcessorOptions;
@@ -49,27 +49,11 @@ impl Processors {
     /// Encodes what the builder holds, without the events that no filter lets through. The builder is empty afterwards.
     pub fn finish(&self, builder: &mut BatchBuilder) -> Result<Processed, EvalError> {
         let count = builder.len() as u64;
-        if count == 0 || self.filters.is_empty() {
-            return Ok(Processed {
-                frame: (count > 0).then(|| builder.finish(0)),
-                filtered: 0,
-            });
+        if count > 0 && !self.filters.is_empty() {
+            let kept = self.select(&builder.view()?)?;
+            builder.retain(&kept);
         }
-        let frame = builder.finish(0);
-        let batch = frame.decode()?;
-        let kept = self.select(&batch)?;
-        let filtered = count - kept.count_ones() as u64;
-        if filtered == 0 {
-            return Ok(Processed {
-                frame: Some(frame),
-                filtered,
-            });
-        }
-        for event in batch.events(&kept)? {
-            if let Err(rejection) = builder.push_event(&event) {
-                tracing::error!(%rejection, "an event did not survive filtering");
-            }
-        }
+        let filtered = count - builder.len() as u64;
         Ok(Processed {
             frame: (!builder.is_empty()).then(|| builder.finish(0)),
             filtered,
@@ -77,10 +61,59 @@ impl Processors {
     }
 
     fn select(&self, batch: &Batch) -> Result<Bitmap, EvalError> {
+        let mut columns = Columns::new(batch);
         let mut kept = Bitmap::new(batch.len(), true);
         for filter in &*self.filters {
-            kept = kept.and(&filter.eval(batch)?);
+            kept = kept.and(&filter.eval_columns(&mut columns)?);
         }
         Ok(kept)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn processors(expressions: &[&str]) -> Processors {
+        let options: Vec<ProcessorOptions> = expressions
+            .iter()
+            .map(|expression| {
+                ProcessorOptions::Filter(FilterOptions {
+                    expression: (*expression).to_owned(),
+                })
+            })
+            .collect();
+        Processors::build(&options).unwrap()
+    }
+
+    fn finish(expressions: &[&str], builder: &mut BatchBuilder) -> (Vec<String>, u64) {
+        for n in 0..10 {
+            let json = format!(r#"{{"type":"t{}","source":"s","data":{{"n":{n}}}}}"#, n % 2);
+            builder.push_json(json.as_bytes(), 0).unwrap();
+        }
+        let processed = processors(expressions).finish(builder).unwrap();
+        let data = |frame: Frame| {
+            let batch = frame.decode().unwrap();
+            let events = batch.events(&Bitmap::new(batch.len(), true)).unwrap();
+            events
+                .iter()
+                .map(|event| event.data.as_ref().unwrap().get().to_owned())
+                .collect()
+        };
+        (processed.frame.map_or(Vec::new(), data), processed.filtered)
+    }
+
+    #[test]
+    fn an_event_must_pass_every_filter() {
+        let mut builder = BatchBuilder::new();
+        assert_eq!(finish(&[], &mut builder).0.len(), 10);
+        assert_eq!(finish(&["data.n >= 6"], &mut builder).1, 6);
+        let (kept, filtered) = finish(&["data.n >= 6", "type == 't0'"], &mut builder);
+        assert_eq!(
+            (kept, filtered),
+            (vec![r#"{"n":6}"#.to_owned(), r#"{"n":8}"#.to_owned()], 8)
+        );
+        assert_eq!(finish(&["false"], &mut builder), (Vec::new(), 10));
+        assert!(builder.is_empty());
     }
 }

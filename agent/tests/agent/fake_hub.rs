@@ -140,7 +140,7 @@ impl FakeHub {
                 tokio::spawn(async move {
                     let Ok(connection) = incoming.await else { return };
                     // How a connection ends is the agent's business.
-                    let _ = serve(&connection, &ca, &store).await;
+                    drop(serve(&connection, &ca, &store).await);
                 });
             }
         });

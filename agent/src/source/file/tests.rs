@@ -295,7 +295,7 @@ fn an_unreadable_file_is_reported_and_the_others_go_on() {
     std::os::unix::fs::symlink(folder.path("loop.log"), folder.path("loop.log")).unwrap();
     folder.append("a.log", "one\n");
     let options = FileOptions {
-        paths: vec![folder.path("loop.log"), folder.path("a.log")]
+        paths: [folder.path("loop.log"), folder.path("a.log")]
             .iter()
             .map(|path| path.to_string_lossy().into_owned())
             .collect(),
