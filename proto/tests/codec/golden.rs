@@ -2,7 +2,14 @@
 
 use bytes::Bytes;
 use std::path::PathBuf;
-use streamflow_proto::{batch::Batch, bitmap::Bitmap, build::BatchBuilder, chunk, frame::Frame, path::Path};
+use streamflow_proto::{
+    batch::Batch,
+    bitmap::Bitmap,
+    build::BatchBuilder,
+    chunk,
+    frame::{CODEC_RAW, CODEC_ZSTD, Frame},
+    path::Path,
+};
 
 fn file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -43,11 +50,13 @@ fn lines(batch: &Batch) -> String {
 
 #[test]
 fn frames_of_version_1_decode() {
-    let frame = Frame::parse(Bytes::from(read("v1.frame"))).unwrap();
-    assert_eq!(frame.header().seq, 42);
-    let batch = frame.decode().unwrap();
-    batch.check().unwrap();
-    assert_eq!(lines(&batch).as_bytes(), read("v1.ndjson"));
+    for (name, codec) in [("v1", CODEC_ZSTD), ("v1-small", CODEC_RAW)] {
+        let frame = Frame::parse(Bytes::from(read(&format!("{name}.frame")))).unwrap();
+        assert_eq!((frame.header().seq, frame.header().codec), (42, codec));
+        let batch = frame.decode().unwrap();
+        batch.check().unwrap();
+        assert_eq!(lines(&batch).as_bytes(), read(&format!("{name}.ndjson")));
+    }
 }
 
 #[test]
@@ -72,8 +81,17 @@ fn write_golden_files() {
     let frame = builder.finish(42);
     let batch = frame.decode().unwrap();
     let chunk = chunk::encode(&[&batch], 3).unwrap();
+    builder
+        .push_json(
+            br#"{"id":"0192f000-0000-7000-8000-000000000001","type":"t","source":"s","data":{"x":1}}"#,
+            7,
+        )
+        .unwrap();
+    let small = builder.finish(42);
     for (name, bytes) in [
         ("v1.frame", frame.bytes().as_ref()),
+        ("v1-small.frame", small.bytes().as_ref()),
+        ("v1-small.ndjson", lines(&small.decode().unwrap()).as_bytes()),
         ("v1.chunk", &chunk.body),
         ("v1.bloom", &chunk.bloom),
         ("v1.ndjson", lines(&batch).as_bytes()),
