@@ -82,9 +82,15 @@ impl Filter {
         let pred = plan::predicate(&expr);
         let plan = match pred.first_reason() {
             None => Plan::Columnar,
-            Some(reason) => Plan::Interpreted { reason: reason.to_owned() },
+            Some(reason) => Plan::Interpreted {
+                reason: reason.to_owned(),
+            },
         };
-        Ok(Self { source: source.to_owned(), pred, plan })
+        Ok(Self {
+            source: source.to_owned(),
+            pred,
+            plan,
+        })
     }
 
     /// The rows that match.
@@ -101,7 +107,7 @@ impl Filter {
     /// When a column does not decode.
     pub fn eval_columns(&self, columns: &mut Columns<'_>) -> Result<Bitmap, DecodeError> {
         let all = Bitmap::new(columns.batch().len(), true);
-        Ok(self.pred.eval(columns, &all)?.yes)
+        self.pred.matches(columns, &all)
     }
 
     /// Whether a batch with these bounds may hold a row that matches; `false` is certain.

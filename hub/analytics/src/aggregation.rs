@@ -2,9 +2,9 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    ops::ControlFlow,
     rc::Rc,
     sync::{Arc, Mutex, PoisonError},
-    ops::ControlFlow,
 };
 
 use serde::Serialize;
@@ -84,21 +84,40 @@ impl AggregationQuery {
         }
         let steps = (self.to - 1).div_euclid(self.step) - self.from.div_euclid(self.step) + 1;
         let max = self.max_points();
-        if steps > max { Err(AggregationError::TooManySteps { steps, max }) } else { Ok(steps) }
+        if steps > max {
+            Err(AggregationError::TooManySteps { steps, max })
+        } else {
+            Ok(steps)
+        }
     }
 
     const fn max_points(&self) -> i64 {
-        if matches!(self.spec.func, Func::Percentile(_) | Func::Distinct) { MAX_SKETCHES } else { MAX_POINTS }
+        if matches!(self.spec.func, Func::Percentile(_) | Func::Distinct) {
+            MAX_SKETCHES
+        } else {
+            MAX_POINTS
+        }
     }
 
     /// Computes it over the store. Steps that end after `complete_until` are marked incomplete. At most `max_groups` groups are told apart.
     ///
     /// # Errors
     /// When the range or step is not allowed, or the store fails.
-    pub async fn run(&self, store: &dyn Store, max_groups: usize, complete_until: i64) -> Result<Vec<GroupSeries>, AggregationError> {
+    pub async fn run(
+        &self,
+        store: &dyn Store,
+        max_groups: usize,
+        complete_until: i64,
+    ) -> Result<Vec<GroupSeries>, AggregationError> {
         let steps = self.steps()?;
         let room = usize::try_from(self.max_points() / steps).unwrap_or(1);
-        let collector = Collector { query: self.clone(), cap: max_groups.min(room).max(1), cells: Cells::new(self.step), scratch: Scratch::default(), failed: None };
+        let collector = Collector {
+            query: self.clone(),
+            cap: max_groups.min(room).max(1),
+            cells: Cells::new(self.step),
+            scratch: Scratch::default(),
+            failed: None,
+        };
         // The store calls the visitor from a thread of its own and drops it before the scan answers; the lock is never waited for.
         let shared = Arc::new(Mutex::new(collector));
         let visitor = Arc::clone(&shared);
@@ -112,7 +131,9 @@ impl AggregationQuery {
                 }
             }
         });
-        store.scan(Some(self.from), Some(self.to), Some(Arc::clone(&self.filter)), visit).await?;
+        store
+            .scan(Some(self.from), Some(self.to), Some(Arc::clone(&self.filter)), visit)
+            .await?;
         let mut collector = shared.lock().unwrap_or_else(PoisonError::into_inner);
         match collector.failed.take() {
             Some(error) => Err(error.into()),
@@ -135,8 +156,17 @@ impl Collector {
         let mut columns = Columns::new(batch);
         let times: Rc<Vec<i64>> = columns.timestamps()?;
         let groups = LocalGroups::new(&mut columns, &self.query.group_by)?;
-        let input = Input { rows, times: &times, groups: &groups, floor: i64::MIN, stored_at: 0, cap: self.cap };
-        self.cells.fold(&self.query.spec, &mut columns, &input, &mut self.scratch).map(|_| ())
+        let input = Input {
+            rows,
+            times: &times,
+            groups: &groups,
+            floor: i64::MIN,
+            stored_at: 0,
+            cap: self.cap,
+        };
+        self.cells
+            .fold(&self.query.spec, &mut columns, &input, &mut self.scratch)
+            .map(|_| ())
     }
 
     /// Counts have a value, zero, in every step; other aggregates only where there were events.
@@ -146,7 +176,12 @@ impl Collector {
         let mut by_group: BTreeMap<Vec<String>, HashMap<i64, f64>> = BTreeMap::new();
         while let Some(start) = self.cells.first_window() {
             for (cell, accumulator) in self.cells.take_window(start, &query.spec) {
-                let labels = self.cells.groups.get(cell.group).map(|group| group.labels.clone()).unwrap_or_default();
+                let labels = self
+                    .cells
+                    .groups
+                    .get(cell.group)
+                    .map(|group| group.labels.clone())
+                    .unwrap_or_default();
                 let points = by_group.entry(labels).or_default();
                 points.extend(accumulator.value(step).map(|value| (start, value)));
             }
@@ -156,10 +191,24 @@ impl Collector {
             by_group.entry(Vec::new()).or_default();
         }
         let first = window_start(query.from, step);
-        let starts = || std::iter::successors(Some(first), |start| start.checked_add(step)).take_while(|start| *start < query.to);
-        by_group.into_iter().map(|(labels, values)| {
-            let value = |start: i64| values.get(&start).copied().or(zero).map(|value| (start, value, start.saturating_add(step) <= complete_until));
-            GroupSeries { group: names.iter().cloned().zip(labels).collect(), points: starts().filter_map(value).collect() }
-        }).collect()
+        let starts = || {
+            std::iter::successors(Some(first), |start| start.checked_add(step)).take_while(|start| *start < query.to)
+        };
+        by_group
+            .into_iter()
+            .map(|(labels, values)| {
+                let value = |start: i64| {
+                    values
+                        .get(&start)
+                        .copied()
+                        .or(zero)
+                        .map(|value| (start, value, start.saturating_add(step) <= complete_until))
+                };
+                GroupSeries {
+                    group: names.iter().cloned().zip(labels).collect(),
+                    points: starts().filter_map(value).collect(),
+                }
+            })
+            .collect()
     }
 }

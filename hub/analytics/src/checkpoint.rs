@@ -45,7 +45,11 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<EngineState, CheckpointError> {
         return Err(CheckpointError::Damaged);
     }
     let (state, read) = bincode::serde::decode_from_slice(body, bincode::config::standard())?;
-    if read == body.len() { Ok(state) } else { Err(CheckpointError::Damaged) }
+    if read == body.len() {
+        Ok(state)
+    } else {
+        Err(CheckpointError::Damaged)
+    }
 }
 
 #[cfg(test)]

@@ -77,7 +77,15 @@ impl Engine {
     #[must_use]
     pub fn new(options: Options, origin: i64) -> Self {
         let (runs, saved, index, scratch) = Default::default();
-        Self { options, agents: Agents::new(origin), origin, runs, saved, index, scratch }
+        Self {
+            options,
+            agents: Agents::new(origin),
+            origin,
+            runs,
+            saved,
+            index,
+            scratch,
+        }
     }
 
     /// An engine that goes on from a checkpoint. Give it the rules before the first batch.
@@ -85,24 +93,38 @@ impl Engine {
     pub fn restore(options: Options, state: EngineState) -> Self {
         let mut engine = Self::new(options, i64::MIN);
         engine.agents = state.agents;
-        engine.saved = state.rules.into_iter().map(|(id, version, mut state)| {
-            state.cells.groups.reindex();
-            ((id, version), state)
-        }).collect();
+        engine.saved = state
+            .rules
+            .into_iter()
+            .map(|(id, version, mut state)| {
+                state.cells.groups.reindex();
+                ((id, version), state)
+            })
+            .collect();
         engine
     }
 
     /// What a checkpoint must hold for [`Engine::restore`].
     #[must_use]
     pub fn state(&self) -> EngineStateRef<'_> {
-        let rules = self.runs.iter().map(|run| (run.rule.id.as_str(), run.rule.version, &run.state)).collect();
-        EngineStateRef { agents: &self.agents, rules }
+        let rules = self
+            .runs
+            .iter()
+            .map(|run| (run.rule.id.as_str(), run.rule.version, &run.state))
+            .collect();
+        EngineStateRef {
+            agents: &self.agents,
+            rules,
+        }
     }
 
     /// Takes over the present rules. Unchanged ones keep their state; new and changed ones begin now. Answers the rules that do not compile.
     pub fn set_rules(&mut self, rules: &[Rule]) -> Vec<(String, Vec<RuleError>)> {
         let mut refused = Vec::new();
-        let mut earlier: HashMap<String, Run> = std::mem::take(&mut self.runs).into_iter().map(|run| (run.rule.id.clone(), run)).collect();
+        let mut earlier: HashMap<String, Run> = std::mem::take(&mut self.runs)
+            .into_iter()
+            .map(|run| (run.rule.id.clone(), run))
+            .collect();
         for rule in rules.iter().filter(|rule| rule.draft.enabled) {
             match earlier.remove(&rule.id) {
                 Some(before) if before.rule == *rule => self.runs.push(before),
@@ -128,19 +150,30 @@ impl Engine {
     pub fn tick(&mut self, now: i64) -> Outcome {
         let mut out = Verdicts::default();
         self.advance(now, &mut out);
-        Outcome { signals: out.signals, condition_errors: out.condition_errors, ..Outcome::default() }
+        Outcome {
+            signals: out.signals,
+            condition_errors: out.condition_errors,
+            ..Outcome::default()
+        }
     }
 
     /// Takes in a part of the log.
     pub fn ingest(&mut self, log: &LogBatch) -> Outcome {
         let mut outcome = Outcome::default();
         let mut columns = Columns::new(&log.batch);
-        let prepared = columns.timestamps().and_then(|times| Ok((times, self.index.candidates(&mut columns)?)));
+        let prepared = columns
+            .timestamps()
+            .and_then(|times| Ok((times, self.index.candidates(&mut columns)?)));
         let Ok((times, candidates)) = prepared else {
             outcome.unreadable += 1;
             return outcome;
         };
-        let mut part = Part { columns, times, matches: HashMap::new(), groups: HashMap::new() };
+        let mut part = Part {
+            columns,
+            times,
+            matches: HashMap::new(),
+            groups: HashMap::new(),
+        };
         let mut out = Verdicts::default();
         for span in &log.spans {
             self.advance(span.stored_at, &mut out);
@@ -158,7 +191,6 @@ impl Engine {
         self.agents.complete_until()
     }
 
-
     fn advance(&mut self, now: i64, out: &mut Verdicts) {
         self.agents.advance(now, &self.options);
         out.agents_moved();
@@ -167,7 +199,14 @@ impl Engine {
         }
     }
 
-    fn span(&mut self, span: &RowSpan, candidates: &[usize], part: &mut Part<'_>, outcome: &mut Outcome, out: &mut Verdicts) {
+    fn span(
+        &mut self,
+        span: &RowSpan,
+        candidates: &[usize],
+        part: &mut Part<'_>,
+        outcome: &mut Outcome,
+        out: &mut Verdicts,
+    ) {
         let limit = span.stored_at.saturating_add(self.options.max_future.ms());
         let rows = span.start as usize..(span.end as usize).min(part.times.len());
         let counted = Bitmap::from_fn(part.times.len(), |row| rows.contains(&row) && part.times[row] <= limit);
@@ -187,7 +226,14 @@ impl Engine {
                     return Ok(cells::Folded::default());
                 }
                 let (floor, cap) = (run.state.closed_until, self.options.max_groups as usize);
-                let input = Input { rows: &rows, times: &part.times, groups: &groups, floor, stored_at: span.stored_at, cap };
+                let input = Input {
+                    rows: &rows,
+                    times: &part.times,
+                    groups: &groups,
+                    floor,
+                    stored_at: span.stored_at,
+                    cap,
+                };
                 run.add(&mut part.columns, &input, &mut self.scratch, &self.agents, out)
             });
             match added {

@@ -45,7 +45,12 @@ impl Follower {
     /// After `position`. Subscribes to the tail at once, so that what is stored while it catches up is not missed.
     pub(crate) fn new(store: Arc<dyn Store>, position: u64) -> Self {
         let tail = store.tail().subscribe();
-        Self { store, tail, position, behind: true }
+        Self {
+            store,
+            tail,
+            position,
+            behind: true,
+        }
     }
 
     /// The last position that was handed out.
@@ -89,7 +94,11 @@ impl Follower {
         }
         match read {
             Ok(batches) => {
-                let last = batches.iter().flat_map(|batch| &batch.spans).map(|span| span.position).max();
+                let last = batches
+                    .iter()
+                    .flat_map(|batch| &batch.spans)
+                    .map(|span| span.position)
+                    .max();
                 self.behind = last.is_some_and(|last| last > self.position);
                 self.position = self.position.max(last.unwrap_or(0));
                 part.batches = batches;
@@ -108,7 +117,11 @@ impl Follower {
         Ok(())
     }
 
-    fn take(&mut self, next: Result<Option<Arc<Committed>>, TailRecvError>, part: &mut Part) -> Result<(), FollowError> {
+    fn take(
+        &mut self,
+        next: Result<Option<Arc<Committed>>, TailRecvError>,
+        part: &mut Part,
+    ) -> Result<(), FollowError> {
         let committed = match next {
             Ok(Some(committed)) => committed,
             Ok(None) => return Ok(()),
@@ -132,8 +145,17 @@ impl Follower {
             Ok(batch) => {
                 let end = u32::try_from(batch.len()).unwrap_or(u32::MAX);
                 let (agent, stored_at) = (Arc::clone(&committed.agent), committed.stored_at);
-                let span = RowSpan { position: committed.position, agent, stored_at, start: 0, end };
-                part.batches.push(LogBatch { batch, spans: vec![span] });
+                let span = RowSpan {
+                    position: committed.position,
+                    agent,
+                    stored_at,
+                    start: 0,
+                    end,
+                };
+                part.batches.push(LogBatch {
+                    batch,
+                    spans: vec![span],
+                });
             }
             Err(error) => {
                 tracing::error!(position = committed.position, %error, "a stored batch does not decode and is passed over");
@@ -150,7 +172,11 @@ pub(crate) async fn position_before(store: &dyn Store, since: i64) -> Result<u64
     while low < high {
         let middle = low + (high - low) / 2;
         let batches = store.read_log(middle, 1).await?;
-        let older = batches.iter().flat_map(|batch| &batch.spans).take_while(|span| span.stored_at < since).last();
+        let older = batches
+            .iter()
+            .flat_map(|batch| &batch.spans)
+            .take_while(|span| span.stored_at < since)
+            .last();
         match older {
             Some(span) => low = span.position.max(middle + 1),
             None => high = middle,

@@ -31,22 +31,43 @@ impl Metrics {
             registry.register(Box::new(gauge.clone()))?;
             Ok(gauge)
         };
-        let late = Opts::new("streamflow_analytics_late_events_total", "Events that came after a window of theirs had closed");
+        let late = Opts::new(
+            "streamflow_analytics_late_events_total",
+            "Events that came after a window of theirs had closed",
+        );
         let late = IntCounterVec::new(late, &["agent"])?;
         registry.register(Box::new(late.clone()))?;
-        let duration = HistogramOpts::new("streamflow_event_duration_seconds", "Time from an event's durable storage to its evaluation")
-            .buckets(prometheus::exponential_buckets(0.0005, 2.0, 16)?);
+        let duration = HistogramOpts::new(
+            "streamflow_event_duration_seconds",
+            "Time from an event's durable storage to its evaluation",
+        )
+        .buckets(prometheus::exponential_buckets(0.0005, 2.0, 16)?);
         let duration = Histogram::with_opts(duration)?;
         registry.register(Box::new(duration.clone()))?;
         Ok(Self {
             events: counter("streamflow_analytics_events_total", "Events that the engine has read")?,
             late,
-            future: counter("streamflow_analytics_future_events_total", "Events too far ahead of the hub's clock for any window")?,
-            surplus_groups: counter("streamflow_analytics_surplus_groups_total", "Groups counted as `other` because a rule had too many")?,
-            condition_errors: counter("streamflow_analytics_condition_errors_total", "Conditions that gave no verdict")?,
-            unreadable: counter("streamflow_analytics_unreadable_batches_total", "Batches or columns that do not decode")?,
+            future: counter(
+                "streamflow_analytics_future_events_total",
+                "Events too far ahead of the hub's clock for any window",
+            )?,
+            surplus_groups: counter(
+                "streamflow_analytics_surplus_groups_total",
+                "Groups counted as `other` because a rule had too many",
+            )?,
+            condition_errors: counter(
+                "streamflow_analytics_condition_errors_total",
+                "Conditions that gave no verdict",
+            )?,
+            unreadable: counter(
+                "streamflow_analytics_unreadable_batches_total",
+                "Batches or columns that do not decode",
+            )?,
             signals: counter("streamflow_analytics_signals_total", "Verdicts handed to alerting")?,
-            lag: gauge("streamflow_analytics_log_lag_batches", "Batches of the log that the engine has not read yet")?,
+            lag: gauge(
+                "streamflow_analytics_log_lag_batches",
+                "Batches of the log that the engine has not read yet",
+            )?,
             duration,
             checkpoints: counter("streamflow_analytics_checkpoints_total", "Checkpoints saved")?,
             checkpoint_bytes: gauge("streamflow_analytics_checkpoint_bytes", "Size of the last checkpoint")?,

@@ -136,8 +136,17 @@ impl Realtime {
     #[must_use]
     pub fn tick(&self, since: i64, now: i64) -> Tick {
         let at = whole_step(now);
-        let types: BTreeMap<String, u64> = self.counts.step(at - STEP_MS).map(|(name, count)| (name.to_owned(), count)).collect();
-        Tick { at, events_per_second: types.values().sum(), types, hosts: self.hosts.latest(since) }
+        let types: BTreeMap<String, u64> = self
+            .counts
+            .step(at - STEP_MS)
+            .map(|(name, count)| (name.to_owned(), count))
+            .collect();
+        Tick {
+            at,
+            events_per_second: types.values().sum(),
+            types,
+            hosts: self.hosts.latest(since),
+        }
     }
 }
 

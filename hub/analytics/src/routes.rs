@@ -31,7 +31,10 @@ pub(crate) struct Context {
 }
 
 pub(crate) fn routes(context: Context) -> OpenApiRouter {
-    OpenApiRouter::new().routes(routes!(realtime)).routes(routes!(aggregations)).with_state(context)
+    OpenApiRouter::new()
+        .routes(routes!(realtime))
+        .routes(routes!(aggregations))
+        .with_state(context)
 }
 
 /// Live rates and host metrics of the last five minutes
@@ -72,10 +75,14 @@ async fn aggregations(
 ) -> ApiResult<axum::Json<Data<Vec<GroupSeries>>>> {
     identity.require(Role::Viewer)?;
     let query = read(&pairs, Instant::now().0)?;
-    let series = query.run(&*context.store, context.max_groups, context.handle.complete_until()).await;
+    let series = query
+        .run(&*context.store, context.max_groups, context.handle.complete_until())
+        .await;
     Ok(Data::json(series.map_err(|error| match &error {
         AggregationError::Range => invalid("from", error.to_string()),
-        AggregationError::TooManySteps { .. } => ApiError::unprocessable(error.to_string()).with_details(json!({"field": "step"})),
+        AggregationError::TooManySteps { .. } => {
+            ApiError::unprocessable(error.to_string()).with_details(json!({"field": "step"}))
+        }
         AggregationError::Store(StoreError::Full | StoreError::Closed) => ApiError::unavailable(5),
         AggregationError::Store(_) | AggregationError::Decode(_) => ApiError::internal(error),
     })?))
@@ -90,18 +97,35 @@ fn read(pairs: &[(String, String)], now: i64) -> ApiResult<AggregationQuery> {
     if let Some((name, _)) = pairs.iter().find(|(name, _)| !KNOWN.contains(&name.as_str())) {
         return Err(invalid(name, format!("is unknown; use {}", KNOWN.join(", "))));
     }
-    let value = |name: &str| pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty());
+    let value = |name: &str| {
+        pairs
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+            .filter(|value| !value.is_empty())
+    };
     let time = |name: &str, default: i64| match value(name) {
         None => Ok(default),
-        Some(text) => Instant::parse(text).map(|at| at.0).ok_or_else(|| invalid(name, "is neither an RFC 3339 time nor ms since 1970")),
+        Some(text) => Instant::parse(text)
+            .map(|at| at.0)
+            .ok_or_else(|| invalid(name, "is neither an RFC 3339 time nor ms since 1970")),
     };
-    let aggregate = value("aggregate").ok_or_else(|| invalid("aggregate", "is required, for example count() or p99(data.ms)"))?;
+    let aggregate =
+        value("aggregate").ok_or_else(|| invalid("aggregate", "is required, for example count() or p99(data.ms)"))?;
     let spec = AggregateSpec::parse(aggregate).map_err(|e| invalid("aggregate", e))?;
     let filter = Filter::compile(value("match").unwrap_or("true")).map_err(|e| {
-        ApiError::validation(format!("`match`: {e}")).with_details(json!({"field": "match", "line": e.line, "column": e.column}))
+        ApiError::validation(format!("`match`: {e}"))
+            .with_details(json!({"field": "match", "line": e.line, "column": e.column}))
     })?;
-    let names = pairs.iter().filter(|(name, _)| name == "group_by").flat_map(|(_, list)| list.split(',')).map(str::trim).filter(|text| !text.is_empty());
-    let group_by = names.map(|text| Path::parse(text).map_err(|e| invalid("group_by", format!("`{text}`: {e}")))).collect::<ApiResult<Vec<Path>>>()?;
+    let names = pairs
+        .iter()
+        .filter(|(name, _)| name == "group_by")
+        .flat_map(|(_, list)| list.split(','))
+        .map(str::trim)
+        .filter(|text| !text.is_empty());
+    let group_by = names
+        .map(|text| Path::parse(text).map_err(|e| invalid("group_by", format!("`{text}`: {e}"))))
+        .collect::<ApiResult<Vec<Path>>>()?;
     if group_by.len() > MAX_GROUP_BY {
         return Err(invalid("group_by", format!("at most {MAX_GROUP_BY} attributes")));
     }
@@ -111,5 +135,12 @@ fn read(pairs: &[(String, String)], now: i64) -> ApiResult<AggregationQuery> {
         None => DEFAULT_STEP_MS,
         Some(text) => text.parse::<Span>().map_err(|e| invalid("step", e))?.ms(),
     };
-    Ok(AggregationQuery { spec, filter: Arc::new(filter), group_by, from, to, step })
+    Ok(AggregationQuery {
+        spec,
+        filter: Arc::new(filter),
+        group_by,
+        from,
+        to,
+        step,
+    })
 }

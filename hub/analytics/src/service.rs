@@ -11,7 +11,10 @@ use std::{
 use prometheus::Registry;
 use streamflow_bus::signals::{Disconnected, SignalSender};
 use streamflow_model::{Instant, Rule, Signal};
-use streamflow_storage::{StoreError, store::{LogBatch, Store}};
+use streamflow_storage::{
+    StoreError,
+    store::{LogBatch, Store},
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
@@ -140,10 +143,27 @@ impl Analytics {
         let now_rules = Arc::clone(&rules.borrow_and_update());
         let (mut engine, position) = open(*options, &*store, &now_rules).await?;
         take_rules(&mut engine, &now_rules);
-        let shared = Arc::new(Shared { realtime: Mutex::default(), complete_until: AtomicI64::new(i64::MIN) });
+        let shared = Arc::new(Shared {
+            realtime: Mutex::default(),
+            complete_until: AtomicI64::new(i64::MIN),
+        });
         let follower = Follower::new(Arc::clone(&store), position);
-        let saved = Saved { at: Clock::now(), position, events: 0 };
-        Ok(Self { options: *options, store, rules, signals, metrics, shared, engine: Some(engine), follower, saved })
+        let saved = Saved {
+            at: Clock::now(),
+            position,
+            events: 0,
+        };
+        Ok(Self {
+            options: *options,
+            store,
+            rules,
+            signals,
+            metrics,
+            shared,
+            engine: Some(engine),
+            follower,
+            saved,
+        })
     }
 
     /// The live view.
@@ -155,7 +175,11 @@ impl Analytics {
     /// The room's routes.
     pub fn routes(&self) -> OpenApiRouter {
         let (store, max_groups) = (Arc::clone(&self.store), self.options.max_groups as usize);
-        routes::routes(routes::Context { handle: self.handle(), store, max_groups })
+        routes::routes(routes::Context {
+            handle: self.handle(),
+            store,
+            max_groups,
+        })
     }
 
     /// Follows the log until told to stop or until storage or alerting has stopped; then saves a checkpoint.
@@ -206,7 +230,9 @@ impl Analytics {
     async fn tick(&mut self) -> Result<Result<(), Disconnected>, AnalyticsError> {
         if !self.follower.caught_up() {
             let position = self.store.stats().await.map_or(0, |stats| stats.position);
-            self.metrics.lag.set(position.saturating_sub(self.follower.position()).cast_signed());
+            self.metrics
+                .lag
+                .set(position.saturating_sub(self.follower.position()).cast_signed());
             return Ok(Ok(()));
         }
         self.metrics.lag.set(0);
@@ -215,12 +241,17 @@ impl Analytics {
 
     /// Lets the engine work on a thread where it may take its time, and hands its verdicts on.
     async fn work(&mut self, work: Work) -> Result<Result<(), Disconnected>, AnalyticsError> {
-        let Some(mut engine) = self.engine.take() else { return Ok(Ok(())) };
+        let Some(mut engine) = self.engine.take() else {
+            return Ok(Ok(()));
+        };
         let (shared, metrics) = (Arc::clone(&self.shared), self.metrics.clone());
         let task = tokio::task::spawn_blocking(move || {
             let outcomes = match work {
                 Work::Tick(now) => vec![engine.tick(now)],
-                Work::Log(batches) => batches.iter().map(|batch| evaluate(&mut engine, batch, &shared, &metrics)).collect(),
+                Work::Log(batches) => batches
+                    .iter()
+                    .map(|batch| evaluate(&mut engine, batch, &shared, &metrics))
+                    .collect(),
             };
             shared.complete_until.store(engine.complete_until(), Ordering::Relaxed);
             (engine, outcomes)
@@ -245,21 +276,28 @@ impl Analytics {
     /// Saves the state when it is time to, after alerting has made durable all verdicts that led to it.
     async fn checkpoint(&mut self, now: bool) -> Result<Result<(), Disconnected>, AnalyticsError> {
         let position = self.follower.position();
-        let due = self.saved.at.elapsed() >= self.options.checkpoint_interval.std() || self.saved.events >= self.options.checkpoint_events;
+        let due = self.saved.at.elapsed() >= self.options.checkpoint_interval.std()
+            || self.saved.events >= self.options.checkpoint_events;
         if position == self.saved.position || !(due || now) {
             return Ok(Ok(()));
         }
         if self.signals.flush().await.is_err() {
             return Ok(Err(Disconnected));
         }
-        let Some(engine) = self.engine.take() else { return Ok(Ok(())) };
+        let Some(engine) = self.engine.take() else {
+            return Ok(Ok(()));
+        };
         let (engine, bytes) = tokio::task::spawn_blocking(move || {
             let bytes = checkpoint::encode(&engine.state());
             (engine, bytes)
         })
         .await?;
         self.engine = Some(engine);
-        self.saved = Saved { at: Clock::now(), position, events: 0 };
+        self.saved = Saved {
+            at: Clock::now(),
+            position,
+            events: 0,
+        };
         if let Err(reason) = self.save(position, bytes).await {
             // The log holds everything: an older checkpoint only means a longer replay.
             tracing::warn!(%reason, "the checkpoint was not saved");
@@ -270,9 +308,14 @@ impl Analytics {
     async fn save(&self, position: u64, bytes: Result<Vec<u8>, CheckpointError>) -> Result<(), String> {
         let bytes = bytes.map_err(|e| e.to_string())?;
         let size = bytes.len();
-        self.store.put_checkpoint(CHECKPOINT, position, bytes).await.map_err(|e| e.to_string())?;
+        self.store
+            .put_checkpoint(CHECKPOINT, position, bytes)
+            .await
+            .map_err(|e| e.to_string())?;
         self.metrics.checkpoints.inc();
-        self.metrics.checkpoint_bytes.set(i64::try_from(size).unwrap_or(i64::MAX));
+        self.metrics
+            .checkpoint_bytes
+            .set(i64::try_from(size).unwrap_or(i64::MAX));
         Ok(())
     }
 }
@@ -293,7 +336,11 @@ fn evaluate(engine: &mut Engine, batch: &LogBatch, shared: &Shared, metrics: &Me
 fn take_rules(engine: &mut Engine, rules: &[Rule]) {
     for (rule, errors) in engine.set_rules(rules) {
         let reasons: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        tracing::warn!(rule, reasons = reasons.join("; "), "a rule does not compile and is not evaluated");
+        tracing::warn!(
+            rule,
+            reasons = reasons.join("; "),
+            "a rule does not compile and is not evaluated"
+        );
     }
 }
 
@@ -305,7 +352,12 @@ async fn open(options: Options, store: &dyn Store, rules: &[Rule]) -> Result<(En
             Err(reason) => tracing::warn!(%reason, "the checkpoint is not used; windows are rebuilt from the log"),
         }
     }
-    let longest = rules.iter().map(|rule| rule.draft.window.size().ms()).max().unwrap_or(0).max(SPAN_MS);
+    let longest = rules
+        .iter()
+        .map(|rule| rule.draft.window.size().ms())
+        .max()
+        .unwrap_or(0)
+        .max(SPAN_MS);
     let since = Instant::now().0.saturating_sub(longest);
     let position = follow::position_before(store, since).await?;
     let origin = if position == 0 { i64::MIN } else { since };

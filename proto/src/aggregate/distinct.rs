@@ -60,6 +60,10 @@ impl<'de> Deserialize<'de> for Distinct {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let bytes = Vec::<u8>::deserialize(deserializer)?;
         let sketch = HllSketch::deserialize(&bytes).map_err(D::Error::custom)?;
-        if sketch.lg_config_k() == LG_REGISTERS { Ok(Self(sketch)) } else { Err(D::Error::custom("a sketch of another size")) }
+        if sketch.lg_config_k() == LG_REGISTERS {
+            Ok(Self(sketch))
+        } else {
+            Err(D::Error::custom("a sketch of another size"))
+        }
     }
 }

@@ -25,7 +25,9 @@ pub fn fold(
         return Ok(());
     };
     if spec.func == Func::Distinct {
-        let Some(dict) = columns.labels(path)? else { return Ok(()) };
+        let Some(dict) = columns.labels(path)? else {
+            return Ok(());
+        };
         let coupons: Vec<_> = dict.values.iter().map(|value| Distinct::coupon(value)).collect();
         for row in rows.iter_ones() {
             let id = dict.ids[row];
@@ -35,8 +37,14 @@ pub fn fold(
         }
         return Ok(());
     }
-    let Some(numbers) = columns.numbers(path)? else { return Ok(()) };
-    let times = if matches!(spec.func, Func::First | Func::Last) { Some(columns.timestamps()?) } else { None };
+    let Some(numbers) = columns.numbers(path)? else {
+        return Ok(());
+    };
+    let times = if matches!(spec.func, Func::First | Func::Last) {
+        Some(columns.timestamps()?)
+    } else {
+        None
+    };
     for row in rows.iter_ones() {
         if numbers.present.get(row) {
             let at = times.as_ref().map_or(0, |times| times[row]);

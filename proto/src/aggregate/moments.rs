@@ -12,7 +12,11 @@ pub(super) struct Total {
 impl Total {
     pub(super) fn add(&mut self, value: f64) {
         let next = self.sum + value;
-        self.lost += if self.sum.abs() >= value.abs() { (self.sum - next) + value } else { (value - next) + self.sum };
+        self.lost += if self.sum.abs() >= value.abs() {
+            (self.sum - next) + value
+        } else {
+            (value - next) + self.sum
+        };
         self.sum = next;
     }
 
@@ -23,7 +27,11 @@ impl Total {
 
     pub(super) fn value(self) -> f64 {
         // An overflowing sum makes the correction meaningless (infinity minus infinity).
-        if self.sum.is_finite() { self.sum + self.lost } else { self.sum }
+        if self.sum.is_finite() {
+            self.sum + self.lost
+        } else {
+            self.sum
+        }
     }
 }
 

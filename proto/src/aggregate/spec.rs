@@ -47,7 +47,9 @@ pub enum AggregateError {
     #[error("`{0}` is not an aggregate; write for example count(), avg(data.ms) or p99(data.ms)")]
     Form(String),
     /// No such function.
-    #[error("`{0}` is not a function; use count, rate, sum, avg, min, max, stddev, distinct, first, last or a percentile such as p95")]
+    #[error(
+        "`{0}` is not a function; use count, rate, sum, avg, min, max, stddev, distinct, first, last or a percentile such as p95"
+    )]
     Unknown(String),
     /// `count(x)`.
     #[error("`{0}` takes no attribute")]
@@ -78,19 +80,29 @@ impl AggregateSpec {
         let func = Func::from_str(name)?;
         let takes_none = matches!(func, Func::Count | Func::Rate);
         if takes_none {
-            return if argument.is_empty() { Ok(Self { func, path: None }) } else { Err(AggregateError::TakesNone(name.to_owned())) };
+            return if argument.is_empty() {
+                Ok(Self { func, path: None })
+            } else {
+                Err(AggregateError::TakesNone(name.to_owned()))
+            };
         }
         if argument.is_empty() {
             return Err(AggregateError::NeedsOne(name.to_owned()));
         }
-        let path = Path::parse(argument).map_err(|e| AggregateError::Path { text: argument.to_owned(), reason: e.to_string() })?;
+        let path = Path::parse(argument).map_err(|e| AggregateError::Path {
+            text: argument.to_owned(),
+            reason: e.to_string(),
+        })?;
         Ok(Self { func, path: Some(path) })
     }
 
     /// Whether further events can only make the value larger. A sum is decided by its values, see [`super::Accumulator::only_grows`].
     #[must_use]
     pub const fn may_only_grow(&self) -> bool {
-        matches!(self.func, Func::Count | Func::Rate | Func::Max | Func::Distinct | Func::Sum)
+        matches!(
+            self.func,
+            Func::Count | Func::Rate | Func::Max | Func::Distinct | Func::Sum
+        )
     }
 }
 
@@ -109,7 +121,13 @@ impl FromStr for Func {
             "distinct" => Self::Distinct,
             "first" => Self::First,
             "last" => Self::Last,
-            _ => return name.strip_prefix('p').and_then(quantile).map(Self::Percentile).ok_or_else(|| AggregateError::Unknown(name.to_owned())),
+            _ => {
+                return name
+                    .strip_prefix('p')
+                    .and_then(quantile)
+                    .map(Self::Percentile)
+                    .ok_or_else(|| AggregateError::Unknown(name.to_owned()));
+            }
         })
     }
 }

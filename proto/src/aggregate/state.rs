@@ -30,7 +30,7 @@ pub(super) enum State {
     Max(f64),
     Stddev(Spread),
     Percentile { quantile: f64, sketch: Quantiles },
-    Distinct(Distinct),
+    Distinct(Box<Distinct>),
     First { at: i64, value: f64 },
     Last { at: i64, value: f64 },
 }
@@ -42,17 +42,33 @@ impl Accumulator {
         let state = match spec.func {
             Func::Count => State::Count,
             Func::Rate => State::Rate,
-            Func::Sum => State::Sum { total: Total::default(), negative: false },
+            Func::Sum => State::Sum {
+                total: Total::default(),
+                negative: false,
+            },
             Func::Avg => State::Avg(Total::default()),
             Func::Min => State::Min(f64::INFINITY),
             Func::Max => State::Max(f64::NEG_INFINITY),
             Func::Stddev => State::Stddev(Spread::default()),
-            Func::Percentile(quantile) => State::Percentile { quantile, sketch: Quantiles::new() },
-            Func::Distinct => State::Distinct(Distinct::new()),
-            Func::First => State::First { at: i64::MAX, value: f64::INFINITY },
-            Func::Last => State::Last { at: i64::MIN, value: f64::NEG_INFINITY },
+            Func::Percentile(quantile) => State::Percentile {
+                quantile,
+                sketch: Quantiles::new(),
+            },
+            Func::Distinct => State::Distinct(Box::new(Distinct::new())),
+            Func::First => State::First {
+                at: i64::MAX,
+                value: f64::INFINITY,
+            },
+            Func::Last => State::Last {
+                at: i64::MIN,
+                value: f64::NEG_INFINITY,
+            },
         };
-        Self { state, samples: 0, ignored: 0 }
+        Self {
+            state,
+            samples: 0,
+            ignored: 0,
+        }
     }
 
     /// Adds events that carry no value of their own: `count()` and `rate()`.
@@ -103,7 +119,13 @@ impl Accumulator {
     pub fn merge(&mut self, other: &Self) {
         match (&mut self.state, &other.state) {
             (State::Count, State::Count) | (State::Rate, State::Rate) => {}
-            (State::Sum { total, negative }, State::Sum { total: more, negative: also }) => {
+            (
+                State::Sum { total, negative },
+                State::Sum {
+                    total: more,
+                    negative: also,
+                },
+            ) => {
                 total.merge(*more);
                 *negative |= also;
             }
@@ -113,12 +135,24 @@ impl Accumulator {
             (State::Stddev(spread), State::Stddev(more)) => spread.merge(*more),
             (State::Percentile { sketch, .. }, State::Percentile { sketch: more, .. }) => sketch.merge(more),
             (State::Distinct(distinct), State::Distinct(more)) => distinct.merge(more),
-            (State::First { at, value }, State::First { at: more, value: theirs }) => {
+            (
+                State::First { at, value },
+                State::First {
+                    at: more,
+                    value: theirs,
+                },
+            ) => {
                 if (*more, *theirs) < (*at, *value) {
                     (*at, *value) = (*more, *theirs);
                 }
             }
-            (State::Last { at, value }, State::Last { at: more, value: theirs }) => {
+            (
+                State::Last { at, value },
+                State::Last {
+                    at: more,
+                    value: theirs,
+                },
+            ) => {
                 if (*more, *theirs) > (*at, *value) {
                     (*at, *value) = (*more, *theirs);
                 }
@@ -131,7 +165,10 @@ impl Accumulator {
 
     /// The aggregate's value over a window of this length; `None` when nothing went in and the function has no value then.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "counts and window lengths stay far below 2^53")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "counts and window lengths stay far below 2^53"
+    )]
     pub fn value(&self, window_ms: i64) -> Option<f64> {
         let count = self.samples as f64;
         match &self.state {
@@ -141,7 +178,9 @@ impl Accumulator {
             _ if self.samples == 0 => None,
             State::Sum { total, .. } => Some(total.value()),
             State::Avg(total) => Some(total.value() / count),
-            State::Min(value) | State::Max(value) | State::First { value, .. } | State::Last { value, .. } => Some(*value),
+            State::Min(value) | State::Max(value) | State::First { value, .. } | State::Last { value, .. } => {
+                Some(*value)
+            }
             State::Stddev(spread) => Some(spread.deviation()),
             State::Percentile { quantile, sketch } => sketch.value(*quantile),
         }

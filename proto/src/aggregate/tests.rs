@@ -6,15 +6,32 @@ use crate::{bitmap::Bitmap, build::BatchBuilder, filter::Columns};
 #[test]
 fn reads_and_prints_what_users_write() {
     for (text, shown) in [
-        ("count()", "count()"), (" rate( ) ", "rate()"), ("avg(data.ms)", "avg(data.ms)"), ("p5(data.ms)", "p05(data.ms)"),
-        ("p50(data.ms)", "p50(data.ms)"), ("p99(data.ms)", "p99(data.ms)"), ("p999(data.ms)", "p999(data.ms)"), ("p100(data.ms)", "p100(data.ms)"),
-        ("distinct(user_id)", "distinct(user_id)"), ("sum(data[\"a.b\"])", "sum(data[\"a.b\"])"),
+        ("count()", "count()"),
+        (" rate( ) ", "rate()"),
+        ("avg(data.ms)", "avg(data.ms)"),
+        ("p5(data.ms)", "p05(data.ms)"),
+        ("p50(data.ms)", "p50(data.ms)"),
+        ("p99(data.ms)", "p99(data.ms)"),
+        ("p999(data.ms)", "p999(data.ms)"),
+        ("p100(data.ms)", "p100(data.ms)"),
+        ("distinct(user_id)", "distinct(user_id)"),
+        ("sum(data[\"a.b\"])", "sum(data[\"a.b\"])"),
     ] {
         let spec = AggregateSpec::parse(text).unwrap();
         assert_eq!(spec.to_string(), shown);
         assert_eq!(AggregateSpec::parse(shown).unwrap(), spec);
     }
-    for text in ["count", "count(data.x)", "avg()", "mean(data.x)", "p(data.x)", "p0x(data.x)", "avg(x)", "avg(data.x", ""] {
+    for text in [
+        "count",
+        "count(data.x)",
+        "avg()",
+        "mean(data.x)",
+        "p(data.x)",
+        "p0x(data.x)",
+        "avg(x)",
+        "avg(data.x",
+        "",
+    ] {
         assert!(AggregateSpec::parse(text).is_err(), "{text}");
     }
 }
@@ -65,8 +82,20 @@ fn close(a: Option<f64>, b: Option<f64>, relative: f64) -> bool {
 }
 
 const ALL: [&str; 14] = [
-    "count()", "rate()", "sum(data.x)", "avg(data.x)", "min(data.x)", "max(data.x)", "stddev(data.x)", "p50(data.x)", "p99(data.x)",
-    "p999(data.x)", "p100(data.x)", "distinct(data.x)", "first(data.x)", "last(data.x)",
+    "count()",
+    "rate()",
+    "sum(data.x)",
+    "avg(data.x)",
+    "min(data.x)",
+    "max(data.x)",
+    "stddev(data.x)",
+    "p50(data.x)",
+    "p99(data.x)",
+    "p999(data.x)",
+    "p100(data.x)",
+    "distinct(data.x)",
+    "first(data.x)",
+    "last(data.x)",
 ];
 
 proptest! {
@@ -95,7 +124,11 @@ proptest! {
 #[test]
 fn sums_do_not_drift() {
     let spec = AggregateSpec::parse("sum(data.x)").unwrap();
-    let values: Vec<(i64, f64)> = [(0, 1e16)].into_iter().chain(std::iter::repeat_n((0, 1.0), 1000)).chain([(0, -1e16)]).collect();
+    let values: Vec<(i64, f64)> = [(0, 1e16)]
+        .into_iter()
+        .chain(std::iter::repeat_n((0, 1.0), 1000))
+        .chain([(0, -1e16)])
+        .collect();
     assert_eq!(accumulate(&spec, &values).value(1), Some(1000.0));
 }
 
@@ -125,8 +158,20 @@ fn distinct_stays_within_its_error_and_never_falls() {
 #[test]
 fn folds_rows_into_their_groups() {
     let mut builder = BatchBuilder::new();
-    for (i, data) in [r#"{"x":1,"s":"a"}"#, r#"{"x":2.5,"s":"b"}"#, r#"{"s":"a"}"#, r#"{"x":"text","s":7}"#, r#"{"x":-4}"#].iter().enumerate() {
-        let json = format!(r#"{{"type":"t","source":"s","timestamp":{},"data":{data}}}"#, 1_700_000_000_000i64 + i as i64);
+    for (i, data) in [
+        r#"{"x":1,"s":"a"}"#,
+        r#"{"x":2.5,"s":"b"}"#,
+        r#"{"s":"a"}"#,
+        r#"{"x":"text","s":7}"#,
+        r#"{"x":-4}"#,
+    ]
+    .iter()
+    .enumerate()
+    {
+        let json = format!(
+            r#"{{"type":"t","source":"s","timestamp":{},"data":{data}}}"#,
+            1_700_000_000_000i64 + i as i64
+        );
         builder.push_json(json.as_bytes(), 1_700_000_000_000).unwrap();
     }
     let batch = builder.finish(1).decode().unwrap();

@@ -87,11 +87,25 @@ impl Condition {
             return Ok(op.holds(&input.value, &bound));
         }
         let number = |value: f64| -> Box<dyn Val> { Box::new(CelDouble::from(value)) };
-        let labels = interpret::map(input.labels.iter().map(|(key, value)| (key.as_str(), interpret::text(value))));
+        let labels = interpret::map(
+            input
+                .labels
+                .iter()
+                .map(|(key, value)| (key.as_str(), interpret::text(value))),
+        );
         let mut variables = vec![("value".to_owned(), number(input.value)), ("labels".to_owned(), labels)];
-        variables.extend(input.threshold.map(|threshold| ("threshold".to_owned(), number(threshold))));
+        variables.extend(
+            input
+                .threshold
+                .map(|threshold| ("threshold".to_owned(), number(threshold))),
+        );
         // A label may be named like a path; CEL looks for the longest name first, so `labels.data.service` finds it.
-        variables.extend(input.labels.iter().map(|(key, value)| (format!("labels.{key}"), interpret::text(value))));
+        variables.extend(
+            input
+                .labels
+                .iter()
+                .map(|(key, value)| (format!("labels.{key}"), interpret::text(value))),
+        );
         let verdict = self.interpreted.verdict(variables).map_err(EvalError::Condition)?;
         verdict.ok_or_else(|| EvalError::Condition("it is not a boolean".to_owned()))
     }
@@ -123,11 +137,16 @@ impl Condition {
 
 fn native(expr: &IdedExpr) -> Option<(Op, Bound)> {
     let Expr::Call(call) = &expr.expr else { return None };
-    let [left, right] = call.args.as_slice() else { return None };
+    let [left, right] = call.args.as_slice() else {
+        return None;
+    };
     let bound = |side: &IdedExpr| match &side.expr {
         Expr::Ident(name) if name == "threshold" => Some(Bound::Threshold),
         Expr::Literal(LiteralValue::Double(literal)) => Some(Bound::Literal(*literal.inner())),
-        #[expect(clippy::cast_precision_loss, reason = "CEL compares an integer with a double as doubles")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "CEL compares an integer with a double as doubles"
+        )]
         Expr::Literal(LiteralValue::Int(literal)) => Some(Bound::Literal(*literal.inner() as f64)),
         _ => None,
     };
@@ -146,14 +165,20 @@ fn trend(expr: &IdedExpr) -> Trend {
     if !expr.references().has_variable("value") {
         return Trend::Constant;
     }
-    let Expr::Call(call) = &expr.expr else { return Trend::Other };
-    let [left, right] = call.args.as_slice() else { return Trend::Other };
+    let Expr::Call(call) = &expr.expr else {
+        return Trend::Other;
+    };
+    let [left, right] = call.args.as_slice() else {
+        return Trend::Other;
+    };
     match call.func_name.as_str() {
         operators::LOGICAL_AND | operators::LOGICAL_OR => match (trend(left), trend(right)) {
             (Trend::Other, _) | (_, Trend::Other) => Trend::Other,
             _ => Trend::Upward,
         },
-        operators::GREATER | operators::GREATER_EQUALS if is_value(left) && trend(right) == Trend::Constant => Trend::Upward,
+        operators::GREATER | operators::GREATER_EQUALS if is_value(left) && trend(right) == Trend::Constant => {
+            Trend::Upward
+        }
         operators::LESS | operators::LESS_EQUALS if is_value(right) && trend(left) == Trend::Constant => Trend::Upward,
         _ => Trend::Other,
     }

@@ -45,8 +45,15 @@ impl Interpreted {
         let mut patterns = Vec::new();
         prepare(&mut expr, &mut patterns);
         let references = expr.references();
-        let reads = path::ROOTS.into_iter().filter(|name| references.has_variable(name)).collect();
-        Self { expr, patterns: Arc::new(patterns), reads }
+        let reads = path::ROOTS
+            .into_iter()
+            .filter(|name| references.has_variable(name))
+            .collect();
+        Self {
+            expr,
+            patterns: Arc::new(patterns),
+            reads,
+        }
     }
 
     /// A context with the expression's patterns; holds no variable.
@@ -55,7 +62,10 @@ impl Interpreted {
         if !self.patterns.is_empty() {
             let patterns = Arc::clone(&self.patterns);
             let matches = move |This(text): This<Arc<String>>, number: i64| {
-                usize::try_from(number).ok().and_then(|number| patterns.get(number)).is_some_and(|pattern| pattern.is_match(&text))
+                usize::try_from(number)
+                    .ok()
+                    .and_then(|number| patterns.get(number))
+                    .is_some_and(|pattern| pattern.is_match(&text))
             };
             // The name cannot be written in CEL, so nothing else has it.
             drop(context.add_function(MATCHES, matches));
@@ -66,7 +76,10 @@ impl Interpreted {
     /// Answers for the asked rows, one event at a time.
     pub(super) fn eval(&self, batch: &Batch, asked: &Bitmap) -> Result<Answer, DecodeError> {
         let root = self.context();
-        let mut answer = Answer { yes: Bitmap::new(asked.len(), false), no: Bitmap::new(asked.len(), false) };
+        let mut answer = Answer {
+            yes: Bitmap::new(asked.len(), false),
+            no: Bitmap::new(asked.len(), false),
+        };
         for row in asked.iter_ones() {
             let event = batch.event(row)?;
             let mut context = root.new_inner_scope();
@@ -107,11 +120,20 @@ fn prepare(node: &mut IdedExpr, patterns: &mut Vec<regex::Regex>) {
                 prepare(target, patterns);
             }
             if call.func_name == "matches"
-                && let [IdedExpr { expr: argument @ Expr::Literal(LiteralValue::String(_)), .. }] = call.args.as_mut_slice()
+                && let [
+                    IdedExpr {
+                        expr: argument @ Expr::Literal(LiteralValue::String(_)),
+                        ..
+                    },
+                ] = call.args.as_mut_slice()
             {
-                let Expr::Literal(LiteralValue::String(pattern)) = &*argument else { return };
+                let Expr::Literal(LiteralValue::String(pattern)) = &*argument else {
+                    return;
+                };
                 // It compiled when the expression was checked.
-                let Ok(pattern) = super::syntax::regex(pattern.inner()) else { return };
+                let Ok(pattern) = super::syntax::regex(pattern.inner()) else {
+                    return;
+                };
                 let number = i64::try_from(patterns.len()).unwrap_or_default();
                 *argument = Expr::Literal(LiteralValue::Int(number.into()));
                 call.func_name = MATCHES.to_owned();
@@ -124,10 +146,26 @@ fn prepare(node: &mut IdedExpr, patterns: &mut Vec<regex::Regex>) {
             prepare(&mut select.operand, patterns);
             if let Expr::Select(parent) = &select.operand.expr {
                 let (id, operand) = (node.id, (*select.operand).clone());
-                let mut present = IdedExpr { id, expr: Expr::Select(SelectExpr { test: true, ..parent.clone() }) };
+                let mut present = IdedExpr {
+                    id,
+                    expr: Expr::Select(SelectExpr {
+                        test: true,
+                        ..parent.clone()
+                    }),
+                };
                 prepare(&mut present, patterns);
                 let kind = call(id, "type", vec![operand]);
-                let is_map = call(id, operators::EQUALS, vec![kind, IdedExpr { id, expr: Expr::Ident("map".to_owned()) }]);
+                let is_map = call(
+                    id,
+                    operators::EQUALS,
+                    vec![
+                        kind,
+                        IdedExpr {
+                            id,
+                            expr: Expr::Ident("map".to_owned()),
+                        },
+                    ],
+                );
                 let below = call(id, operators::LOGICAL_AND, vec![is_map, node.clone()]);
                 *node = call(id, operators::LOGICAL_AND, vec![present, below]);
             }
@@ -144,7 +182,13 @@ fn prepare(node: &mut IdedExpr, patterns: &mut Vec<regex::Regex>) {
         }
         Expr::Comprehension(inner) => {
             let inner = inner.as_mut();
-            for part in [&mut inner.iter_range, &mut inner.accu_init, &mut inner.loop_cond, &mut inner.loop_step, &mut inner.result] {
+            for part in [
+                &mut inner.iter_range,
+                &mut inner.accu_init,
+                &mut inner.loop_cond,
+                &mut inner.loop_step,
+                &mut inner.result,
+            ] {
                 prepare(part, patterns);
             }
         }
@@ -153,7 +197,14 @@ fn prepare(node: &mut IdedExpr, patterns: &mut Vec<regex::Regex>) {
 }
 
 fn call(id: u64, name: &str, args: Vec<IdedExpr>) -> IdedExpr {
-    IdedExpr { id, expr: Expr::Call(CallExpr { func_name: name.to_owned(), target: None, args }) }
+    IdedExpr {
+        id,
+        expr: Expr::Call(CallExpr {
+            func_name: name.to_owned(),
+            target: None,
+            args,
+        }),
+    }
 }
 
 /// An attribute's value; `data` and `metadata` are empty maps rather than absent.
@@ -166,7 +217,9 @@ fn attribute(event: &Event, name: &str) -> Option<Box<dyn Val>> {
         "id" => Some(text(&event.id.to_string())),
         "data" => Some(object(event.data.as_deref())),
         "metadata" => Some(object(event.metadata.as_deref())),
-        "tags" => Some(Box::new(CelList::from(event.tags.iter().map(|tag| text(tag)).collect::<Vec<_>>()))),
+        "tags" => Some(Box::new(CelList::from(
+            event.tags.iter().map(|tag| text(tag)).collect::<Vec<_>>(),
+        ))),
         "correlation_id" => event.correlation_id.as_deref().map(text),
         "session_id" => event.session_id.as_deref().map(text),
         "user_id" => event.user_id.as_deref().map(text),
@@ -186,7 +239,11 @@ pub(super) fn text(value: &str) -> Box<dyn Val> {
 }
 
 pub(super) fn map<'a>(entries: impl Iterator<Item = (&'a str, Box<dyn Val>)>) -> Box<dyn Val> {
-    Box::new(CelMap::from(entries.map(|(key, value)| (CelMapKey::from(key.to_owned()), value)).collect::<HashMap<_, _>>()))
+    Box::new(CelMap::from(
+        entries
+            .map(|(key, value)| (CelMapKey::from(key.to_owned()), value))
+            .collect::<HashMap<_, _>>(),
+    ))
 }
 
 /// A number is an integer where it fits, so that arithmetic with literals works whatever its sign.

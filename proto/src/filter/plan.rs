@@ -73,15 +73,27 @@ pub(super) fn predicate(expr: &IdedExpr) -> Pred {
         },
         Expr::Select(select) if select.test => {
             let test = attribute(&select.operand).filter(|path| matches!(path.root(), "data" | "metadata"));
-            leaf(expr, test.map(|path| (path.join(&select.field), Test::Has)).ok_or("has() of a computed value"))
+            leaf(
+                expr,
+                test.map(|path| (path.join(&select.field), Test::Has))
+                    .ok_or("has() of a computed value"),
+            )
         }
-        _ => leaf(expr, nested(expr).map(|path| (path, Test::IsTrue)).ok_or("a value that is not an attribute")),
+        _ => leaf(
+            expr,
+            nested(expr)
+                .map(|path| (path, Test::IsTrue))
+                .ok_or("a value that is not an attribute"),
+        ),
     }
 }
 
 /// Both sides as one list, columns before interpretation, so that the interpreter sees the fewest rows.
 fn flatten(left: &IdedExpr, right: &IdedExpr, open: impl Fn(Pred) -> Result<Vec<Pred>, Pred>) -> Vec<Pred> {
-    let mut parts: Vec<Pred> = [left, right].into_iter().flat_map(|side| open(predicate(side)).unwrap_or_else(|p| vec![p])).collect();
+    let mut parts: Vec<Pred> = [left, right]
+        .into_iter()
+        .flat_map(|side| open(predicate(side)).unwrap_or_else(|p| vec![p]))
+        .collect();
     parts.sort_by_key(|part| part.first_reason().is_some());
     parts
 }
@@ -94,8 +106,12 @@ fn call_test(call: &CallExpr) -> Result<(Path, Test), &'static str> {
     match (&call.target, call.args.as_slice()) {
         (None, [left, right]) if call.func_name == operators::IN => {
             let path = comparable(left).ok_or("`in` of a computed value")?;
-            let Expr::List(list) = &right.expr else { return Err("`in` a computed list") };
-            list_test(&list.elements).map(|test| (path, test)).ok_or("`in` a list of mixed or computed values")
+            let Expr::List(list) = &right.expr else {
+                return Err("`in` a computed list");
+            };
+            list_test(&list.elements)
+                .map(|test| (path, test))
+                .ok_or("`in` a list of mixed or computed values")
         }
         (None, [left, right]) => {
             let (path, name, literal) = match (&left.expr, &right.expr) {
@@ -108,11 +124,22 @@ fn call_test(call: &CallExpr) -> Result<(Path, Test), &'static str> {
             let test = match literal {
                 LiteralValue::String(text) => Test::Text(op, text.inner().to_owned()),
                 LiteralValue::Boolean(value) if op.is_equality() => Test::Bool(op, *value.inner()),
-                other => Test::Number(op, number(other).ok_or("a literal that is neither text, number nor boolean")?),
+                other => Test::Number(
+                    op,
+                    number(other).ok_or("a literal that is neither text, number nor boolean")?,
+                ),
             };
             Ok((path, test))
         }
-        (Some(target), [IdedExpr { expr: Expr::Literal(LiteralValue::String(text)), .. }]) => {
+        (
+            Some(target),
+            [
+                IdedExpr {
+                    expr: Expr::Literal(LiteralValue::String(text)),
+                    ..
+                },
+            ],
+        ) => {
             let path = comparable(target).ok_or("a function of a computed value")?;
             let text = text.inner().to_owned();
             let test = match call.func_name.as_str() {
@@ -129,16 +156,38 @@ fn call_test(call: &CallExpr) -> Result<(Path, Test), &'static str> {
 }
 
 fn list_test(elements: &[IdedExpr]) -> Option<Test> {
-    let literals = || elements.iter().map(|e| if let Expr::Literal(literal) = &e.expr { Some(literal) } else { None });
-    let texts: Option<Vec<String>> =
-        literals().map(|l| if let LiteralValue::String(text) = l? { Some(text.inner().to_owned()) } else { None }).collect();
-    texts.map(Test::AnyText).or_else(|| literals().map(|l| number(l?)).collect::<Option<Vec<f64>>>().map(Test::AnyNumber))
+    let literals = || {
+        elements.iter().map(|e| {
+            if let Expr::Literal(literal) = &e.expr {
+                Some(literal)
+            } else {
+                None
+            }
+        })
+    };
+    let texts: Option<Vec<String>> = literals()
+        .map(|l| {
+            if let LiteralValue::String(text) = l? {
+                Some(text.inner().to_owned())
+            } else {
+                None
+            }
+        })
+        .collect();
+    texts.map(Test::AnyText).or_else(|| {
+        literals()
+            .map(|l| number(l?))
+            .collect::<Option<Vec<f64>>>()
+            .map(Test::AnyNumber)
+    })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "only values below 2^53 are taken")]
 fn number(literal: &LiteralValue) -> Option<f64> {
     match literal {
-        LiteralValue::Int(value) => Some(*value.inner()).filter(|v| v.unsigned_abs() < EXACT.unsigned_abs()).map(|v| v as f64),
+        LiteralValue::Int(value) => Some(*value.inner())
+            .filter(|v| v.unsigned_abs() < EXACT.unsigned_abs())
+            .map(|v| v as f64),
         LiteralValue::Double(value) => Some(*value.inner()),
         _ => None,
     }
@@ -164,7 +213,13 @@ fn attribute(expr: &IdedExpr) -> Option<Path> {
         Expr::Ident(name) => Some(Path::from_segments(vec![name.clone()])),
         Expr::Select(select) if !select.test => attribute(&select.operand).map(|path| path.join(&select.field)),
         Expr::Call(call) if call.func_name == operators::INDEX => match call.args.as_slice() {
-            [base, IdedExpr { expr: Expr::Literal(LiteralValue::String(key)), .. }] => attribute(base).map(|path| path.join(key.inner())),
+            [
+                base,
+                IdedExpr {
+                    expr: Expr::Literal(LiteralValue::String(key)),
+                    ..
+                },
+            ] => attribute(base).map(|path| path.join(key.inner())),
             _ => None,
         },
         _ => None,

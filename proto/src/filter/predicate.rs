@@ -1,10 +1,12 @@
 //! A predicate over the rows of a batch, in three values: yes, no, and neither when an event gives no answer.
 
+use std::rc::Rc;
+
 use cel::IdedExpr;
 
 use super::{columns::Columns, interpret::Interpreted, plan::Op};
 use crate::{
-    batch::{DecodeError, Dict},
+    batch::{Bools, DecodeError, Dict, Numbers},
     bitmap::Bitmap,
     path::Path,
 };
@@ -54,7 +56,10 @@ pub(super) enum Test {
 
 impl Leaf {
     pub(super) fn new(expr: &IdedExpr, test: Result<(Path, Test), &'static str>) -> Self {
-        Self { test, fallback: Interpreted::new(expr) }
+        Self {
+            test,
+            fallback: Interpreted::new(expr),
+        }
     }
 }
 
@@ -69,34 +74,75 @@ impl Pred {
         }
     }
 
+    /// The asked rows for which the answer is yes; cheaper than [`Pred::eval`], because nobody asks whether the others said no.
+    pub(super) fn matches(&self, columns: &mut Columns<'_>, asked: &Bitmap) -> Result<Bitmap, DecodeError> {
+        match self {
+            Self::And(parts) => parts.iter().try_fold(asked.clone(), |open, part| {
+                if open.is_empty() {
+                    Ok(open)
+                } else {
+                    part.matches(columns, &open)
+                }
+            }),
+            Self::Or(parts) => parts.iter().try_fold(Bitmap::new(asked.len(), false), |yes, part| {
+                let open = asked.and_not(&yes);
+                if open.is_empty() {
+                    Ok(yes)
+                } else {
+                    Ok(yes.or(&part.matches(columns, &open)?))
+                }
+            }),
+            Self::Leaf(leaf) => leaf.matches(columns, asked),
+            Self::Const(_) | Self::Not(_) => self.eval(columns, asked).map(|answer| answer.yes),
+        }
+    }
+
     /// Answers for the asked rows; says nothing of others.
     pub(super) fn eval(&self, columns: &mut Columns<'_>, asked: &Bitmap) -> Result<Answer, DecodeError> {
         let none = || Bitmap::new(asked.len(), false);
         match self {
-            Self::Const(true) => Ok(Answer { yes: asked.clone(), no: none() }),
-            Self::Const(false) => Ok(Answer { yes: none(), no: asked.clone() }),
+            Self::Const(true) => Ok(Answer {
+                yes: asked.clone(),
+                no: none(),
+            }),
+            Self::Const(false) => Ok(Answer {
+                yes: none(),
+                no: asked.clone(),
+            }),
             Self::Not(inner) => inner.eval(columns, asked).map(|a| Answer { yes: a.no, no: a.yes }),
             Self::And(parts) => {
-                let mut whole = Answer { yes: asked.clone(), no: none() };
+                let mut whole = Answer {
+                    yes: asked.clone(),
+                    no: none(),
+                };
                 for part in parts {
                     let open = asked.and_not(&whole.no);
                     if open.is_empty() {
                         break;
                     }
                     let answer = part.eval(columns, &open)?;
-                    whole = Answer { yes: whole.yes.and(&answer.yes), no: whole.no.or(&answer.no) };
+                    whole = Answer {
+                        yes: whole.yes.and(&answer.yes),
+                        no: whole.no.or(&answer.no),
+                    };
                 }
                 Ok(whole)
             }
             Self::Or(parts) => {
-                let mut whole = Answer { yes: none(), no: asked.clone() };
+                let mut whole = Answer {
+                    yes: none(),
+                    no: asked.clone(),
+                };
                 for part in parts {
                     let open = asked.and_not(&whole.yes);
                     if open.is_empty() {
                         break;
                     }
                     let answer = part.eval(columns, &open)?;
-                    whole = Answer { yes: whole.yes.or(&answer.yes), no: whole.no.and(&answer.no) };
+                    whole = Answer {
+                        yes: whole.yes.or(&answer.yes),
+                        no: whole.no.and(&answer.no),
+                    };
                 }
                 Ok(whole)
             }
@@ -112,41 +158,77 @@ impl Leaf {
             Err(_) => self.fallback.eval(columns.batch(), asked),
         }
     }
+
+    fn matches(&self, columns: &mut Columns<'_>, asked: &Bitmap) -> Result<Bitmap, DecodeError> {
+        match &self.test {
+            // Only for `!=` do values of other types pass.
+            Ok((path, test)) if test.on_another_type() != Some(true) => {
+                Ok(test.yes(&test.column(columns, path)?, asked))
+            }
+            _ => self.eval(columns, asked).map(|answer| answer.yes),
+        }
+    }
+}
+
+/// The column that a test is about, and what it says of each entry of a dictionary.
+enum Column {
+    None,
+    Present(Rc<Bitmap>),
+    Texts(Rc<Dict>, Vec<bool>),
+    Numbers(Rc<Numbers>),
+    Bools(Rc<Bools>),
 }
 
 impl Test {
     fn eval(&self, columns: &mut Columns<'_>, path: &Path, asked: &Bitmap) -> Result<Answer, DecodeError> {
-        let rows = asked.len();
-        // Rows whose value has the type that the test is about, and of them those that pass.
-        let (typed, passed) = match self {
-            Self::Has => {
-                let present = columns.present(path)?;
-                return Ok(Answer { yes: asked.and(&present), no: asked.and_not(&present) });
-            }
-            Self::Number(..) | Self::AnyNumber(_) => match columns.numbers(path)? {
-                Some(numbers) => (numbers.present.clone(), Bitmap::from_fn(rows, |row| self.number(numbers.values[row]))),
-                None => (Bitmap::new(rows, false), Bitmap::new(rows, false)),
-            },
-            Self::Bool(..) | Self::IsTrue => match columns.bools(path)? {
-                Some(bools) => (bools.present.clone(), Bitmap::from_fn(rows, |row| self.boolean(bools.values.get(row)))),
-                None => (Bitmap::new(rows, false), Bitmap::new(rows, false)),
-            },
-            // A time is a number here, although columns can show it as text.
-            _ => match columns.strings(path)?.filter(|_| path.root() != "timestamp") {
-                Some(dict) => {
-                    let verdicts: Vec<bool> = dict.values.iter().map(|value| self.text(value)).collect();
-                    let passes = |row: usize| verdicts.get(dict.ids[row] as usize).is_some_and(|verdict| *verdict);
-                    (Bitmap::from_fn(rows, |row| dict.ids[row] != Dict::ABSENT), Bitmap::from_fn(rows, passes))
-                }
-                None => (Bitmap::new(rows, false), Bitmap::new(rows, false)),
-            },
+        let column = self.column(columns, path)?;
+        let yes = self.yes(&column, asked);
+        let typed = match &column {
+            Column::None => Bitmap::new(asked.len(), false),
+            Column::Present(_) => asked.clone(),
+            Column::Texts(dict, _) => choose(asked, |row| dict.ids[row] != Dict::ABSENT),
+            Column::Numbers(numbers) => asked.and(&numbers.present),
+            Column::Bools(bools) => asked.and(&bools.present),
         };
-        let typed = typed.and(asked);
-        let yes = typed.and(&passed);
-        let no = typed.and_not(&passed);
-        let Some(verdict) = self.on_another_type() else { return Ok(Answer { yes, no }) };
+        let no = typed.and_not(&yes);
+        let Some(verdict) = self.on_another_type() else {
+            return Ok(Answer { yes, no });
+        };
         let others = asked.and(&*columns.present(path)?).and_not(&typed);
-        Ok(if verdict { Answer { yes: yes.or(&others), no } } else { Answer { yes, no: no.or(&others) } })
+        let (yes, no) = if verdict {
+            (yes.or(&others), no)
+        } else {
+            (yes, no.or(&others))
+        };
+        Ok(Answer { yes, no })
+    }
+
+    fn column(&self, columns: &mut Columns<'_>, path: &Path) -> Result<Column, DecodeError> {
+        let column = match self {
+            Self::Has => Some(Column::Present(columns.present(path)?)),
+            Self::Number(..) | Self::AnyNumber(_) => columns.numbers(path)?.map(Column::Numbers),
+            Self::Bool(..) | Self::IsTrue => columns.bools(path)?.map(Column::Bools),
+            // A time is a number here, although columns can show it as text.
+            _ if path.root() == "timestamp" => None,
+            _ => columns.strings(path)?.map(|dict| {
+                let verdicts = dict.values.iter().map(|value| self.text(value)).collect();
+                Column::Texts(dict, verdicts)
+            }),
+        };
+        Ok(column.unwrap_or(Column::None))
+    }
+
+    /// Asked rows whose value has the test's type and passes.
+    fn yes(&self, column: &Column, asked: &Bitmap) -> Bitmap {
+        match column {
+            Column::None => Bitmap::new(asked.len(), false),
+            Column::Present(present) => asked.and(present),
+            Column::Texts(dict, verdicts) => choose(asked, |row| {
+                verdicts.get(dict.ids[row] as usize).is_some_and(|verdict| *verdict)
+            }),
+            Column::Numbers(numbers) => choose(&asked.and(&numbers.present), |row| self.number(numbers.values[row])),
+            Column::Bools(bools) => choose(&asked.and(&bools.present), |row| self.boolean(bools.values.get(row))),
+        }
     }
 
     fn text(&self, value: &str) -> bool {
@@ -184,4 +266,17 @@ impl Test {
             _ => None,
         }
     }
+}
+
+/// The rows of `from` that pass; looks at rows one by one where few are asked for.
+fn choose(from: &Bitmap, passes: impl Fn(usize) -> bool) -> Bitmap {
+    let asked = from.count_ones();
+    if asked * 4 > from.len() {
+        return Bitmap::from_fn(from.len(), passes).and(from);
+    }
+    let mut chosen = Bitmap::new(from.len(), false);
+    from.iter_ones()
+        .filter(|row| passes(*row))
+        .for_each(|row| chosen.set(row, true));
+    chosen
 }

@@ -10,7 +10,10 @@ use crate::{bloom::Bloom, path::Path};
 
 impl Pred {
     /// Whether some row within these bounds may match; `false` is certain.
-    #[expect(clippy::cast_precision_loss, reason = "milliseconds stay below 2^53 until the year 287396")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "milliseconds stay below 2^53 until the year 287396"
+    )]
     pub(super) fn may_be_true(&self, min_ts: i64, max_ts: i64, bloom: &Bloom<'_>) -> bool {
         match self {
             Self::Const(value) => *value,
@@ -36,10 +39,15 @@ impl Pred {
         match self {
             Self::Const(false) => Some(BTreeSet::new()),
             Self::Const(true) | Self::Not(_) => None,
-            Self::And(parts) => parts.iter().filter_map(|part| part.required(wanted)).reduce(|a, b| &a & &b),
-            Self::Or(parts) => {
-                parts.iter().map(|part| part.required(wanted)).reduce(|a, b| Some(&a? | &b?)).flatten()
-            }
+            Self::And(parts) => parts
+                .iter()
+                .filter_map(|part| part.required(wanted))
+                .reduce(|a, b| &a & &b),
+            Self::Or(parts) => parts
+                .iter()
+                .map(|part| part.required(wanted))
+                .reduce(|a, b| Some(&a? | &b?))
+                .flatten(),
             Self::Leaf(leaf) => match &leaf.test {
                 Ok((path, Test::Text(Op::Eq, value))) if path == wanted => Some([value.clone()].into()),
                 Ok((path, Test::AnyText(values))) if path == wanted => Some(values.iter().cloned().collect()),

@@ -21,10 +21,33 @@ const MAX_REGEX: usize = 1 << 20;
 
 /// Functions of standard CEL that have bounded cost, and its macros after expansion.
 const FUNCTIONS: [&str; 27] = [
-    operators::CONDITIONAL, operators::LOGICAL_AND, operators::LOGICAL_OR, operators::LOGICAL_NOT, operators::SUBSTRACT, operators::ADD,
-    operators::MULTIPLY, operators::DIVIDE, operators::MODULO, operators::EQUALS, operators::NOT_EQUALS, operators::GREATER_EQUALS,
-    operators::LESS_EQUALS, operators::GREATER, operators::LESS, operators::NEGATE, operators::INDEX, operators::NOT_STRICTLY_FALSE,
-    operators::IN, "size", "contains", "startsWith", "endsWith", "int", "double", "string", "bool",
+    operators::CONDITIONAL,
+    operators::LOGICAL_AND,
+    operators::LOGICAL_OR,
+    operators::LOGICAL_NOT,
+    operators::SUBSTRACT,
+    operators::ADD,
+    operators::MULTIPLY,
+    operators::DIVIDE,
+    operators::MODULO,
+    operators::EQUALS,
+    operators::NOT_EQUALS,
+    operators::GREATER_EQUALS,
+    operators::LESS_EQUALS,
+    operators::GREATER,
+    operators::LESS,
+    operators::NEGATE,
+    operators::INDEX,
+    operators::NOT_STRICTLY_FALSE,
+    operators::IN,
+    "size",
+    "contains",
+    "startsWith",
+    "endsWith",
+    "int",
+    "double",
+    "string",
+    "bool",
 ];
 
 /// What an expression may name.
@@ -41,32 +64,55 @@ pub(super) const EVENT: Names = Names {
 };
 
 /// Over a window's result.
-pub(super) const VERDICT: Names =
-    Names { variables: &["value", "threshold", "labels"], hint: "a condition knows value, threshold and labels.*" };
+pub(super) const VERDICT: Names = Names {
+    variables: &["value", "threshold", "labels"],
+    hint: "a condition knows value, threshold and labels.*",
+};
 
 /// Parses and checks.
 pub(super) fn parse(source: &str, names: &Names) -> Result<IdedExpr, ExprError> {
     if source.len() > MAX_BYTES {
-        return Err(at_start(format!("the expression has {} bytes, at most {MAX_BYTES} are allowed", source.len())));
+        return Err(at_start(format!(
+            "the expression has {} bytes, at most {MAX_BYTES} are allowed",
+            source.len()
+        )));
     }
     if source.trim().is_empty() {
-        return Err(at_start("the expression is empty; write `true` to match everything".to_owned()));
+        return Err(at_start(
+            "the expression is empty; write `true` to match everything".to_owned(),
+        ));
     }
     check_brackets(source)?;
     let program = Program::compile(source).map_err(|e| match e.errors.into_iter().next() {
         Some(first) => {
-            let (line, column) = (u32::try_from(first.pos.0).unwrap_or(1), u32::try_from(first.pos.1).unwrap_or(1));
-            ExprError { message: first.msg, line: line.max(1), column: column.max(1) }
+            let (line, column) = (
+                u32::try_from(first.pos.0).unwrap_or(1),
+                u32::try_from(first.pos.1).unwrap_or(1),
+            );
+            ExprError {
+                message: first.msg,
+                line: line.max(1),
+                column: column.max(1),
+            }
         }
         None => at_start("the expression does not parse".to_owned()),
     })?;
     let mut expr = program.expression().clone();
-    Checker { names, info: program.source_info(), scope: Vec::new() }.check(&mut expr, 0)?;
+    Checker {
+        names,
+        info: program.source_info(),
+        scope: Vec::new(),
+    }
+    .check(&mut expr, 0)?;
     Ok(expr)
 }
 
 fn at_start(message: String) -> ExprError {
-    ExprError { message, line: 1, column: 1 }
+    ExprError {
+        message,
+        line: 1,
+        column: 1,
+    }
 }
 
 /// Refuses deep nesting before the parser recurses into it.
@@ -98,7 +144,11 @@ fn check_brackets(source: &str) -> Result<(), ExprError> {
             _ => {}
         }
         if depth > MAX_DEPTH || ternaries > MAX_DEPTH || unary > MAX_DEPTH {
-            return Err(ExprError { message: format!("nested deeper than {MAX_DEPTH}"), line, column });
+            return Err(ExprError {
+                message: format!("nested deeper than {MAX_DEPTH}"),
+                line,
+                column,
+            });
         }
     }
     Ok(())
@@ -118,7 +168,11 @@ impl Checker<'_> {
         let line = before.matches('\n').count() + 1;
         let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
         let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        ExprError { message: message.into(), line: clamp(line), column: clamp(column) }
+        ExprError {
+            message: message.into(),
+            line: clamp(line),
+            column: clamp(column),
+        }
     }
 
     fn check(&mut self, node: &mut IdedExpr, depth: usize) -> Result<(), ExprError> {
@@ -137,7 +191,9 @@ impl Checker<'_> {
                 list.elements.iter_mut().try_for_each(|e| self.check(e, depth + 1))
             }
             Expr::Map(map) => map.entries.iter_mut().try_for_each(|entry| match &mut entry.expr {
-                EntryExpr::MapEntry(entry) => self.check(&mut entry.key, depth + 1).and_then(|()| self.check(&mut entry.value, depth + 1)),
+                EntryExpr::MapEntry(entry) => self
+                    .check(&mut entry.key, depth + 1)
+                    .and_then(|()| self.check(&mut entry.value, depth + 1)),
                 EntryExpr::StructField(_) => Err(self.error(entry.id, "messages are not supported")),
             }),
             Expr::Call(call) => {
@@ -155,7 +211,12 @@ impl Checker<'_> {
                 self.check(&mut inner.iter_range, depth + 1)?;
                 self.scope.extend([inner.iter_var.clone(), inner.accu_var.clone()]);
                 self.scope.extend(inner.iter_var2.clone());
-                let parts = [&mut inner.accu_init, &mut inner.loop_cond, &mut inner.loop_step, &mut inner.result];
+                let parts = [
+                    &mut inner.accu_init,
+                    &mut inner.loop_cond,
+                    &mut inner.loop_step,
+                    &mut inner.result,
+                ];
                 let checked = parts.into_iter().try_for_each(|part| self.check(part, depth + 1));
                 self.scope.clear();
                 checked
@@ -175,7 +236,12 @@ impl Checker<'_> {
         let name = call.func_name.as_str();
         if name == "matches" {
             let pattern = match call.args.as_slice() {
-                [IdedExpr { expr: Expr::Literal(LiteralValue::String(pattern)), .. }] if call.target.is_some() => pattern.inner(),
+                [
+                    IdedExpr {
+                        expr: Expr::Literal(LiteralValue::String(pattern)),
+                        ..
+                    },
+                ] if call.target.is_some() => pattern.inner(),
                 _ => return Err(self.error(id, "write `attribute.matches(\"pattern\")` with a literal pattern")),
             };
             regex(pattern).map_err(|e| self.error(id, format!("not a regular expression: {e}")))?;
@@ -192,26 +258,61 @@ impl Checker<'_> {
     /// The plain CEL that a special spelling stands for.
     fn rewrite(&self, id: u64, call: &CallExpr) -> Result<Option<Expr>, ExprError> {
         if call.func_name == "timestamp" && call.target.is_none() {
-            let [IdedExpr { expr: Expr::Literal(LiteralValue::String(text)), .. }] = call.args.as_slice() else {
+            let [
+                IdedExpr {
+                    expr: Expr::Literal(LiteralValue::String(text)),
+                    ..
+                },
+            ] = call.args.as_slice()
+            else {
                 return Err(self.error(id, "timestamp() takes a literal such as \"2026-01-02T03:04:05Z\""));
             };
-            let at: jiff::Timestamp = text.inner().parse().map_err(|_| self.error(id, format!("`{}` is not an RFC 3339 time", text.inner())))?;
+            let at: jiff::Timestamp = text
+                .inner()
+                .parse()
+                .map_err(|_| self.error(id, format!("`{}` is not an RFC 3339 time", text.inner())))?;
             return Ok(Some(Expr::Literal(LiteralValue::Int(at.as_millisecond().into()))));
         }
-        let [left, right] = call.args.as_slice() else { return Ok(None) };
+        let [left, right] = call.args.as_slice() else {
+            return Ok(None);
+        };
         let (operator, literal) = match (&left.expr, &right.expr) {
-            (Expr::Ident(name), Expr::Literal(LiteralValue::String(text))) if name == "severity" => (call.func_name.as_str(), text),
-            (Expr::Literal(LiteralValue::String(text)), Expr::Ident(name)) if name == "severity" => (flip(&call.func_name), text),
+            (Expr::Ident(name), Expr::Literal(LiteralValue::String(text))) if name == "severity" => {
+                (call.func_name.as_str(), text)
+            }
+            (Expr::Literal(LiteralValue::String(text)), Expr::Ident(name)) if name == "severity" => {
+                (flip(&call.func_name), text)
+            }
             _ => return Ok(None),
         };
-        let bound: Severity = literal.inner().parse().map_err(|e| self.error(id, format!("`{}` is not a severity: {e}", literal.inner())))?;
-        let Some(op) = Op::parse(operator).filter(|op| !op.is_equality()) else { return Ok(None) };
+        let bound: Severity = literal
+            .inner()
+            .parse()
+            .map_err(|e| self.error(id, format!("`{}` is not a severity: {e}", literal.inner())))?;
+        let Some(op) = Op::parse(operator).filter(|op| !op.is_equality()) else {
+            return Ok(None);
+        };
         let chosen = Severity::ALL.into_iter().filter(|severity| op.holds(severity, &bound));
         let text = |severity: Severity| Expr::Literal(LiteralValue::String(severity.as_str().to_owned().into()));
-        let elements = chosen.map(|severity| IdedExpr { id, expr: text(severity) }).collect();
-        let list = IdedExpr { id, expr: Expr::List(ListExpr::new(elements)) };
-        let severity = IdedExpr { id, expr: Expr::Ident("severity".to_owned()) };
-        Ok(Some(Expr::Call(CallExpr { func_name: operators::IN.to_owned(), target: None, args: vec![severity, list] })))
+        let elements = chosen
+            .map(|severity| IdedExpr {
+                id,
+                expr: text(severity),
+            })
+            .collect();
+        let list = IdedExpr {
+            id,
+            expr: Expr::List(ListExpr::new(elements)),
+        };
+        let severity = IdedExpr {
+            id,
+            expr: Expr::Ident("severity".to_owned()),
+        };
+        Ok(Some(Expr::Call(CallExpr {
+            func_name: operators::IN.to_owned(),
+            target: None,
+            args: vec![severity, list],
+        })))
     }
 }
 
@@ -228,5 +329,8 @@ pub(super) fn flip(operator: &str) -> &str {
 
 /// Compiles a pattern with a bound on its size.
 pub(super) fn regex(pattern: &str) -> Result<regex::Regex, regex::Error> {
-    regex::RegexBuilder::new(pattern).size_limit(MAX_REGEX).dfa_size_limit(MAX_REGEX).build()
+    regex::RegexBuilder::new(pattern)
+        .size_limit(MAX_REGEX)
+        .dfa_size_limit(MAX_REGEX)
+        .build()
 }

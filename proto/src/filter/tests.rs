@@ -1,10 +1,7 @@
 use proptest::prelude::*;
 
 use super::{interpret::Interpreted, *};
-use crate::{
-    build::BatchBuilder,
-    frame::Frame,
-};
+use crate::{build::BatchBuilder, frame::Frame};
 
 fn batch(events: &[String]) -> Batch {
     let mut builder = BatchBuilder::new();
@@ -21,7 +18,10 @@ fn rows(map: &Bitmap) -> Vec<usize> {
 
 fn interpreted(source: &str, batch: &Batch) -> Bitmap {
     let expr = syntax::parse(source, &syntax::EVENT).unwrap();
-    Interpreted::new(&expr).eval(batch, &Bitmap::new(batch.len(), true)).unwrap().yes
+    Interpreted::new(&expr)
+        .eval(batch, &Bitmap::new(batch.len(), true))
+        .unwrap()
+        .yes
 }
 
 fn shop() -> Batch {
@@ -76,15 +76,27 @@ fn expressions_choose_the_rows_they_say() {
         ("data.ok ? data.ms > 1 : data.status == 500", vec![0, 1]),
     ] {
         let filter = Filter::compile(source).unwrap();
-        assert_eq!(rows(&filter.eval(&batch).unwrap()), expected, "{source} by {:?}", filter.plan());
+        assert_eq!(
+            rows(&filter.eval(&batch).unwrap()),
+            expected,
+            "{source} by {:?}",
+            filter.plan()
+        );
         assert_eq!(rows(&interpreted(source, &batch)), expected, "{source} interpreted");
     }
 }
 
 #[test]
 fn plans_say_what_needs_the_interpreter() {
-    assert_eq!(Filter::compile("type == 'a' && data.n in [1, 2] && has(data.x)").unwrap().plan(), Plan::Columnar);
-    let Plan::Interpreted { reason } = Filter::compile("data.a == data.b").unwrap().plan() else { panic!("columns compared two attributes") };
+    assert_eq!(
+        Filter::compile("type == 'a' && data.n in [1, 2] && has(data.x)")
+            .unwrap()
+            .plan(),
+        Plan::Columnar
+    );
+    let Plan::Interpreted { reason } = Filter::compile("data.a == data.b").unwrap().plan() else {
+        panic!("columns compared two attributes")
+    };
     assert_eq!(reason, "a comparison of computed values");
 }
 
@@ -116,7 +128,15 @@ fn cost_is_bounded_before_anything_runs() {
     let sum = format!("{} == 1", vec!["data.a"; 100].join("+"));
     let list = format!("data.a in [{}]", vec!["1"; 300].join(","));
     let long = format!("type == '{}'", "x".repeat(5000));
-    for source in [deep, chain, ternaries, sum, list, long, "type.matches('(a{1000}){1000}')".to_owned()] {
+    for source in [
+        deep,
+        chain,
+        ternaries,
+        sum,
+        list,
+        long,
+        "type.matches('(a{1000}){1000}')".to_owned(),
+    ] {
         assert!(Filter::compile(&source).is_err(), "{}", &source[..40.min(source.len())]);
     }
     let many = vec!["type == 'a'"; 100].join(" || ");
@@ -137,14 +157,25 @@ fn knows_which_values_a_match_requires() {
         ("'eu' in tags && 'a' == type", Some(vec!["a"])),
     ] {
         let required = Filter::compile(source).unwrap().required(&path);
-        assert_eq!(required, expected.map(|v| v.into_iter().map(str::to_owned).collect()), "{source}");
+        assert_eq!(
+            required,
+            expected.map(|v| v.into_iter().map(str::to_owned).collect()),
+            "{source}"
+        );
     }
 }
 
 #[test]
 fn conditions_decide() {
-    let labels = [("source".to_owned(), "web-1".to_owned()), ("data.service".to_owned(), "cart".to_owned())];
-    let input = ConditionInput { value: 10.0, threshold: Some(5.0), labels: &labels };
+    let labels = [
+        ("source".to_owned(), "web-1".to_owned()),
+        ("data.service".to_owned(), "cart".to_owned()),
+    ];
+    let input = ConditionInput {
+        value: 10.0,
+        threshold: Some(5.0),
+        labels: &labels,
+    };
     for (source, expected, upward, threshold) in [
         ("value > threshold", true, true, true),
         ("threshold <= value", true, true, true),
@@ -160,23 +191,49 @@ fn conditions_decide() {
     ] {
         let condition = Condition::compile(source).unwrap();
         assert_eq!(condition.eval(&input).unwrap(), expected, "{source}");
-        assert_eq!((condition.is_upward(), condition.uses_threshold()), (upward, threshold), "{source}");
+        assert_eq!(
+            (condition.is_upward(), condition.uses_threshold()),
+            (upward, threshold),
+            "{source}"
+        );
     }
-    assert!(Condition::compile("data.x > 1").unwrap_err().message.contains("`data` is unknown"));
+    assert!(
+        Condition::compile("data.x > 1")
+            .unwrap_err()
+            .message
+            .contains("`data` is unknown")
+    );
     assert!(Condition::compile("value > 'a'").unwrap().eval(&input).is_err());
-    let bare = ConditionInput { threshold: None, ..input };
+    let bare = ConditionInput {
+        threshold: None,
+        ..input
+    };
     assert!(Condition::compile("value > threshold").unwrap().eval(&bare).is_err());
 }
 
 /// Attributes that events have, lack, or have with several types.
 const PATHS: [&str; 15] = [
-    "type", "source", "severity", "timestamp", "id", "user_id", "data.s", "data.n", "data.b", "data.mixed", "data.o", "data.o.x", "data.none",
-    "metadata.k", "data['x.y']",
+    "type",
+    "source",
+    "severity",
+    "timestamp",
+    "id",
+    "user_id",
+    "data.s",
+    "data.n",
+    "data.b",
+    "data.mixed",
+    "data.o",
+    "data.o.x",
+    "data.none",
+    "metadata.k",
+    "data['x.y']",
 ];
 
 fn literal() -> impl Strategy<Value = String> {
     prop_oneof![
-        prop_oneof![Just("a"), Just("b"), Just("ab"), Just("high"), Just("low"), Just("")].prop_map(|s| format!("'{s}'")),
+        prop_oneof![Just("a"), Just("b"), Just("ab"), Just("high"), Just("low"), Just("")]
+            .prop_map(|s| format!("'{s}'")),
         (-3i64..5).prop_map(|n| n.to_string()),
         Just("1700000000001".to_owned()),
         Just("9007199254740993".to_owned()),
@@ -211,16 +268,42 @@ fn expression() -> impl Strategy<Value = String> {
 
 fn event() -> impl Strategy<Value = String> {
     let value = prop_oneof![
-        Just("\"a\""), Just("\"ab\""), Just("1"), Just("-2"), Just("2.5"), Just("9007199254740993"), Just("true"), Just("false"), Just("null"),
-        Just("{\"x\":\"a\"}"), Just("{\"x\":1}"), Just("{}"), Just("[1,\"a\"]"), Just("[]"), Just("18446744073709551615"),
+        Just("\"a\""),
+        Just("\"ab\""),
+        Just("1"),
+        Just("-2"),
+        Just("2.5"),
+        Just("9007199254740993"),
+        Just("true"),
+        Just("false"),
+        Just("null"),
+        Just("{\"x\":\"a\"}"),
+        Just("{\"x\":1}"),
+        Just("{}"),
+        Just("[1,\"a\"]"),
+        Just("[]"),
+        Just("18446744073709551615"),
     ];
-    let data = prop::collection::btree_map(prop::sample::select(&["s", "n", "b", "mixed", "o", "x.y"][..]), value.clone(), 0..6);
-    let optional = (prop::option::of(data), prop::option::of(value), prop::option::of(prop::sample::select(&["a", "ab"][..])));
-    let fixed = (prop::sample::select(&["a", "b", "ab"][..]), prop::sample::select(&["low", "high", "critical"][..]), 0..3);
+    let data = prop::collection::btree_map(
+        prop::sample::select(&["s", "n", "b", "mixed", "o", "x.y"][..]),
+        value.clone(),
+        0..6,
+    );
+    let optional = (
+        prop::option::of(data),
+        prop::option::of(value),
+        prop::option::of(prop::sample::select(&["a", "ab"][..])),
+    );
+    let fixed = (
+        prop::sample::select(&["a", "b", "ab"][..]),
+        prop::sample::select(&["low", "high", "critical"][..]),
+        0..3,
+    );
     (fixed, optional, any::<bool>()).prop_map(|((kind, severity, ms), (data, meta, user), tagged)| {
-        let mut fields = vec![
-            format!(r#""type":"{kind}","source":"b","severity":"{severity}","timestamp":{}"#, 1_700_000_000_000i64 + i64::from(ms)),
-        ];
+        let mut fields = vec![format!(
+            r#""type":"{kind}","source":"b","severity":"{severity}","timestamp":{}"#,
+            1_700_000_000_000i64 + i64::from(ms)
+        )];
         fields.extend(data.map(|data| {
             let pairs: Vec<String> = data.iter().map(|(k, v)| format!("\"{k}\":{v}")).collect();
             format!("\"data\":{{{}}}", pairs.join(","))

@@ -30,7 +30,11 @@ pub(super) struct Agents {
 impl Agents {
     /// Nobody yet; nothing before `watermark` is waited for.
     pub(super) const fn new(watermark: i64) -> Self {
-        Self { known: BTreeMap::new(), watermark, now: i64::MIN }
+        Self {
+            known: BTreeMap::new(),
+            watermark,
+            now: i64::MIN,
+        }
     }
 
     pub(super) const fn watermark(&self) -> i64 {
@@ -60,9 +64,17 @@ impl Agents {
     pub(super) fn advance(&mut self, now: i64, options: &Options) {
         self.now = self.now.max(now);
         let now = self.now;
-        self.known.retain(|_, p| now.saturating_sub(p.stored_at) <= options.forget_agents.ms());
-        let active = || self.known.values().filter(|p| now.saturating_sub(p.stored_at) < options.idle_timeout.ms());
-        let prompt = active().filter(|p| p.stored_at.saturating_sub(p.watermark) <= options.max_lag.ms()).map(|p| p.watermark).min();
+        self.known
+            .retain(|_, p| now.saturating_sub(p.stored_at) <= options.forget_agents.ms());
+        let active = || {
+            self.known
+                .values()
+                .filter(|p| now.saturating_sub(p.stored_at) < options.idle_timeout.ms())
+        };
+        let prompt = active()
+            .filter(|p| p.stored_at.saturating_sub(p.watermark) <= options.max_lag.ms())
+            .map(|p| p.watermark)
+            .min();
         let reached = match prompt.or_else(|| active().map(|p| p.watermark).min()) {
             Some(watermark) => watermark,
             None if self.watermark == i64::MIN => return,
@@ -74,14 +86,26 @@ impl Agents {
     /// Who has reported past `end`, and who not.
     pub(super) fn completeness(&self, end: i64) -> Completeness {
         let hosts = || self.known.iter().filter(|(name, _)| !name.starts_with(DOOR));
-        let missing: Vec<String> = hosts().filter(|(_, p)| p.watermark < end).map(|(name, _)| name.clone()).collect();
+        let missing: Vec<String> = hosts()
+            .filter(|(_, p)| p.watermark < end)
+            .map(|(name, _)| name.clone())
+            .collect();
         let reported = u32::try_from(hosts().count() - missing.len()).unwrap_or(u32::MAX);
-        Completeness { complete: missing.is_empty(), reported, missing }
+        Completeness {
+            complete: missing.is_empty(),
+            reported,
+            missing,
+        }
     }
 
     /// Everything before this has been reported by all hosts and judged.
     pub(super) fn complete_until(&self) -> i64 {
-        let slowest = self.known.iter().filter(|(name, _)| !name.starts_with(DOOR)).map(|(_, p)| p.watermark).min();
+        let slowest = self
+            .known
+            .iter()
+            .filter(|(name, _)| !name.starts_with(DOOR))
+            .map(|(_, p)| p.watermark)
+            .min();
         slowest.map_or(self.watermark, |slowest| slowest.min(self.watermark))
     }
 }
@@ -105,7 +129,14 @@ mod tests {
         agents.report("b", 100_000, 100_500, &options);
         agents.advance(100_500, &options);
         assert_eq!(agents.watermark(), 98_000);
-        assert_eq!(agents.completeness(98_000), Completeness { complete: false, reported: 2, missing: vec!["slow".to_owned()] });
+        assert_eq!(
+            agents.completeness(98_000),
+            Completeness {
+                complete: false,
+                reported: 2,
+                missing: vec!["slow".to_owned()]
+            }
+        );
         // b falls silent and stops holding back; later everybody has, and the clock goes on.
         agents.report("a", 130_000, 130_500, &options);
         agents.advance(130_500, &options);

@@ -33,8 +33,8 @@ pub(crate) struct Cell {
 pub(crate) struct Cells {
     size: i64,
     pub(crate) groups: Groups,
-    /// Start of the window, then group, to slot.
-    windows: BTreeMap<i64, BTreeMap<u32, u32>>,
+    /// Start of the window to the slot of each group, by the group's number.
+    windows: BTreeMap<i64, Vec<u32>>,
     cells: Vec<Cell>,
     /// Beside `cells`, so that folding sees one plain list.
     accumulators: Vec<Accumulator>,
@@ -85,7 +85,14 @@ pub(crate) const fn next_start(at: i64, size: i64) -> i64 {
 impl Cells {
     pub(crate) fn new(size: i64) -> Self {
         let (windows, cells, accumulators, free) = Default::default();
-        Self { size: size.max(1), groups: Groups::default(), windows, cells, accumulators, free }
+        Self {
+            size: size.max(1),
+            groups: Groups::default(),
+            windows,
+            cells,
+            accumulators,
+            free,
+        }
     }
 
     /// Adds rows to the cells of their windows and groups.
@@ -99,19 +106,28 @@ impl Cells {
         let mut folded = Folded::default();
         scratch.tables.clear();
         scratch.touched.clear();
-        scratch.slot_of_row.resize(input.times.len().max(scratch.slot_of_row.len()), NONE);
+        scratch
+            .slot_of_row
+            .resize(input.times.len().max(scratch.slot_of_row.len()), NONE);
         let mut table = 0;
         for row in input.rows.iter_ones() {
             let start = window_start(input.times[row], self.size);
             if start < input.floor {
-                folded.late.get_or_insert_with(|| Bitmap::new(input.rows.len(), false)).set(row, true);
+                folded
+                    .late
+                    .get_or_insert_with(|| Bitmap::new(input.rows.len(), false))
+                    .set(row, true);
                 continue;
             }
             if scratch.tables.get(table).is_none_or(|(of, _)| *of != start) {
-                table = scratch.tables.iter().position(|(of, _)| *of == start).unwrap_or_else(|| {
-                    scratch.tables.push((start, vec![NONE; input.groups.len()]));
-                    scratch.tables.len() - 1
-                });
+                table = scratch
+                    .tables
+                    .iter()
+                    .position(|(of, _)| *of == start)
+                    .unwrap_or_else(|| {
+                        scratch.tables.push((start, vec![NONE; input.groups.len()]));
+                        scratch.tables.len() - 1
+                    });
             }
             let local = input.groups.of(row);
             let entry = &mut scratch.tables[table].1[local];
@@ -134,19 +150,26 @@ impl Cells {
 
     fn slot(&mut self, spec: &AggregateSpec, start: i64, input: &Input<'_>, local: usize) -> (u32, bool) {
         let full = self.cells.len() - self.free.len() >= input.cap.saturating_mul(CELLS_PER_GROUP);
-        let labels = input.groups.labels(local);
-        let (mut group, mut surplus) = self.groups.intern(labels, input.cap);
-        let known = self.windows.get(&start).and_then(|window| window.get(&group));
-        if known.is_none() && full && !surplus {
+        let (mut group, mut surplus) =
+            self.groups
+                .intern(input.groups.fingerprint(local), input.groups.labels(local), input.cap);
+        let window = self.windows.entry(start).or_default();
+        let in_window = |window: &[u32], group: u32| window.get(group as usize).copied().filter(|slot| *slot != NONE);
+        if full && !surplus && in_window(window, group).is_none() {
             self.groups.release(group);
             (group, surplus) = (self.groups.other(input.groups.labels(local).count()), true);
         }
-        if let Some(slot) = self.windows.get(&start).and_then(|window| window.get(&group)) {
-            let cell = &mut self.cells[*slot as usize];
+        if let Some(slot) = in_window(window, group) {
+            let cell = &mut self.cells[slot as usize];
             cell.stored_at = cell.stored_at.max(input.stored_at);
-            return (*slot, surplus);
+            return (slot, surplus);
         }
-        let cell = Cell { start, group, stored_at: input.stored_at, fired: false };
+        let cell = Cell {
+            start,
+            group,
+            stored_at: input.stored_at,
+            fired: false,
+        };
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.cells[slot as usize] = cell;
@@ -158,7 +181,8 @@ impl Cells {
                 u32::try_from(self.cells.len() - 1).unwrap_or(NONE)
             }
         };
-        self.windows.entry(start).or_default().insert(group, slot);
+        window.resize(window.len().max(group as usize + 1), NONE);
+        window[group as usize] = slot;
         if let Some(group) = self.groups.get_mut(group) {
             group.cells += 1;
         }
@@ -174,7 +198,7 @@ impl Cells {
     pub(crate) fn take_window(&mut self, start: i64, spec: &AggregateSpec) -> Vec<(Cell, Accumulator)> {
         let window = self.windows.remove(&start).unwrap_or_default();
         let mut taken: Vec<(Cell, Accumulator)> = Vec::with_capacity(window.len());
-        for slot in window.into_values() {
+        for slot in window.into_iter().filter(|slot| *slot != NONE) {
             let accumulator = std::mem::replace(&mut self.accumulators[slot as usize], Accumulator::new(spec));
             let cell = self.cells[slot as usize].clone();
             if let Some(group) = self.groups.get_mut(cell.group) {

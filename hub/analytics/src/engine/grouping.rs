@@ -1,6 +1,11 @@
 //! Which group each row of a batch belongs to, by small numbers that hold within the batch.
 
-use std::{collections::HashMap, rc::Rc};
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, Hash, Hasher},
+    rc::Rc,
+    sync::LazyLock,
+};
 
 use streamflow_proto::{
     batch::{DecodeError, Dict},
@@ -13,6 +18,20 @@ use streamflow_proto::{
 pub(crate) struct LocalGroups {
     ids: Ids,
     dicts: Vec<Option<Rc<Dict>>>,
+    /// Of each group, worked out once for all rules.
+    fingerprints: Vec<u128>,
+}
+
+/// Two seeds that nobody outside the process knows.
+static SEEDS: LazyLock<[foldhash::quality::RandomState; 2]> = LazyLock::new(Default::default);
+
+/// Stands for a list of labels within this process: with 128 seeded bits no two lists in use share one.
+pub(crate) fn fingerprint<'a>(labels: impl Iterator<Item = &'a str>) -> u128 {
+    let mut hashers = [SEEDS[0].build_hasher(), SEEDS[1].build_hasher()];
+    for label in labels {
+        hashers.iter_mut().for_each(|hasher| label.hash(hasher));
+    }
+    u128::from(hashers[0].finish()) << 64 | u128::from(hashers[1].finish())
 }
 
 #[derive(Debug)]
@@ -22,18 +41,37 @@ enum Ids {
     /// One attribute: its dictionary's ids, with one more for rows without it.
     Single(Rc<Dict>),
     /// Several: dense numbers of the combinations that occur.
-    Several { rows: Vec<u32>, combinations: Vec<Box<[u32]>> },
+    Several {
+        rows: Vec<u32>,
+        combinations: Vec<Box<[u32]>>,
+    },
 }
 
 impl LocalGroups {
     pub(crate) fn new(columns: &mut Columns<'_>, paths: &[Path]) -> Result<Self, DecodeError> {
-        let dicts: Vec<Option<Rc<Dict>>> = paths.iter().map(|path| columns.labels(path)).collect::<Result<_, _>>()?;
+        let dicts: Vec<Option<Rc<Dict>>> = paths
+            .iter()
+            .map(|path| columns.labels(path))
+            .collect::<Result<_, _>>()?;
         let ids = match dicts.as_slice() {
             all if all.iter().all(Option::is_none) => Ids::One,
             [Some(dict)] => Ids::Single(Rc::clone(dict)),
             _ => several(&dicts, columns.batch().len()),
         };
-        Ok(Self { ids, dicts })
+        let mut groups = Self {
+            ids,
+            dicts,
+            fingerprints: Vec::new(),
+        };
+        groups.fingerprints = (0..groups.len())
+            .map(|group| fingerprint(groups.labels(group)))
+            .collect();
+        Ok(groups)
+    }
+
+    /// The fingerprint of a group's labels.
+    pub(crate) fn fingerprint(&self, group: usize) -> u128 {
+        self.fingerprints[group]
     }
 
     /// How many numbers there may be.
@@ -62,7 +100,10 @@ impl LocalGroups {
                 Ids::Single(_) => Some(group),
                 Ids::Several { combinations, .. } => Some(combinations[group][position] as usize),
             };
-            dict.as_ref().zip(id).and_then(|(dict, id)| dict.values.get(id)).map_or("", String::as_str)
+            dict.as_ref()
+                .zip(id)
+                .and_then(|(dict, id)| dict.values.get(id))
+                .map_or("", String::as_str)
         })
     }
 }

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::grouping;
+
 /// What every label of the group of all surplus groups is.
 pub(crate) const OTHER: &str = "other";
 
@@ -36,27 +38,27 @@ pub(crate) struct Groups {
     free: Vec<u32>,
     /// Group of all surplus groups.
     other: Option<u32>,
+    /// By the fingerprint of the labels.
     #[serde(skip)]
-    index: HashMap<Box<[u8]>, u32, foldhash::fast::RandomState>,
-    #[serde(skip)]
-    scratch: Vec<u8>,
+    index: HashMap<u128, u32, foldhash::fast::RandomState>,
 }
 
 impl Groups {
     /// The group with these labels; a new one while there are fewer than `cap`, else the group `other`. The second value says that it was surplus.
-    pub(crate) fn intern<'a>(&mut self, labels: impl Iterator<Item = &'a str> + Clone, cap: usize) -> (u32, bool) {
-        self.scratch.clear();
-        for label in labels.clone() {
-            key(&mut self.scratch, label);
-        }
-        if let Some(id) = self.index.get(self.scratch.as_slice()) {
+    pub(crate) fn intern<'a>(
+        &mut self,
+        fingerprint: u128,
+        labels: impl Iterator<Item = &'a str>,
+        cap: usize,
+    ) -> (u32, bool) {
+        if let Some(id) = self.index.get(&fingerprint) {
             return (*id, false);
         }
         if self.index.len() >= cap {
             return (self.other(labels.count()), true);
         }
         let id = self.insert(labels.map(str::to_owned).collect());
-        self.index.insert(self.scratch.as_slice().into(), id);
+        self.index.insert(fingerprint, id);
         (id, false)
     }
 
@@ -71,7 +73,12 @@ impl Groups {
     }
 
     fn insert(&mut self, labels: Vec<String>) -> u32 {
-        let group = Group { labels, standing: Standing::Unknown, told_until: i64::MIN, cells: 0 };
+        let group = Group {
+            labels,
+            standing: Standing::Unknown,
+            told_until: i64::MIN,
+            cells: 0,
+        };
         if let Some(id) = self.free.pop() {
             self.slots[id as usize] = Some(group);
             return id;
@@ -90,7 +97,11 @@ impl Groups {
 
     /// Groups of whose alert alerting may hold open, in the order of their numbers.
     pub(crate) fn met(&self) -> Vec<u32> {
-        let ids = self.slots.iter().zip(0..).filter(|(slot, _)| slot.as_ref().is_some_and(|group| group.standing == Standing::Met));
+        let ids = self
+            .slots
+            .iter()
+            .zip(0..)
+            .filter(|(slot, _)| slot.as_ref().is_some_and(|group| group.standing == Standing::Met));
         ids.map(|(_, id)| id).collect()
     }
 
@@ -103,8 +114,8 @@ impl Groups {
         if self.other == Some(id) {
             self.other = None;
         } else {
-            let name = name(&group.labels);
-            self.index.remove(name.as_slice());
+            let fingerprint = group.fingerprint();
+            self.index.remove(&fingerprint);
         }
         self.slots[id as usize] = None;
         self.free.push(id);
@@ -113,20 +124,14 @@ impl Groups {
     /// Builds the index of groups that were read from a checkpoint.
     pub(crate) fn reindex(&mut self) {
         let named = self.slots.iter().zip(0..).filter(|(_, id)| self.other != Some(*id));
-        self.index = named.filter_map(|(slot, id)| slot.as_ref().map(|group| (name(&group.labels).into(), id))).collect();
+        self.index = named
+            .filter_map(|(slot, id)| slot.as_ref().map(|group| (group.fingerprint(), id)))
+            .collect();
     }
 }
 
-/// Length and text of each label: no two lists of labels have the same key.
-pub(crate) fn key(out: &mut Vec<u8>, label: &str) {
-    out.extend(label.len().to_le_bytes());
-    out.extend(label.as_bytes());
-}
-
-fn name(labels: &[String]) -> Vec<u8> {
-    let mut out = Vec::new();
-    for label in labels {
-        key(&mut out, label);
+impl Group {
+    fn fingerprint(&self) -> u128 {
+        grouping::fingerprint(self.labels.iter().map(String::as_str))
     }
-    out
 }

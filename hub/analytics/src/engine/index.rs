@@ -17,10 +17,15 @@ pub(super) struct Index {
 
 impl Index {
     pub(super) fn new(runs: &[Run]) -> Self {
-        let mut index = Self { kind: Path::parse("type").ok(), ..Self::default() };
+        let mut index = Self {
+            kind: Path::parse("type").ok(),
+            ..Self::default()
+        };
         for (number, run) in runs.iter().enumerate() {
             match index.kind.as_ref().and_then(|kind| run.compiled.filter.required(kind)) {
-                Some(types) => types.into_iter().for_each(|name| index.by_type.entry(name).or_default().push(number)),
+                Some(types) => types
+                    .into_iter()
+                    .for_each(|name| index.by_type.entry(name).or_default().push(number)),
                 None => index.always.push(number),
             }
         }

@@ -13,6 +13,7 @@ use streamflow_proto::{
 use super::{
     agents::Agents,
     cells::{Cell, Cells, Folded, Input, Scratch, next_start, window_start},
+    grouping,
     groups::Standing,
 };
 
@@ -48,10 +49,23 @@ impl Run {
             Evaluate::Eager => true,
             Evaluate::Auto => upward && grows,
         };
-        let whole = if grows && !upward { origin.max(rule.updated_at.0) } else { origin };
+        let whole = if grows && !upward {
+            origin.max(rule.updated_at.0)
+        } else {
+            origin
+        };
         let closed_until = window_start(watermark, size).max(next_start(whole, size));
         let names = compiled.group_by.iter().map(ToString::to_string).collect();
-        Ok(Self { rule: rule.clone(), compiled, names, eager, state: State { cells: Cells::new(size), closed_until } })
+        Ok(Self {
+            rule: rule.clone(),
+            compiled,
+            names,
+            eager,
+            state: State {
+                cells: Cells::new(size),
+                closed_until,
+            },
+        })
     }
 
     /// Takes over the groups of an earlier version of the rule whose alerts may be open, so that they are told when they end.
@@ -59,10 +73,21 @@ impl Run {
         if earlier.compiled.group_by != self.compiled.group_by {
             return;
         }
-        let told_until = self.state.closed_until.max(window_start(self.rule.updated_at.0, self.size()));
+        let told_until = self
+            .state
+            .closed_until
+            .max(window_start(self.rule.updated_at.0, self.size()));
         let groups = &mut self.state.cells.groups;
-        for group in earlier.state.cells.groups.met().into_iter().filter_map(|id| earlier.state.cells.groups.get(id)) {
-            let (id, _) = groups.intern(group.labels.iter().map(String::as_str), usize::MAX);
+        for group in earlier
+            .state
+            .cells
+            .groups
+            .met()
+            .into_iter()
+            .filter_map(|id| earlier.state.cells.groups.get(id))
+        {
+            let labels = || group.labels.iter().map(String::as_str);
+            let (id, _) = groups.intern(grouping::fingerprint(labels()), labels(), usize::MAX);
             if let Some(mine) = groups.get_mut(id) {
                 mine.standing = Standing::Met;
                 mine.told_until = told_until;
@@ -83,7 +108,10 @@ impl Run {
         agents: &Agents,
         out: &mut Verdicts,
     ) -> Result<Folded, DecodeError> {
-        let folded = self.state.cells.fold(&self.compiled.aggregate, columns, input, scratch)?;
+        let folded = self
+            .state
+            .cells
+            .fold(&self.compiled.aggregate, columns, input, scratch)?;
         if self.eager {
             for slot in &scratch.touched {
                 self.judge_running(*slot, agents, out);
@@ -103,7 +131,15 @@ impl Run {
             return;
         }
         self.state.cells.cell_mut(slot).0.fired = true;
-        let signal = Verdict { start: cell.start, group: cell.group, value, met: true, running: true, revision: 0, stored_at: cell.stored_at };
+        let signal = Verdict {
+            start: cell.start,
+            group: cell.group,
+            value,
+            met: true,
+            running: true,
+            revision: 0,
+            stored_at: cell.stored_at,
+        };
         self.tell(&signal, agents, out);
     }
 
@@ -139,7 +175,15 @@ impl Run {
             return;
         }
         let revision = u32::from(cell.fired);
-        let verdict = Verdict { start: cell.start, group: cell.group, value, met, running: false, revision, stored_at: cell.stored_at };
+        let verdict = Verdict {
+            start: cell.start,
+            group: cell.group,
+            value,
+            met,
+            running: false,
+            revision,
+            stored_at: cell.stored_at,
+        };
         self.tell(&verdict, agents, out);
     }
 
@@ -147,22 +191,45 @@ impl Run {
     fn empty(&mut self, from: i64, end: i64, agents: &Agents, out: &mut Verdicts) {
         let size = self.size();
         for group in self.state.cells.groups.met() {
-            let told_until = self.state.cells.groups.get(group).map_or(i64::MIN, |group| group.told_until);
+            let told_until = self
+                .state
+                .cells
+                .groups
+                .get(group)
+                .map_or(i64::MIN, |group| group.told_until);
             let start = from.max(told_until);
             if start.saturating_add(size) > end {
                 continue;
             }
-            let verdict = Verdict { start, group, value: None, met: false, running: false, revision: 0, stored_at: agents.now() };
+            let verdict = Verdict {
+                start,
+                group,
+                value: None,
+                met: false,
+                running: false,
+                revision: 0,
+                stored_at: agents.now(),
+            };
             self.tell(&verdict, agents, out);
             self.state.cells.groups.release(group);
         }
     }
 
     fn is_met(&self, group: u32, value: Option<f64>, out: &mut Verdicts) -> bool {
-        let (Some(value), Some(group)) = (value, self.state.cells.groups.get(group)) else { return false };
+        let (Some(value), Some(group)) = (value, self.state.cells.groups.get(group)) else {
+            return false;
+        };
         let pairs = self.names.iter().cloned().zip(group.labels.iter().cloned());
-        let labels: Vec<(String, String)> = if self.compiled.condition.uses_labels() { pairs.collect() } else { Vec::new() };
-        let input = ConditionInput { value, threshold: self.rule.draft.threshold, labels: &labels };
+        let labels: Vec<(String, String)> = if self.compiled.condition.uses_labels() {
+            pairs.collect()
+        } else {
+            Vec::new()
+        };
+        let input = ConditionInput {
+            value,
+            threshold: self.rule.draft.threshold,
+            labels: &labels,
+        };
         self.compiled.condition.eval(&input).unwrap_or_else(|error| {
             out.condition_errors += 1;
             tracing::debug!(rule = self.rule.draft.name, %error, "a condition gave no verdict");
@@ -173,7 +240,9 @@ impl Run {
     /// Adds a verdict unless something was already said of a later window of the group: verdicts of one group arrive in the order of their windows.
     fn tell(&mut self, verdict: &Verdict, agents: &Agents, out: &mut Verdicts) {
         let end = verdict.start.saturating_add(self.size());
-        let Some(group) = self.state.cells.groups.get_mut(verdict.group) else { return };
+        let Some(group) = self.state.cells.groups.get_mut(verdict.group) else {
+            return;
+        };
         if end < group.told_until {
             return;
         }

@@ -33,7 +33,16 @@ pub(crate) fn log(position: u64, agent: &str, stored_at: i64, samples: &[Sample]
     }
     let batch = Arc::new(builder.finish(position).decode().unwrap());
     let end = u32::try_from(batch.len()).unwrap();
-    LogBatch { batch, spans: vec![RowSpan { position, agent: agent.into(), stored_at: T0 + stored_at, start: 0, end }] }
+    LogBatch {
+        batch,
+        spans: vec![RowSpan {
+            position,
+            agent: agent.into(),
+            stored_at: T0 + stored_at,
+            start: 0,
+            end,
+        }],
+    }
 }
 
 /// The same frames merged as storage merges them.
@@ -42,11 +51,18 @@ fn merged(parts: &[LogBatch]) -> LogBatch {
     let batch = Arc::new(chunk::open(chunk::encode(&batches, 1).unwrap().body.into()).unwrap());
     let mut start = 0;
     let spans = parts.iter().map(|part| {
-        let span = RowSpan { start, end: start + part.spans[0].end, ..part.spans[0].clone() };
+        let span = RowSpan {
+            start,
+            end: start + part.spans[0].end,
+            ..part.spans[0].clone()
+        };
         start = span.end;
         span
     });
-    LogBatch { spans: spans.collect(), batch }
+    LogBatch {
+        spans: spans.collect(),
+        batch,
+    }
 }
 
 fn engine(rules: &[Rule]) -> Engine {
@@ -62,19 +78,45 @@ fn engine_with(options: Options, rules: &[Rule]) -> Engine {
 /// Window start after `T0` in seconds, first label, value, met, running.
 fn shown(signals: &[Signal]) -> Vec<(i64, String, Option<f64>, bool, bool)> {
     let label = |signal: &Signal| signal.labels.values().next().cloned().unwrap_or_default();
-    signals.iter().map(|s| ((s.window_start - T0) / 1000, label(s), s.value, s.met, s.running)).collect()
+    signals
+        .iter()
+        .map(|s| ((s.window_start - T0) / 1000, label(s), s.value, s.met, s.running))
+        .collect()
 }
 
 #[test]
 fn fires_at_once_and_says_the_last_word_when_the_window_closes() {
     let mut engine = engine(&[rule("r", json!({"group_by": ["source"]}))]);
-    assert!(engine.ingest(&log(1, "h", 100, &[(0, "s", 0.), (1, "s", 0.), (2, "t", 0.), (3, "s", 0.)])).signals.is_empty());
+    assert!(
+        engine
+            .ingest(&log(
+                1,
+                "h",
+                100,
+                &[(0, "s", 0.), (1, "s", 0.), (2, "t", 0.), (3, "s", 0.)]
+            ))
+            .signals
+            .is_empty()
+    );
     let fired = engine.ingest(&log(2, "h", 200, &[(100, "s", 0.), (101, "s", 0.)]));
     assert_eq!(shown(&fired.signals), [(0, "s".into(), Some(5.0), true, true)]);
-    assert_eq!((fired.signals[0].revision, fired.signals[0].stored_at, fired.signals[0].window_end), (0, T0 + 200, T0 + 10_000));
+    assert_eq!(
+        (
+            fired.signals[0].revision,
+            fired.signals[0].stored_at,
+            fired.signals[0].window_end
+        ),
+        (0, T0 + 200, T0 + 10_000)
+    );
     assert!(engine.ingest(&log(3, "h", 300, &[(200, "s", 0.)])).signals.is_empty());
     let closed = engine.ingest(&log(4, "h", 12_500, &[(12_500, "s", 0.)]));
-    assert_eq!(shown(&closed.signals), [(0, "s".into(), Some(6.0), true, false), (0, "t".into(), Some(1.0), false, false)]);
+    assert_eq!(
+        shown(&closed.signals),
+        [
+            (0, "s".into(), Some(6.0), true, false),
+            (0, "t".into(), Some(1.0), false, false)
+        ]
+    );
     assert_eq!(closed.signals[0].revision, 1);
     assert!(closed.signals[0].completeness.complete);
 }
@@ -84,7 +126,13 @@ fn windows_that_have_emptied_are_told_once() {
     let mut engine = engine(&[rule("r", json!({"group_by": ["source"], "threshold": 0}))]);
     engine.ingest(&log(1, "h", 0, &[(0, "s", 0.)]));
     let closed = engine.tick(T0 + 100_000);
-    assert_eq!(shown(&closed.signals), [(0, "s".into(), Some(1.0), true, false), (10, "s".into(), None, false, false)]);
+    assert_eq!(
+        shown(&closed.signals),
+        [
+            (0, "s".into(), Some(1.0), true, false),
+            (10, "s".into(), None, false, false)
+        ]
+    );
     assert!(engine.tick(T0 + 200_000).signals.is_empty());
     // It starts anew when events come again.
     let again = engine.ingest(&log(2, "h", 200_000, &[(200_000, "s", 0.)]));
@@ -96,7 +144,10 @@ fn an_idle_system_closes_by_the_clock_and_not_before() {
     let mut engine = engine(&[rule("r", json!({"evaluate": "on_close", "threshold": 0}))]);
     assert!(engine.ingest(&log(1, "h", 500, &[(500, "s", 0.)])).signals.is_empty());
     assert!(engine.tick(T0 + 30_000).signals.is_empty());
-    assert_eq!(shown(&engine.tick(T0 + 31_000).signals)[0], (0, String::new(), Some(1.0), true, false));
+    assert_eq!(
+        shown(&engine.tick(T0 + 31_000).signals)[0],
+        (0, String::new(), Some(1.0), true, false)
+    );
 }
 
 #[test]
@@ -109,7 +160,14 @@ fn a_silent_host_makes_results_incomplete() {
     let closed = engine.ingest(&log(5, "host-2", 35_000, &[(35_000, "s", 0.)]));
     assert_eq!(closed.signals[0].value, Some(3.0));
     let completeness = &closed.signals[0].completeness;
-    assert_eq!((completeness.complete, completeness.reported, completeness.missing.as_slice()), (false, 1, &["host-1".to_owned()][..]));
+    assert_eq!(
+        (
+            completeness.complete,
+            completeness.reported,
+            completeness.missing.as_slice()
+        ),
+        (false, 1, &["host-1".to_owned()][..])
+    );
 }
 
 #[test]
@@ -117,21 +175,66 @@ fn late_and_future_events_are_counted_and_in_no_window() {
     let mut engine = engine(&[rule("r", json!({"evaluate": "on_close", "threshold": 0}))]);
     engine.ingest(&log(1, "h", 0, &[(0, "s", 0.)]));
     engine.ingest(&log(2, "h", 15_000, &[(15_000, "s", 0.)]));
-    let outcome = engine.ingest(&log(3, "late", 15_100, &[(9_000, "s", 0.), (9_500, "s", 0.), (14_000, "s", 0.), (3_600_000, "s", 0.)]));
-    assert_eq!((outcome.late, outcome.future, outcome.events), (vec![("late".to_owned(), 2)], 1, 4));
+    let outcome = engine.ingest(&log(
+        3,
+        "late",
+        15_100,
+        &[
+            (9_000, "s", 0.),
+            (9_500, "s", 0.),
+            (14_000, "s", 0.),
+            (3_600_000, "s", 0.),
+        ],
+    ));
+    assert_eq!(
+        (outcome.late, outcome.future, outcome.events),
+        (vec![("late".to_owned(), 2)], 1, 4)
+    );
     let closed = engine.tick(T0 + 100_000);
     assert_eq!(shown(&closed.signals)[0], (10, String::new(), Some(2.0), true, false));
 }
 
 #[test]
 fn surplus_groups_share_one_and_the_total_stays_exact() {
-    let options = Options { max_groups: 2, ..Options::default() };
-    let mut engine = engine_with(options, &[rule("r", json!({"group_by": ["source"], "evaluate": "on_close", "threshold": 0}))]);
-    let outcome = engine.ingest(&log(1, "h", 0, &[(0, "a", 0.), (1, "b", 0.), (2, "c", 0.), (3, "d", 0.), (4, "c", 0.), (5, "a", 0.)]));
+    let options = Options {
+        max_groups: 2,
+        ..Options::default()
+    };
+    let mut engine = engine_with(
+        options,
+        &[rule(
+            "r",
+            json!({"group_by": ["source"], "evaluate": "on_close", "threshold": 0}),
+        )],
+    );
+    let outcome = engine.ingest(&log(
+        1,
+        "h",
+        0,
+        &[
+            (0, "a", 0.),
+            (1, "b", 0.),
+            (2, "c", 0.),
+            (3, "d", 0.),
+            (4, "c", 0.),
+            (5, "a", 0.),
+        ],
+    ));
     assert_eq!(outcome.surplus_groups, 2);
     let closed = engine.tick(T0 + 100_000);
-    let first: Vec<_> = shown(&closed.signals).into_iter().filter(|s| s.0 == 0).map(|s| (s.1, s.2)).collect();
-    assert_eq!(first, [("a".into(), Some(2.0)), ("b".into(), Some(1.0)), ("other".into(), Some(3.0))]);
+    let first: Vec<_> = shown(&closed.signals)
+        .into_iter()
+        .filter(|s| s.0 == 0)
+        .map(|s| (s.1, s.2))
+        .collect();
+    assert_eq!(
+        first,
+        [
+            ("a".into(), Some(2.0)),
+            ("b".into(), Some(1.0)),
+            ("other".into(), Some(3.0))
+        ]
+    );
     // The groups have gone, so others have room.
     let outcome = engine.ingest(&log(2, "h", 100_000, &[(100_000, "x", 0.), (100_001, "y", 0.)]));
     assert_eq!(outcome.surplus_groups, 0);
@@ -142,7 +245,10 @@ fn rules_change_while_windows_are_open() {
     let kept = rule("kept", json!({"threshold": 2}));
     let mut engine = engine(&[kept.clone(), rule("changed", json!({"threshold": 0}))]);
     engine.ingest(&log(1, "h", 0, &[(0, "s", 0.), (1, "s", 0.)]));
-    let changed = rule("changed", json!({"threshold": 100, "version": 2, "updated_at": T0 + 1000}));
+    let changed = rule(
+        "changed",
+        json!({"threshold": 100, "version": 2, "updated_at": T0 + 1000}),
+    );
     let fresh = rule("fresh", json!({"threshold": 1, "updated_at": T0 + 1000}));
     let broken = rule("broken", json!({"match": "nonsense"}));
     let off = rule("off", json!({"enabled": false}));
@@ -151,12 +257,27 @@ fn rules_change_while_windows_are_open() {
     assert_eq!(refused[0].0, "broken");
     // Stored before the new rules were: only the kept one counts it.
     let outcome = engine.ingest(&log(2, "h", 500, &[(500, "s", 0.)]));
-    assert_eq!(outcome.signals.iter().map(|s| s.rule_id.as_str()).collect::<Vec<_>>(), ["kept"]);
+    assert_eq!(
+        outcome.signals.iter().map(|s| s.rule_id.as_str()).collect::<Vec<_>>(),
+        ["kept"]
+    );
     let outcome = engine.ingest(&log(3, "h", 1500, &[(1500, "s", 0.), (1501, "s", 0.)]));
-    assert_eq!(outcome.signals.iter().map(|s| (s.rule_id.as_str(), s.value)).collect::<Vec<_>>(), [("fresh", Some(2.0))]);
+    assert_eq!(
+        outcome
+            .signals
+            .iter()
+            .map(|s| (s.rule_id.as_str(), s.value))
+            .collect::<Vec<_>>(),
+        [("fresh", Some(2.0))]
+    );
     // The changed rule still owes the end of what its earlier version had reported.
     let closed = engine.tick(T0 + 100_000);
-    let changed: Vec<_> = closed.signals.iter().filter(|s| s.rule_id == "changed").map(|s| (s.rule_version, s.value, s.met)).collect();
+    let changed: Vec<_> = closed
+        .signals
+        .iter()
+        .filter(|s| s.rule_id == "changed")
+        .map(|s| (s.rule_version, s.value, s.met))
+        .collect();
     assert_eq!(changed, [(2, Some(2.0), false)]);
 }
 
@@ -176,5 +297,10 @@ fn verdicts_of_a_group_never_go_back_in_time() {
     let fired = engine.ingest(&log(2, "h", 10_500, &[(10_400, "s", 0.), (10_500, "s", 0.)]));
     assert_eq!(shown(&fired.signals), [(10, String::new(), Some(2.0), true, true)]);
     // The first window closes as not met, after the second was reported as met.
-    assert!(engine.ingest(&log(3, "h", 13_000, &[(13_000, "s", 0.)])).signals.is_empty());
+    assert!(
+        engine
+            .ingest(&log(3, "h", 13_000, &[(13_000, "s", 0.)]))
+            .signals
+            .is_empty()
+    );
 }

@@ -34,7 +34,9 @@ pub(super) struct Counts {
 impl Counts {
     pub(super) fn record(&mut self, columns: &mut Columns<'_>, spans: &[RowSpan]) -> Result<(), DecodeError> {
         let Ok(path) = Path::parse("type") else { return Ok(()) };
-        let Some(dict) = columns.strings(&path)? else { return Ok(()) };
+        let Some(dict) = columns.strings(&path)? else {
+            return Ok(());
+        };
         let mut by_id = vec![0u64; dict.values.len()];
         for span in spans {
             by_id.fill(0);
@@ -84,15 +86,29 @@ impl Counts {
     /// Counts by type of the step that begins at `at`.
     pub(super) fn step(&self, at: i64) -> impl Iterator<Item = (&str, u64)> {
         let place = self.steps.partition_point(|step| step.at < at);
-        let counts = self.steps.get(place).filter(|step| step.at == at).map_or(&[][..], |step| step.counts.as_slice());
-        self.names.iter().map(String::as_str).zip(counts.iter().copied()).filter(|(_, count)| *count > 0)
+        let counts = self
+            .steps
+            .get(place)
+            .filter(|step| step.at == at)
+            .map_or(&[][..], |step| step.counts.as_slice());
+        self.names
+            .iter()
+            .map(String::as_str)
+            .zip(counts.iter().copied())
+            .filter(|(_, count)| *count > 0)
     }
 
     /// Every whole step before `end` since the first in view, zeros included, of each type that occurs.
     pub(super) fn series(&self, end: i64) -> Vec<TypeSeries> {
         let from = end - SPAN_MS;
-        let steps: Vec<&Step> = self.steps.iter().filter(|step| (from..end).contains(&step.at)).collect();
-        let Some(first) = steps.first().map(|step| step.at) else { return Vec::new() };
+        let steps: Vec<&Step> = self
+            .steps
+            .iter()
+            .filter(|step| (from..end).contains(&step.at))
+            .collect();
+        let Some(first) = steps.first().map(|step| step.at) else {
+            return Vec::new();
+        };
         let length = usize::try_from((end - first) / STEP_MS).unwrap_or(0);
         let blank: Vec<(i64, u64)> = (0..).map(|i| (first + i * STEP_MS, 0)).take(length).collect();
         let of = |(number, name): (usize, &String)| {
@@ -100,12 +116,18 @@ impl Counts {
             let mut any = false;
             for step in &steps {
                 let count = step.counts.get(number).copied().unwrap_or(0);
-                if let Some(point) = usize::try_from((step.at - first) / STEP_MS).ok().and_then(|i| points.get_mut(i)) {
+                if let Some(point) = usize::try_from((step.at - first) / STEP_MS)
+                    .ok()
+                    .and_then(|i| points.get_mut(i))
+                {
                     point.1 = count;
                     any |= count > 0;
                 }
             }
-            any.then(|| TypeSeries { kind: name.clone(), points })
+            any.then(|| TypeSeries {
+                kind: name.clone(),
+                points,
+            })
         };
         let mut series: Vec<TypeSeries> = self.names.iter().enumerate().filter_map(of).collect();
         series.sort_by(|a, b| a.kind.cmp(&b.kind));

@@ -12,7 +12,7 @@ use streamflow_proto::{
 };
 use streamflow_storage::store::RowSpan;
 
-use crate::engine::groups;
+use crate::engine::grouping;
 
 use super::{HostMetrics, MetricPoint, MetricSeries, SPAN_MS, STEP_MS, whole_step};
 
@@ -37,9 +37,7 @@ struct Series {
 
 #[derive(Debug, Default)]
 pub(super) struct Hosts {
-    series: HashMap<Box<[u8]>, Series, foldhash::fast::RandomState>,
-    /// The key that is being built; kept to be used again.
-    key: Vec<u8>,
+    series: HashMap<u128, Series, foldhash::fast::RandomState>,
     swept_at: i64,
 }
 
@@ -54,23 +52,48 @@ struct Texts {
 impl Hosts {
     pub(super) fn record(&mut self, columns: &mut Columns<'_>, spans: &[RowSpan], now: i64) -> Result<(), DecodeError> {
         let path = |text: &str| Path::parse(text).map_err(|_| DecodeError::Malformed("path"));
-        let Some(kinds) = columns.strings(&path("type")?)? else { return Ok(()) };
-        let Some(metric) = kinds.values.iter().zip(0u32..).find(|(kind, _)| *kind == "metric").map(|(_, id)| id) else { return Ok(()) };
-        let Some(name) = columns.strings(&path("data.name")?)? else { return Ok(()) };
-        let Some(values) = columns.numbers(&path("data.value")?)? else { return Ok(()) };
+        let Some(kinds) = columns.strings(&path("type")?)? else {
+            return Ok(());
+        };
+        let Some(metric) = kinds
+            .values
+            .iter()
+            .zip(0u32..)
+            .find(|(kind, _)| *kind == "metric")
+            .map(|(_, id)| id)
+        else {
+            return Ok(());
+        };
+        let Some(name) = columns.strings(&path("data.name")?)? else {
+            return Ok(());
+        };
+        let Some(values) = columns.numbers(&path("data.value")?)? else {
+            return Ok(());
+        };
         let of_host: Vec<bool> = name.values.iter().map(|name| name.starts_with("host.")).collect();
         if !of_host.contains(&true) {
             return Ok(());
         }
         let times = columns.timestamps()?;
         let labels = label_columns(columns)?;
-        let texts = Texts { source: columns.strings(&path("source")?)?, name, unit: columns.strings(&path("data.unit")?)?, labels };
+        let texts = Texts {
+            source: columns.strings(&path("source")?)?,
+            name,
+            unit: columns.strings(&path("data.unit")?)?,
+            labels,
+        };
         for span in spans.iter().filter(|span| span.stored_at >= now - SPAN_MS) {
             for row in span.start as usize..(span.end as usize).min(times.len()) {
                 let host = of_host.get(texts.name.ids[row] as usize) == Some(&true);
                 if host && kinds.ids[row] == metric && values.present.get(row) {
                     // A host whose clock is ahead must not reserve the future.
-                    self.add(&texts, row, times[row].min(span.stored_at), values.values[row], span.stored_at);
+                    self.add(
+                        &texts,
+                        row,
+                        times[row].min(span.stored_at),
+                        values.values[row],
+                        span.stored_at,
+                    );
                 }
             }
         }
@@ -83,21 +106,36 @@ impl Hosts {
 
     fn add(&mut self, texts: &Texts, row: usize, at: i64, value: f64, recorded_at: i64) {
         let text = |dict: &Option<Rc<Dict>>| dict.as_ref().and_then(|dict| dict.get(row)).unwrap_or("").to_owned();
-        let (source, name) = (texts.source.as_ref().and_then(|dict| dict.get(row)).unwrap_or(""), texts.name.get(row).unwrap_or(""));
-        let labels = || texts.labels.iter().filter_map(|(key, dict)| dict.get(row).map(|value| (key.as_str(), value)));
-        self.key.clear();
-        for part in [source, name].into_iter().chain(labels().flat_map(|(key, value)| [key, value])) {
-            groups::key(&mut self.key, part);
-        }
-        if !self.series.contains_key(self.key.as_slice()) {
+        let (source, name) = (
+            texts.source.as_ref().and_then(|dict| dict.get(row)).unwrap_or(""),
+            texts.name.get(row).unwrap_or(""),
+        );
+        let labels = || {
+            texts
+                .labels
+                .iter()
+                .filter_map(|(key, dict)| dict.get(row).map(|value| (key.as_str(), value)))
+        };
+        let parts = [source, name].into_iter();
+        let key = grouping::fingerprint(parts.chain(labels().flat_map(|(key, value)| [key, value])));
+        if !self.series.contains_key(&key) {
             if self.series.len() >= MAX_SERIES {
                 return;
             }
-            let labels = labels().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-            let series = Series { source: source.to_owned(), name: name.to_owned(), unit: text(&texts.unit), labels, points: VecDeque::new(), recorded_at };
-            self.series.insert(self.key.as_slice().into(), series);
+            let labels = labels()
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect();
+            let series = Series {
+                source: source.to_owned(),
+                name: name.to_owned(),
+                unit: text(&texts.unit),
+                labels,
+                points: VecDeque::new(),
+                recorded_at,
+            };
+            self.series.insert(key, series);
         }
-        if let Some(series) = self.series.get_mut(self.key.as_slice()) {
+        if let Some(series) = self.series.get_mut(&key) {
             series.recorded_at = series.recorded_at.max(recorded_at);
             series.add(whole_step(at), value);
         }
@@ -109,14 +147,25 @@ impl Hosts {
         for series in self.series.values() {
             let points: Vec<(i64, f64)> = series.points.iter().copied().filter(|(at, _)| *at >= from).collect();
             if !points.is_empty() {
-                let metric = MetricSeries { name: series.name.clone(), unit: series.unit.clone(), labels: series.labels.clone(), points };
+                let metric = MetricSeries {
+                    name: series.name.clone(),
+                    unit: series.unit.clone(),
+                    labels: series.labels.clone(),
+                    points,
+                };
                 hosts.entry(&series.source).or_default().push(metric);
             }
         }
-        hosts.into_iter().map(|(source, mut metrics)| {
-            metrics.sort_by(|a, b| (&a.name, &a.labels).cmp(&(&b.name, &b.labels)));
-            HostMetrics { source: source.to_owned(), metrics }
-        }).collect()
+        hosts
+            .into_iter()
+            .map(|(source, mut metrics)| {
+                metrics.sort_by(|a, b| (&a.name, &a.labels).cmp(&(&b.name, &b.labels)));
+                HostMetrics {
+                    source: source.to_owned(),
+                    metrics,
+                }
+            })
+            .collect()
     }
 
     /// The newest point of each series that was recorded after `since`.
@@ -124,9 +173,21 @@ impl Hosts {
         let point = |series: &Series| {
             let (at, value) = *series.points.back()?;
             let (source, name, unit) = (series.source.clone(), series.name.clone(), series.unit.clone());
-            Some(MetricPoint { source, name, unit, labels: series.labels.clone(), value, at })
+            Some(MetricPoint {
+                source,
+                name,
+                unit,
+                labels: series.labels.clone(),
+                value,
+                at,
+            })
         };
-        let mut points: Vec<MetricPoint> = self.series.values().filter(|series| series.recorded_at > since).filter_map(point).collect();
+        let mut points: Vec<MetricPoint> = self
+            .series
+            .values()
+            .filter(|series| series.recorded_at > since)
+            .filter_map(point)
+            .collect();
         points.sort_by(|a, b| (&a.source, &a.name, &a.labels).cmp(&(&b.source, &b.name, &b.labels)));
         points
     }
@@ -148,9 +209,12 @@ impl Series {
 
 /// The columns directly below `data.labels`.
 fn label_columns(columns: &mut Columns<'_>) -> Result<Vec<(String, Rc<Dict>)>, DecodeError> {
-    let mut paths: Vec<Path> = columns.batch().paths().map(|(path, _)| path).filter(|path| {
-        path.root() == "data" && matches!(path.keys(), [first, _] if first == "labels")
-    }).collect();
+    let mut paths: Vec<Path> = columns
+        .batch()
+        .paths()
+        .map(|(path, _)| path)
+        .filter(|path| path.root() == "data" && matches!(path.keys(), [first, _] if first == "labels"))
+        .collect();
     paths.sort();
     paths.dedup();
     let mut found = Vec::new();

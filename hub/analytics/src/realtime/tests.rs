@@ -15,7 +15,16 @@ fn log(stored_at: i64, events: &[serde_json::Value]) -> LogBatch {
     }
     let batch = Arc::new(builder.finish(1).decode().unwrap());
     let end = u32::try_from(batch.len()).unwrap();
-    LogBatch { batch, spans: vec![RowSpan { position: 1, agent: "h".into(), stored_at, start: 0, end }] }
+    LogBatch {
+        batch,
+        spans: vec![RowSpan {
+            position: 1,
+            agent: "h".into(),
+            stored_at,
+            start: 0,
+            end,
+        }],
+    }
 }
 
 fn click() -> serde_json::Value {
@@ -35,8 +44,14 @@ fn counts_by_second_with_zeros_between() {
     view.record(&log(NOW - 1000, &[click()]), NOW).unwrap();
     let snapshot = view.snapshot(NOW + 500);
     assert_eq!((snapshot.at, snapshot.events_per_second), (NOW, 1));
-    assert_eq!(snapshot.types[0].points, [(NOW - 3000, 2), (NOW - 2000, 0), (NOW - 1000, 1)]);
-    assert_eq!((snapshot.types[1].kind.as_str(), snapshot.types[1].points[0]), ("error", (NOW - 3000, 1)));
+    assert_eq!(
+        snapshot.types[0].points,
+        [(NOW - 3000, 2), (NOW - 2000, 0), (NOW - 1000, 1)]
+    );
+    assert_eq!(
+        (snapshot.types[1].kind.as_str(), snapshot.types[1].points[0]),
+        ("error", (NOW - 3000, 1))
+    );
     assert_eq!(view.tick(0, NOW + 500).types, [("click".to_owned(), 1)].into());
     // It falls out of view.
     view.record(&log(NOW + SPAN_MS, &[click()]), NOW + SPAN_MS).unwrap();
@@ -46,19 +61,42 @@ fn counts_by_second_with_zeros_between() {
 #[test]
 fn keeps_the_newest_value_of_each_second_and_label() {
     let mut view = Realtime::default();
-    let other = json!({"type": "metric", "source": "web", "timestamp": NOW, "data": {"name": "queue.length", "value": 1}});
-    view.record(&log(NOW, &[metric(NOW - 1500, 1.0, "/"), metric(NOW - 1200, 2.0, "/"), metric(NOW, 3.0, "/"), metric(NOW, 9.0, "/home"), other]), NOW).unwrap();
+    let other =
+        json!({"type": "metric", "source": "web", "timestamp": NOW, "data": {"name": "queue.length", "value": 1}});
+    view.record(
+        &log(
+            NOW,
+            &[
+                metric(NOW - 1500, 1.0, "/"),
+                metric(NOW - 1200, 2.0, "/"),
+                metric(NOW, 3.0, "/"),
+                metric(NOW, 9.0, "/home"),
+                other,
+            ],
+        ),
+        NOW,
+    )
+    .unwrap();
     let hosts = view.snapshot(NOW).hosts;
     assert_eq!((hosts.len(), hosts[0].metrics.len()), (1, 2));
     assert_eq!(hosts[0].metrics[0].points, [(NOW - 2000, 2.0), (NOW, 3.0)]);
-    assert_eq!(view.tick(NOW - 1, NOW).hosts.iter().map(|p| p.value).collect::<Vec<_>>(), [3.0, 9.0]);
+    assert_eq!(
+        view.tick(NOW - 1, NOW)
+            .hosts
+            .iter()
+            .map(|p| p.value)
+            .collect::<Vec<_>>(),
+        [3.0, 9.0]
+    );
     assert!(view.tick(NOW, NOW).hosts.is_empty());
 }
 
 #[test]
 fn the_number_of_types_is_bounded() {
     let mut view = Realtime::default();
-    let events: Vec<_> = (0..100).map(|i| json!({"type": format!("t{i:03}"), "source": "s"})).collect();
+    let events: Vec<_> = (0..100)
+        .map(|i| json!({"type": format!("t{i:03}"), "source": "s"}))
+        .collect();
     view.record(&log(NOW, &events), NOW).unwrap();
     let types = view.snapshot(NOW + 1000).types;
     assert_eq!(types.len(), 65);

@@ -27,11 +27,19 @@ struct House {
 impl House {
     async fn open() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (store, service) = streamflow_storage::build(&Default::default(), dir.path(), &Registry::new()).await.unwrap();
+        let (store, service) = streamflow_storage::build(&Default::default(), dir.path(), &Registry::new())
+            .await
+            .unwrap();
         let stop = CancellationToken::new();
         let token = stop.clone();
         let service = tokio::spawn(async move { drop(service.run(token).await) });
-        Self { store, stop, _service: service, _dir: dir, seq: 0 }
+        Self {
+            store,
+            stop,
+            _service: service,
+            _dir: dir,
+            seq: 0,
+        }
     }
 
     /// Stores one frame and answers its position.
@@ -39,27 +47,51 @@ impl House {
         self.seq += 1;
         let mut builder = BatchBuilder::new();
         for event in events {
-            builder.push_json(event.to_string().as_bytes(), Instant::now().0).unwrap();
+            builder
+                .push_json(event.to_string().as_bytes(), Instant::now().0)
+                .unwrap();
         }
-        let origin = Origin { agent: "host-1".into(), epoch: 1 };
+        let origin = Origin {
+            agent: "host-1".into(),
+            epoch: 1,
+        };
         let receipt = self.store.append(origin, builder.finish(self.seq)).await.unwrap();
-        let Appended::Stored(position) = receipt.await.unwrap().unwrap() else { panic!("stored before") };
+        let Appended::Stored(position) = receipt.await.unwrap().unwrap() else {
+            panic!("stored before")
+        };
         position
     }
 
     async fn start(&self, rules: Vec<Rule>) -> Room {
-        let options = Options { checkpoint_interval: streamflow_model::Span::ZERO, ..Options::default() };
+        let options = Options {
+            checkpoint_interval: streamflow_model::Span::ZERO,
+            ..Options::default()
+        };
         let (sender, receiver) = signals::channel();
         let (rules_sender, rules) = watch::channel(Arc::new(rules));
-        let analytics = Analytics::build(&options, Arc::clone(&self.store), rules, sender, &Registry::new()).await.unwrap();
+        let analytics = Analytics::build(&options, Arc::clone(&self.store), rules, sender, &Registry::new())
+            .await
+            .unwrap();
         let (handle, routes) = (analytics.handle(), analytics.routes());
         let task = tokio::spawn(analytics.run(self.stop.child_token()));
-        Room { handle, routes, signals: listen(receiver), _rules: rules_sender, task }
+        Room {
+            handle,
+            routes,
+            signals: listen(receiver),
+            _rules: rules_sender,
+            task,
+        }
     }
 
     async fn wait_for_checkpoint(&self, position: u64) {
         let reached = async {
-            while self.store.checkpoint(CHECKPOINT).await.unwrap().is_none_or(|(at, _)| at < position) {
+            while self
+                .store
+                .checkpoint(CHECKPOINT)
+                .await
+                .unwrap()
+                .is_none_or(|(at, _)| at < position)
+            {
                 tokio::task::yield_now().await;
             }
         };
@@ -77,11 +109,17 @@ struct Room {
 
 impl Room {
     async fn signal(&mut self) -> Signal {
-        tokio::time::timeout(PATIENCE, self.signals.recv()).await.unwrap().unwrap()
+        tokio::time::timeout(PATIENCE, self.signals.recv())
+            .await
+            .unwrap()
+            .unwrap()
     }
 
     async fn get(&self, uri: &str) -> (u16, Value) {
-        let identity = Identity { name: "test".to_owned(), role: Role::Viewer };
+        let identity = Identity {
+            name: "test".to_owned(),
+            role: Role::Viewer,
+        };
         let router: axum::Router = self.routes.clone().split_for_parts().0;
         let request = Request::get(uri).body(Body::empty()).unwrap();
         let response = router.layer(Extension(identity)).oneshot(request).await.unwrap();
@@ -139,12 +177,20 @@ async fn goes_on_after_a_kill_where_the_checkpoint_was() {
     room.task.abort();
 
     // A checkpoint that cannot be read is not used, and the windows are built from the log again.
-    house.store.put_checkpoint(CHECKPOINT, position, b"from another time".to_vec()).await.unwrap();
+    house
+        .store
+        .put_checkpoint(CHECKPOINT, position, b"from another time".to_vec())
+        .await
+        .unwrap();
     let mut room = house.start(vec![rule()]).await;
     let signal = room.signal().await;
     assert_eq!((signal.met, signal.window_start), (true, T0));
     house.stop.cancel();
-    tokio::time::timeout(PATIENCE, room.task).await.unwrap().unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, room.task)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
 }
 
 #[tokio::test]
@@ -158,31 +204,55 @@ async fn answers_aggregations_and_the_live_view() {
     let position = house.store(&[event(0), event(1000), event(2000), other, metric]).await;
     house.wait_for_checkpoint(position).await;
 
-    let uri = format!("/api/v1/aggregations?aggregate=sum(data.x)&match=type%20==%20%27a%27&group_by=source&from={T0}&to={}&step=1m", T0 + 120_000);
+    let uri = format!(
+        "/api/v1/aggregations?aggregate=sum(data.x)&match=type%20==%20%27a%27&group_by=source&from={T0}&to={}&step=1m",
+        T0 + 120_000
+    );
     let (status, body) = room.get(&uri).await;
     assert_eq!(status, 200, "{body}");
-    assert_eq!(body["data"], json!([
-        {"group": {"source": "s"}, "points": [[T0, 3000.0, true]]},
-        {"group": {"source": "t"}, "points": [[T0 + 60_000, 7.0, true]]},
-    ]));
-    let (_, body) = room.get(&format!("/api/v1/aggregations?aggregate=count()&from={T0}&to={}&step=1m", T0 + 180_000)).await;
-    assert_eq!(body["data"], json!([{"group": {}, "points": [[T0, 3.0, true], [T0 + 60_000, 1.0, true], [T0 + 120_000, 0.0, true]]}]));
+    assert_eq!(
+        body["data"],
+        json!([
+            {"group": {"source": "s"}, "points": [[T0, 3000.0, true]]},
+            {"group": {"source": "t"}, "points": [[T0 + 60_000, 7.0, true]]},
+        ])
+    );
+    let (_, body) = room
+        .get(&format!(
+            "/api/v1/aggregations?aggregate=count()&from={T0}&to={}&step=1m",
+            T0 + 180_000
+        ))
+        .await;
+    assert_eq!(
+        body["data"],
+        json!([{"group": {}, "points": [[T0, 3.0, true], [T0 + 60_000, 1.0, true], [T0 + 120_000, 0.0, true]]}])
+    );
     for (query, status) in [
         ("aggregate=count()&from=0&step=1s", 422),
         ("aggregate=mean(data.x)", 400),
         ("aggregate=count()&match=nonsense", 400),
         ("aggregate=count()&step=soon", 400),
         ("aggregate=count()&colour=red", 400),
-        ("aggregate=count()&from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", 400),
+        (
+            "aggregate=count()&from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z",
+            400,
+        ),
         ("", 400),
     ] {
-        assert_eq!(room.get(&format!("/api/v1/aggregations?{query}")).await.0, status, "{query}");
+        assert_eq!(
+            room.get(&format!("/api/v1/aggregations?{query}")).await.0,
+            status,
+            "{query}"
+        );
     }
 
     let (status, body) = room.get("/api/v1/metrics/realtime").await;
     assert_eq!(status, 200);
     assert_eq!(body["data"]["hosts"][0]["source"], "web-1");
     let metric = &body["data"]["hosts"][0]["metrics"][0];
-    assert_eq!((&metric["unit"], &metric["labels"], &metric["points"][0][1]), (&json!("percent"), &json!({"mount": "/"}), &json!(41.5)));
+    assert_eq!(
+        (&metric["unit"], &metric["labels"], &metric["points"][0][1]),
+        (&json!("percent"), &json!({"mount": "/"}), &json!(41.5))
+    );
     assert_eq!(room.handle.tick(0).hosts.len(), 1);
 }

@@ -28,15 +28,30 @@ fn rules(evaluate: &str) -> Vec<Rule> {
 
 /// Frames of two hosts with events around the time at which they are stored.
 fn frames() -> impl Strategy<Value = Vec<LogBatch>> {
-    let sample = (-4000i64..500, prop::sample::select(&SOURCES[..]), (0u8..10).prop_map(f64::from));
-    let frame = (prop::sample::select(&["h1", "h2", "@http"][..]), 0i64..6000, prop::collection::vec(sample, 1..12));
+    let sample = (
+        -4000i64..500,
+        prop::sample::select(&SOURCES[..]),
+        (0u8..10).prop_map(f64::from),
+    );
+    let frame = (
+        prop::sample::select(&["h1", "h2", "@http"][..]),
+        0i64..6000,
+        prop::collection::vec(sample, 1..12),
+    );
     prop::collection::vec(frame, 1..25).prop_map(|frames| {
         let mut now = 20_000;
-        frames.into_iter().zip(1..).map(|((agent, pause, samples), position)| {
-            now += pause;
-            let samples: Vec<Sample> = samples.into_iter().map(|(at, source, value)| (now + at, source, value)).collect();
-            log(position, agent, now, &samples)
-        }).collect()
+        frames
+            .into_iter()
+            .zip(1..)
+            .map(|((agent, pause, samples), position)| {
+                now += pause;
+                let samples: Vec<Sample> = samples
+                    .into_iter()
+                    .map(|(at, source, value)| (now + at, source, value))
+                    .collect();
+                log(position, agent, now, &samples)
+            })
+            .collect()
     })
 }
 
