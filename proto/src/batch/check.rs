@@ -2,6 +2,7 @@
 
 use super::{Batch, ColumnKind, DecodeError, Values};
 use crate::event::{MAX_OBJECT, MAX_TEXT, MAX_TYPE};
+use serde_json::value::RawValue;
 
 /// JSON text is at most this much longer than what was sent: `1e15` comes back with all its digits.
 const MAX_TEXT_OF_JSON: usize = 8 * MAX_OBJECT;
@@ -11,7 +12,10 @@ impl Batch {
     ///
     /// A door that takes frames from elsewhere calls this; whoever reads what passed the door need not.
     pub fn check(&self) -> Result<(), DecodeError> {
-        self.shapes()?;
+        let shapes = self.shapes()?;
+        for shape in 0..shapes.len() {
+            self.template(shapes, shape)?;
+        }
         self.ids()?;
         self.severities()?;
         for (place, max, what) in [
@@ -30,19 +34,22 @@ impl Batch {
             if column.kind == ColumnKind::Text {
                 continue;
             }
-            for text in texts.strings.iter() {
-                let json = serde_json::from_str::<&serde_json::value::RawValue>(text).map(|json| json.get());
-                let fits = match (column.kind, json) {
-                    (ColumnKind::Array, Ok(json)) => json.starts_with('['),
-                    (ColumnKind::Object, Ok(json)) => json.starts_with('{'),
-                    (ColumnKind::Number, Ok(json)) => json.starts_with(|c: char| c == '-' || c.is_ascii_digit()),
-                    _ => false,
-                };
-                if !fits || text.len() > MAX_TEXT_OF_JSON {
-                    return Err(DecodeError::Malformed("column"));
-                }
+            let is_root = self.layout.nodes[column.node].parent.is_none();
+            let sound = |text: &str| match column.kind {
+                _ if text.len() > MAX_TEXT_OF_JSON => false,
+                ColumnKind::Array if is_root => serde_json::from_str::<Vec<String>>(text).is_ok(),
+                ColumnKind::Array => is_json(text, |first| first == b'['),
+                ColumnKind::Object => is_json(text, |first| first == b'{'),
+                _ => is_json(text, |first| first == b'-' || first.is_ascii_digit()),
+            };
+            if !texts.strings.iter().all(sound) {
+                return Err(DecodeError::Malformed("column"));
             }
         }
         Ok(())
     }
+}
+
+fn is_json(text: &str, begins: impl Fn(u8) -> bool) -> bool {
+    text.bytes().next().is_some_and(begins) && serde_json::from_str::<&RawValue>(text).is_ok()
 }

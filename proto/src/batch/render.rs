@@ -20,7 +20,7 @@ struct ObjectTemplate {
 
 /// How the events of one shape are put together.
 #[derive(Debug, Default)]
-struct Template {
+pub(super) struct Template {
     data: ObjectTemplate,
     metadata: ObjectTemplate,
     tags: Option<usize>,
@@ -92,7 +92,7 @@ impl Batch {
         Ok(events)
     }
 
-    fn template(&self, shapes: &Shapes, shape: usize) -> Result<Template, DecodeError> {
+    pub(super) fn template(&self, shapes: &Shapes, shape: usize) -> Result<Template, DecodeError> {
         let mut template = Template::default();
         let (mut data, mut metadata) = (Vec::new(), Vec::new());
         for &column in shapes.columns(shape) {
@@ -119,6 +119,10 @@ impl Batch {
         let mut bytes = 0;
         for (index, (column, lineage)) in leaves.iter().enumerate() {
             let Some(((leaf, parents), true)) = lineage.split_last().map(|pair| (pair, lineage.len() > 1)) else {
+                // A value that is the object itself, which leaves no room for others.
+                if leaves.len() > 1 {
+                    return Err(DecodeError::Malformed("shapes"));
+                }
                 template.parts.push((String::new(), *column));
                 continue;
             };
