@@ -4,6 +4,10 @@ use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::openapi::{
+    RefOr, Schema,
+    schema::{ObjectBuilder, SchemaType, Type},
+};
 
 /// Milliseconds since 1970. Requests may hold RFC 3339 text or integer ms; answers hold RFC 3339 with milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -66,17 +70,30 @@ impl<'de> Deserialize<'de> for Instant {
 }
 
 impl utoipa::PartialSchema for Instant {
-    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
-        <String as utoipa::PartialSchema>::schema()
+    fn schema() -> RefOr<Schema> {
+        text_or_integer(
+            "RFC 3339, or integer milliseconds since 1970 in requests",
+            "2026-01-02T03:04:05.678Z",
+        )
     }
 }
 impl utoipa::ToSchema for Instant {}
+
 impl utoipa::PartialSchema for crate::Span {
-    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
-        <String as utoipa::PartialSchema>::schema()
+    fn schema() -> RefOr<Schema> {
+        text_or_integer("A length of time, or whole seconds in requests", "5m")
     }
 }
 impl utoipa::ToSchema for crate::Span {}
+
+fn text_or_integer(description: &str, example: &str) -> RefOr<Schema> {
+    let types = SchemaType::from_iter([Type::String, Type::Integer]);
+    ObjectBuilder::new()
+        .schema_type(types)
+        .description(Some(description))
+        .examples([serde_json::json!(example)])
+        .into()
+}
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ mod finish;
 mod guard;
 mod health;
 mod identity;
-mod openapi;
+pub mod openapi;
 pub mod page;
 pub mod password;
 mod serve;

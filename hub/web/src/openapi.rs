@@ -1,10 +1,12 @@
 //! The OpenAPI document: what all routes share is added here, so that no route can forget it.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
-        Components, OpenApi, RefOr, Response, ResponseBuilder, SecurityRequirement,
+        Components, OpenApi, RefOr, Response, ResponseBuilder, Schema, SecurityRequirement,
         path::{Operation, PathItem},
         security::{Http, HttpAuthScheme, SecurityScheme},
     },
@@ -12,8 +14,8 @@ use utoipa::{
 
 use crate::{auth::OPEN, error::ErrorBody};
 
-/// Adds title, bearer authentication and the error answers.
-pub(crate) fn complete(api: &mut OpenApi) {
+/// Adds what all routes share to a document of some routes: title, bearer authentication, the error answers.
+pub fn complete(api: &mut OpenApi) {
     "StreamFlow".clone_into(&mut api.info.title);
     env!("CARGO_PKG_VERSION").clone_into(&mut api.info.version);
     api.info.description = Some("Telemetry: events in, alerts and live charts out.".to_owned());
@@ -30,6 +32,7 @@ pub(crate) fn complete(api: &mut OpenApi) {
     components
         .schemas
         .insert(ErrorBody::name().into_owned(), ErrorBody::schema());
+    open_parts(&mut components.schemas);
     for (path, item) in &mut api.paths.paths {
         for (method, operation) in operations(item) {
             operation.operation_id = Some(operation_id(method, path));
@@ -38,6 +41,26 @@ pub(crate) fn complete(api: &mut OpenApi) {
             }
             let error = RefOr::T(error_response());
             operation.responses.responses.insert("default".to_owned(), error);
+        }
+    }
+}
+
+/// A closed object (`deny_unknown_fields`) that is part of a larger one (`flatten`) would refuse the larger one's own fields.
+fn open_parts(schemas: &mut BTreeMap<String, RefOr<Schema>>) {
+    let mut parts = Vec::new();
+    for schema in schemas.values() {
+        let RefOr::T(Schema::AllOf(whole)) = schema else {
+            continue;
+        };
+        let names = whole.items.iter().filter_map(|item| match item {
+            RefOr::Ref(part) => part.ref_location.rsplit('/').next(),
+            RefOr::T(_) => None,
+        });
+        parts.extend(names.map(str::to_owned));
+    }
+    for name in parts {
+        if let Some(RefOr::T(Schema::Object(part))) = schemas.get_mut(&name) {
+            part.additional_properties = None;
         }
     }
 }

@@ -18,6 +18,7 @@ struct Hub {
     running: Running,
     ledger: std::sync::Arc<Ledger>,
     routes: Router,
+    document: Value,
     _dir: tempfile::TempDir,
 }
 
@@ -31,11 +32,14 @@ impl Hub {
         tokio::spawn(service.run(tokio_util::sync::CancellationToken::new()));
         let ledger = std::sync::Arc::new(Ledger::default());
         let running = Running::start(store, &ledger).await;
-        let routes = running.routes.clone().into();
+        let (routes, mut document) = running.routes.clone().split_for_parts();
+        streamflow_web::openapi::complete(&mut document);
+        let document = serde_json::to_value(document).unwrap();
         Self {
             running,
             ledger,
             routes,
+            document,
             _dir: dir,
         }
     }
@@ -57,7 +61,44 @@ impl Hub {
         let response = routes.oneshot(request.body(Body::from(text)).unwrap()).await.unwrap();
         let status = response.status().as_u16();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
-        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+        let answer = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        self.check_documented(method, uri, status, &answer);
+        (status, answer)
+    }
+
+    /// Every good answer of every test is what the OpenAPI document says.
+    fn check_documented(&self, method: &str, uri: &str, status: u16, answer: &Value) {
+        let wanted: Vec<&str> = uri.split('?').next().unwrap().split('/').collect();
+        let fits = |path: &str| {
+            let words: Vec<&str> = path.split('/').collect();
+            words.len() == wanted.len()
+                && words
+                    .iter()
+                    .zip(&wanted)
+                    .all(|(word, part)| word.starts_with('{') || word == part)
+        };
+        let paths = self.document["paths"].as_object().unwrap();
+        let exact = paths.get(uri.split('?').next().unwrap());
+        let item = exact
+            .or_else(|| paths.iter().find(|(path, _)| fits(path)).map(|(_, item)| item))
+            .unwrap();
+        let responses = &item[method.to_lowercase()]["responses"];
+        if status >= 300 {
+            return;
+        }
+        let documented = &responses[status.to_string()];
+        assert!(documented.is_object(), "{method} {uri} answered {status}: {responses}");
+        if answer.is_null() {
+            return;
+        }
+        let schema = &documented["content"]["application/json"]["schema"];
+        let schema = json!({"allOf": [schema], "components": self.document["components"]});
+        let validator = jsonschema::draft202012::new(&schema).unwrap();
+        let errors: Vec<String> = validator
+            .iter_errors(answer)
+            .map(|e| format!("{} at {}", e, e.instance_path()))
+            .collect();
+        assert!(errors.is_empty(), "{method} {uri}: {errors:?} in {answer}");
     }
 
     async fn edit(&self, method: &str, uri: &str, body: Value) -> (u16, Value) {

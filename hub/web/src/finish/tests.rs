@@ -222,6 +222,19 @@ async fn every_route_but_the_open_ones_needs_credentials() {
 }
 
 #[tokio::test]
+async fn only_a_websocket_may_bring_its_token_in_the_address() {
+    let service = Service::new().await;
+    let uri = format!("/api/v1/orders?token={}", service.token);
+    let ask = || Request::builder().uri(uri.as_str());
+    assert_eq!(service.send(ask(), "").await.0, 401);
+    assert_eq!(service.send(ask().header("upgrade", "websocket"), "").await.0, 200);
+    let foreign = ask()
+        .header("upgrade", "websocket")
+        .header("origin", "https://evil.example");
+    assert_eq!(service.send(foreign.header("host", "hub"), "").await.0, 403);
+}
+
+#[tokio::test]
 async fn the_page_and_the_probes_are_open_and_guarded() {
     let service = Service::new().await;
     let get = |uri: &str| Request::builder().uri(uri);
