@@ -9,6 +9,8 @@ export interface RateView {
   times: number[];
   /** Largest types first, then `other`; `null` where nothing is known. */
   series: { name: string; values: (number | null)[]; latest: number; total: number }[];
+  /** How many types there are, those of `other` counted too. */
+  types: number;
 }
 
 export class RateWindow {
@@ -75,7 +77,7 @@ export class RateWindow {
         column.total += number;
       }
     }
-    return { times, series: columns };
+    return { times, series: columns, types: totals.size };
   }
 
   /** Types by volume; ranked anew every 30 s, new ones wait at the end until then. */

@@ -18,7 +18,7 @@ export function AgentsPanel() {
           All agents
         </A>
       </header>
-      <div class="side-body">
+      <div class="side-body" tabIndex={0}>
         {sorted.length === 0 ? (
           <Empty icon="agents" title="No agent has joined yet">
             <A to="/agents">Add one</A>

@@ -30,7 +30,7 @@ export function AlertsPanel() {
           All alerts
         </A>
       </header>
-      <div class="side-body">
+      <div class="side-body" tabIndex={0}>
         {open.value.length === 0 ? (
           <Empty icon="check" title="Nothing is firing" />
         ) : (

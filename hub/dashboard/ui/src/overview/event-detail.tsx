@@ -23,7 +23,7 @@ export function EventDetail({ event, close }: { event: TelemetryEvent; close: ()
           <Icon name="close" />
         </button>
       </header>
-      <div class="detail-body">
+      <div class="detail-body" tabIndex={0}>
         <Json value={event} />
       </div>
     </aside>

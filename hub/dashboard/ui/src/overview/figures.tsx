@@ -3,7 +3,7 @@
 import { computed } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import type { Level } from "../api/types";
-import { count, span, whole } from "../lib/format";
+import { count, span } from "../lib/format";
 import { A } from "../lib/router";
 import { agents, alerts, eventsPerSecond, firing } from "../live/store";
 import { rateView } from "./rate-view";
@@ -32,7 +32,7 @@ export function Figures() {
   return (
     <section class="figures" aria-label="Key figures">
       <Figure label="Events per second" value={count(eventsPerSecond.value)} note={`peak ${count(peak.value)} in 5 min`} tone="accent" testid="rate" />
-      <Figure label="Events in 5 minutes" value={count(inWindow.value)} note={`${whole(inWindow.value)} in all`} />
+      <Figure label="Events in 5 minutes" value={count(inWindow.value)} note={`${rateView.value.types} type${rateView.value.types === 1 ? "" : "s"}`} />
       <Figure
         label="Agents connected"
         value={

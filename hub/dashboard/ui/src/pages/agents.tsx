@@ -71,7 +71,7 @@ export function AgentsPage() {
 
 function List() {
   return (
-    <div class="table-box">
+    <div class="table-box" tabIndex={0}>
       <table class="table">
         <thead>
           <tr>

@@ -8,7 +8,7 @@ import { mayEdit } from "../api/session";
 import type { Alert, Page } from "../api/types";
 import { ago, dateTime, value } from "../lib/format";
 import { resource, useFresh } from "../lib/resource";
-import { alerts as live, at } from "../live/store";
+import { agents, alerts as live, at } from "../live/store";
 import { Labels, LevelBadge, StateBadge } from "../parts/badge";
 import { Dialog } from "../parts/dialog";
 import { Icon } from "../parts/icons";
@@ -37,6 +37,11 @@ const shown = computed(() => {
       `${alert.title} ${alert.rule_name} ${alert.level} ${Object.values(alert.labels).join(" ")}`.toLowerCase().includes(wanted),
   );
 });
+
+/** Alerts name agents by id, people know them by host. */
+function hostOf(agent: string): string {
+  return agents.value.find(({ id }) => id === agent)?.name ?? agent;
+}
 
 function began(alert: Alert): string {
   return alert.fired_at ?? alert.pending_at ?? "";
@@ -124,7 +129,7 @@ function Detail({ alert }: { alert: Alert }) {
           <Icon name="close" />
         </button>
       </header>
-      <div class="detail-body">
+      <div class="detail-body" tabIndex={0}>
         <p class="alert-meta">
           <LevelBadge level={alert.level} />
           <StateBadge state={alert.state} />
@@ -133,7 +138,7 @@ function Detail({ alert }: { alert: Alert }) {
         {alert.message !== "" && <p class="alert-message">{alert.message}</p>}
         <Labels labels={alert.labels} />
         {!alert.completeness.complete && alert.completeness.missing.length > 0 && (
-          <p class="note text-warning">Rests on incomplete data: nothing yet from {alert.completeness.missing.join(", ")}.</p>
+          <p class="note text-warning">Rests on incomplete data: nothing yet from {alert.completeness.missing.map(hostOf).join(", ")}.</p>
         )}
         {!over && mayEdit() && <Actions alert={alert} />}
         <h4>Timeline</h4>

@@ -78,7 +78,7 @@ function Body() {
   if (list === null) return channels.error.value === null ? <Loading /> : <Failure error={channels.error.value} retry={() => void channels.reload()} />;
   if (list.length === 0) return <Empty icon="channels" title="No channels yet">Add a webhook, and name it in a rule.</Empty>;
   return (
-    <div class="table-box">
+    <div class="table-box" tabIndex={0}>
       <table class="table">
         <thead>
           <tr>

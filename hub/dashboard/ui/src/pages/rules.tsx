@@ -112,7 +112,7 @@ function Body() {
     );
   }
   return (
-    <div class="table-box">
+    <div class="table-box" tabIndex={0}>
       <table class="table">
         <thead>
           <tr>
