@@ -48,14 +48,14 @@ pub struct Outcome {
 #[derive(Debug, Deserialize)]
 pub struct EngineState {
     agents: Agents,
-    rules: Vec<(String, i64, State)>,
+    rules: Vec<(String, String, State)>,
 }
 
 /// The same, as it is written.
 #[derive(Debug, Serialize)]
 pub struct EngineStateRef<'a> {
     agents: &'a Agents,
-    rules: Vec<(&'a str, i64, &'a State)>,
+    rules: Vec<(&'a str, &'a str, &'a State)>,
 }
 
 /// Rules at work.
@@ -67,7 +67,7 @@ pub struct Engine {
     origin: i64,
     runs: Vec<Run>,
     /// State from a checkpoint, until its rule is seen.
-    saved: HashMap<(String, i64), State>,
+    saved: HashMap<(String, String), State>,
     index: Index,
     scratch: Scratch,
 }
@@ -96,9 +96,9 @@ impl Engine {
         engine.saved = state
             .rules
             .into_iter()
-            .map(|(id, version, mut state)| {
+            .map(|(id, question, mut state)| {
                 state.cells.groups.reindex();
-                ((id, version), state)
+                ((id, question), state)
             })
             .collect();
         engine
@@ -110,7 +110,7 @@ impl Engine {
         let rules = self
             .runs
             .iter()
-            .map(|run| (run.rule.id.as_str(), run.rule.version, &run.state))
+            .map(|run| (run.rule.id.as_str(), run.question.as_str(), &run.state))
             .collect();
         EngineStateRef {
             agents: &self.agents,
@@ -118,7 +118,7 @@ impl Engine {
         }
     }
 
-    /// Takes over the present rules. Unchanged ones keep their state; new and changed ones begin now. Answers the rules that do not compile.
+    /// Takes over the present rules. Those that ask what they asked before keep their state; others begin now. Answers the rules that do not compile.
     pub fn set_rules(&mut self, rules: &[Rule]) -> Vec<(String, Vec<RuleError>)> {
         let mut refused = Vec::new();
         let mut earlier: HashMap<String, Run> = std::mem::take(&mut self.runs)
@@ -126,19 +126,18 @@ impl Engine {
             .map(|run| (run.rule.id.clone(), run))
             .collect();
         for rule in rules.iter().filter(|rule| rule.draft.enabled) {
-            match earlier.remove(&rule.id) {
-                Some(before) if before.rule == *rule => self.runs.push(before),
-                before => match Run::new(rule, self.agents.watermark(), self.origin) {
-                    Ok(mut run) => {
-                        if let Some(state) = self.saved.remove(&(rule.id.clone(), rule.version)) {
-                            run.state = state;
-                        } else if let Some(before) = before {
-                            run.inherit(&before);
-                        }
-                        self.runs.push(run);
-                    }
-                    Err(errors) => refused.push((rule.draft.name.clone(), errors)),
-                },
+            let question = run::question(&rule.draft);
+            if let Some(mut run) = earlier.remove(&rule.id).filter(|run| run.question == question) {
+                run.rule = rule.clone();
+                self.runs.push(run);
+                continue;
+            }
+            match Run::new(rule, self.agents.watermark(), self.origin) {
+                Ok(mut run) => {
+                    run.state = self.saved.remove(&(rule.id.clone(), question)).unwrap_or(run.state);
+                    self.runs.push(run);
+                }
+                Err(errors) => refused.push((rule.draft.name.clone(), errors)),
             }
         }
         self.saved.clear();
@@ -217,7 +216,7 @@ impl Engine {
         for number in candidates {
             let run = &mut self.runs[*number];
             // Decided by the log's clock, so that a replay decides the same.
-            if span.stored_at < run.rule.updated_at.0 {
+            if span.stored_at < run.state.since {
                 continue;
             }
             let added = part.rows_and_groups(*number, run).and_then(|(matches, groups)| {

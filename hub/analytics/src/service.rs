@@ -111,6 +111,8 @@ struct Saved {
     at: Clock,
     position: u64,
     events: u64,
+    /// Nothing was told to alerting since.
+    told_nothing: bool,
 }
 
 /// What woke the loop.
@@ -152,6 +154,7 @@ impl Analytics {
             at: Clock::now(),
             position,
             events: 0,
+            told_nothing: true,
         };
         Ok(Self {
             options: *options,
@@ -264,6 +267,7 @@ impl Analytics {
             self.metrics.add(&outcome);
             signals.append(&mut outcome.signals);
         }
+        self.saved.told_nothing &= signals.is_empty();
         while !signals.is_empty() {
             let rest = signals.split_off(signals.len().min(SIGNALS_PER_MESSAGE));
             if self.signals.send(std::mem::replace(&mut signals, rest)).await.is_err() {
@@ -278,7 +282,8 @@ impl Analytics {
         let position = self.follower.position();
         let due = self.saved.at.elapsed() >= self.options.checkpoint_interval.std()
             || self.saved.events >= self.options.checkpoint_events;
-        if position == self.saved.position || !(due || now) {
+        let unchanged = position == self.saved.position && self.saved.told_nothing;
+        if unchanged || !(due || now) {
             return Ok(Ok(()));
         }
         if self.signals.flush().await.is_err() {
@@ -297,6 +302,7 @@ impl Analytics {
             at: Clock::now(),
             position,
             events: 0,
+            told_nothing: true,
         };
         if let Err(reason) = self.save(position, bytes).await {
             // The log holds everything: an older checkpoint only means a longer replay.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use streamflow_model::{Completeness, Evaluate, Rule, RuleError, Signal, rule::Compiled};
+use streamflow_model::{Completeness, Evaluate, Rule, RuleDraft, RuleError, Signal, WindowSpec, rule::Compiled};
 use streamflow_proto::{
     aggregate::Accumulator,
     batch::DecodeError,
@@ -13,7 +13,6 @@ use streamflow_proto::{
 use super::{
     agents::Agents,
     cells::{Cell, Cells, Folded, Input, Scratch, next_start, window_start},
-    grouping,
     groups::Standing,
 };
 
@@ -23,6 +22,8 @@ pub(super) struct State {
     pub(super) cells: Cells,
     /// Windows that start before this are closed.
     pub(super) closed_until: i64,
+    /// Batches stored before this, when the rule was not there yet, do not count.
+    pub(super) since: i64,
 }
 
 /// A rule with its state.
@@ -33,7 +34,25 @@ pub(super) struct Run {
     /// Names of the labels, in the order of `group_by`.
     names: Vec<String>,
     eager: bool,
+    /// What the rule asks; its state is good for that and nothing else.
+    pub(super) question: String,
     pub(super) state: State,
+}
+
+/// What decides a rule's verdicts. Changes of anything else, such as its channels, leave its windows as they are.
+pub(super) fn question(draft: &RuleDraft) -> String {
+    let WindowSpec::Tumbling(window) = draft.window;
+    let (groups, threshold, evaluate) = (&draft.group_by, draft.threshold, draft.evaluate);
+    let asked = (
+        &draft.matches,
+        &draft.aggregate,
+        window.ms(),
+        groups,
+        &draft.condition,
+        threshold,
+        evaluate,
+    );
+    format!("{asked:?}")
 }
 
 impl Run {
@@ -64,35 +83,10 @@ impl Run {
             state: State {
                 cells: Cells::new(size),
                 closed_until,
+                since: rule.updated_at.0,
             },
+            question: question(&rule.draft),
         })
-    }
-
-    /// Takes over the groups of an earlier version of the rule whose alerts may be open, so that they are told when they end.
-    pub(super) fn inherit(&mut self, earlier: &Self) {
-        if earlier.compiled.group_by != self.compiled.group_by {
-            return;
-        }
-        let told_until = self
-            .state
-            .closed_until
-            .max(window_start(self.rule.updated_at.0, self.size()));
-        let groups = &mut self.state.cells.groups;
-        for group in earlier
-            .state
-            .cells
-            .groups
-            .met()
-            .into_iter()
-            .filter_map(|id| earlier.state.cells.groups.get(id))
-        {
-            let labels = || group.labels.iter().map(String::as_str);
-            let (id, _) = groups.intern(grouping::fingerprint(labels()), labels(), usize::MAX);
-            if let Some(mine) = groups.get_mut(id) {
-                mine.standing = Standing::Met;
-                mine.told_until = told_until;
-            }
-        }
     }
 
     fn size(&self) -> i64 {
