@@ -4,6 +4,5 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/say.sh
 scripts/build.sh
-cargo build --locked --release -p streamflow-tests --bin streamflow-bench
 step "measuring; takes some minutes"
 exec "${CARGO_TARGET_DIR:-target}/release/streamflow-bench" "$@"

@@ -12,4 +12,5 @@ scripts/build-ui.sh
 step "the shipped plugins"
 scripts/build-plugins.sh
 step "hub and agent ($profile); the first time takes some minutes"
-cargo build --locked --profile "$profile" -p streamflow-hub -p streamflow-agent
+# One selection everywhere: another one would give dependencies other features and compile them twice.
+cargo build --locked --profile "$profile" --workspace --bins

@@ -142,6 +142,8 @@ async fn build(config: &HubConfig, public_url: &str, registry: &Registry) -> any
         StoreHealth::Full => Err("the disk under the store is full; events are refused until there is room".to_owned()),
         StoreHealth::Failed(reason) => Err(format!("the store has failed: {reason}")),
     });
+    let desk = alerting.handle();
+    health.register("alerting", move || desk.check());
     let routes = streamflow_storage::routes(store.clone())
         .merge(ingest.routes())
         .merge(analytics.routes())

@@ -70,7 +70,7 @@ async fn roles_limit_what_a_token_may_do() {
     let hub = Hub::start(&HubConfig::default());
     let admin = hub.admin().await;
     let token = |role: &str| {
-        let output = hub.command(&["token", "create", "test", "--role", role]);
+        let output = hub.command(&["token", "create", role, "--role", role]);
         assert!(output.status.success(), "{output:?}");
         admin.with_token(String::from_utf8(output.stdout).unwrap().trim())
     };

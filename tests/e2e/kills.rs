@@ -55,7 +55,7 @@ async fn twenty_kills_of_each_end_lose_and_double_nothing() {
         ..HubConfig::default()
     });
     let config = AgentConfig {
-        spool: "max_bytes = \"64MiB\"\nsegment_bytes = \"256KiB\"\n".into(),
+        spool: "max_bytes = \"64MiB\"\nsegment_bytes = \"2MiB\"\n".into(),
         ..AgentConfig::tail("event")
     };
     let mut agent = Agent::start(&config, &hub);

@@ -3,6 +3,13 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
+/// An HTTP client; reqwest is built without a TLS provider of its own.
+#[must_use]
+pub fn client() -> reqwest::Client {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    reqwest::Client::new()
+}
+
 /// A signed-in client.
 #[derive(Debug, Clone)]
 pub struct Api {
@@ -35,7 +42,7 @@ impl Api {
     #[must_use]
     pub fn anonymous(base: &str) -> Self {
         Self {
-            client: reqwest::Client::new(),
+            client: client(),
             base: base.to_owned(),
             token: String::new(),
         }

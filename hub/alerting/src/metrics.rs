@@ -58,6 +58,10 @@ impl Metrics {
             waiting: meters::queue_depth(registry, "deliveries")?,
         };
         registry.register(Box::new(metrics.fired.clone()))?;
+        for level in [Level::Info, Level::Warning, Level::Error, Level::Critical] {
+            // A counter that is absent until the first alert makes `rate()` miss that alert.
+            metrics.fired.with_label_values(&[level.name()]).inc_by(0);
+        }
         registry.register(Box::new(metrics.active.clone()))?;
         registry.register(Box::new(metrics.refused.clone()))?;
         registry.register(Box::new(metrics.deliveries.clone()))?;
