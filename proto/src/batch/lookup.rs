@@ -1,18 +1,21 @@
 //! Answers by path: the values of every kind at a path brought together.
 
-use super::{Batch, Bools, ColumnKind, DecodeError, Dict, Numbers, Values, layout::Place};
+use super::{Batch, Bools, ColumnKind, DecodeError, Dict, Numbers, TextValues, Values, layout::Place};
 use crate::{
     bitmap::Bitmap,
     event::{Severity, time::Rfc3339},
     path::Path,
 };
+use foldhash::fast::RandomState;
 use serde_json::Value;
 use std::collections::HashMap;
 
 /// Gathers texts by row into a dictionary.
 struct Gather {
     dict: Dict,
-    known: HashMap<String, u32, foldhash::fast::RandomState>,
+    known: HashMap<String, u32, RandomState>,
+    /// Is every value of the dictionary known?
+    indexed: bool,
     any: bool,
 }
 
@@ -25,11 +28,28 @@ impl Gather {
         Self {
             dict,
             known: HashMap::default(),
+            indexed: true,
             any: false,
         }
     }
 
+    /// Takes a column's own dictionary over as it is. Nothing may have been put before.
+    fn adopt(&mut self, texts: &TextValues<'_>, ids: &[u32], rows: &Bitmap) {
+        self.dict.values = texts.strings.iter().map(str::to_owned).collect();
+        self.indexed = false;
+        self.any = !ids.is_empty();
+        if ids.len() == self.dict.ids.len() {
+            self.dict.ids.copy_from_slice(ids);
+        } else {
+            rows.iter_ones().zip(ids).for_each(|(row, id)| self.dict.ids[row] = *id);
+        }
+    }
+
     fn id(&mut self, text: &str) -> u32 {
+        if !self.indexed {
+            self.known = self.dict.values.iter().cloned().zip(0..).collect();
+            self.indexed = true;
+        }
         if let Some(id) = self.known.get(text) {
             return *id;
         }
@@ -95,19 +115,14 @@ impl Batch {
             if let Values::Text(texts) = &values
                 && let Some(ids) = &texts.ids
             {
+                if columns.len() == 1 {
+                    gather.adopt(texts, ids, &rows);
+                    continue;
+                }
                 // Entry by entry: a string is looked up once however many rows have it.
-                let known: Vec<u32> = match columns.len() {
-                    1 => {
-                        gather.dict.values = texts.strings.iter().map(str::to_owned).collect();
-                        (0..texts.strings.len() as u32).collect()
-                    }
-                    _ => texts.strings.iter().map(|text| gather.id(text)).collect(),
-                };
+                let known: Vec<u32> = texts.strings.iter().map(|text| gather.id(text)).collect();
                 for (row, id) in rows.iter_ones().zip(ids) {
                     gather.put_id(row, known[*id as usize]);
-                }
-                if columns.len() == 1 {
-                    gather.known = gather.dict.values.iter().cloned().zip(0..).collect();
                 }
                 continue;
             }
