@@ -31,7 +31,12 @@ impl Bench {
     }
 
     fn auth(&self) -> Auth {
-        Auth::build(&AuthOptions::default(), self.folder.path(), accounts(Arc::clone(&self.store))).unwrap()
+        Auth::build(
+            &AuthOptions::default(),
+            self.folder.path(),
+            accounts(Arc::clone(&self.store)),
+        )
+        .unwrap()
     }
 }
 
@@ -46,7 +51,10 @@ async fn the_first_administrator_is_made_once() {
     let bench = Bench::new().await;
     let password = ensure_admin(bench.store(), None).await.unwrap().unwrap();
     assert!(password.len() >= 20, "{password}");
-    assert_eq!(ensure_admin(bench.store(), Some("another-one".into())).await.unwrap(), None);
+    assert_eq!(
+        ensure_admin(bench.store(), Some("another-one".into())).await.unwrap(),
+        None
+    );
     let auth = bench.auth();
     assert!(auth.login("admin", password, None).await.is_ok());
     assert!(auth.login("admin", "another-one".into(), None).await.is_err());
@@ -70,13 +78,29 @@ async fn a_new_password_ends_what_the_old_one_began() {
 #[tokio::test]
 async fn somebody_can_always_administer() {
     let bench = Bench::new().await;
-    ensure_admin(bench.store(), Some("admin-password".into())).await.unwrap();
-    assert!(matches!(remove(bench.store(), "admin").await, Err(UserError::LastAdmin(_))));
-    assert!(matches!(change(bench.store(), "admin", Some(Role::Viewer), None).await, Err(UserError::LastAdmin(_))));
-    add(bench.store(), "second", Role::Admin, "admin-password").await.unwrap();
-    assert!(matches!(add(bench.store(), "second", Role::Admin, "admin-password").await, Err(UserError::Exists(_))));
+    ensure_admin(bench.store(), Some("admin-password".into()))
+        .await
+        .unwrap();
+    assert!(matches!(
+        remove(bench.store(), "admin").await,
+        Err(UserError::LastAdmin(_))
+    ));
+    assert!(matches!(
+        change(bench.store(), "admin", Some(Role::Viewer), None).await,
+        Err(UserError::LastAdmin(_))
+    ));
+    add(bench.store(), "second", Role::Admin, "admin-password")
+        .await
+        .unwrap();
+    assert!(matches!(
+        add(bench.store(), "second", Role::Admin, "admin-password").await,
+        Err(UserError::Exists(_))
+    ));
     remove(bench.store(), "admin").await.unwrap();
-    assert!(matches!(remove(bench.store(), "admin").await, Err(UserError::Unknown(_))));
+    assert!(matches!(
+        remove(bench.store(), "admin").await,
+        Err(UserError::Unknown(_))
+    ));
     assert_eq!(list(bench.store()).await.unwrap().len(), 1);
 }
 
@@ -84,25 +108,49 @@ async fn somebody_can_always_administer() {
 async fn names_and_passwords_have_bounds() {
     let bench = Bench::new().await;
     for name in ["", "with space", "slash/ed", &"x".repeat(65)] {
-        assert!(matches!(add(bench.store(), name, Role::Viewer, "long-enough").await, Err(UserError::Name)), "{name}");
+        assert!(
+            matches!(
+                add(bench.store(), name, Role::Viewer, "long-enough").await,
+                Err(UserError::Name)
+            ),
+            "{name}"
+        );
     }
-    assert!(matches!(add(bench.store(), "kim", Role::Viewer, "short").await, Err(UserError::Password(_))));
+    assert!(matches!(
+        add(bench.store(), "kim", Role::Viewer, "short").await,
+        Err(UserError::Password(_))
+    ));
 }
 
 #[tokio::test]
 async fn an_api_token_works_until_it_is_removed() {
     let bench = Bench::new().await;
     let auth = bench.auth();
-    let key = create_token(bench.store(), "ci", Role::Ingest, Span::from_secs(60)).await.unwrap();
-    assert!(matches!(create_token(bench.store(), "ci", Role::Ingest, Span::from_secs(60)).await, Err(UserError::Exists(_))));
-    assert!(matches!(create_token(bench.store(), "no", Role::Ingest, Span::ZERO).await, Err(UserError::Ttl)));
+    let key = create_token(bench.store(), "ci", Role::Ingest, Span::from_secs(60))
+        .await
+        .unwrap();
+    assert!(matches!(
+        create_token(bench.store(), "ci", Role::Ingest, Span::from_secs(60)).await,
+        Err(UserError::Exists(_))
+    ));
+    assert!(matches!(
+        create_token(bench.store(), "no", Role::Ingest, Span::ZERO).await,
+        Err(UserError::Ttl)
+    ));
     let identity = auth.identify(&key).await.unwrap();
     assert_eq!((identity.name.as_str(), identity.role), ("token:ci", Role::Ingest));
-    assert!(!serde_json::to_string(&tokens(bench.store()).await.unwrap()).unwrap().contains(&key));
+    assert!(
+        !serde_json::to_string(&tokens(bench.store()).await.unwrap())
+            .unwrap()
+            .contains(&key)
+    );
     remove_token(bench.store(), "ci").await.unwrap();
     auth.forget_tokens();
     assert!(auth.identify(&key).await.is_err());
-    assert!(matches!(remove_token(bench.store(), "ci").await, Err(UserError::Unknown(_))));
+    assert!(matches!(
+        remove_token(bench.store(), "ci").await,
+        Err(UserError::Unknown(_))
+    ));
 }
 
 #[tokio::test]

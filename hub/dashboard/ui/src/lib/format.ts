@@ -33,7 +33,7 @@ export function bytes(value: number): string {
     scaled /= 1024;
     unit += 1;
   }
-  return `${unit === 0 ? Math.round(scaled) : digits(scaled)} ${IEC[unit]}`;
+  return `${scaled.toFixed(unit === 0 || scaled >= 100 || Number.isInteger(scaled) ? 0 : 1)} ${IEC[unit]}`;
 }
 
 export function bytesPerSecond(value: number): string {

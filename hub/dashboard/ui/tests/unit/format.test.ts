@@ -4,7 +4,7 @@ import { ago, bytes, count, percent, span, summary, value } from "../../src/lib/
 describe("numbers", () => {
   it("are short", () => {
     expect([0, 7, 999, 1000, 1234, 12_345, 999_600, 2.5e9].map(count)).toEqual(["0", "7", "999", "1k", "1.23k", "12.3k", "1.00M", "2.50G"]);
-    expect([0, 512, 1024, 1_572_864, 16 * 2 ** 30].map(bytes)).toEqual(["0 B", "512 B", "1 KiB", "1.50 MiB", "16 GiB"]);
+    expect([0, 512, 1024, 1_572_864, 16 * 2 ** 30].map(bytes)).toEqual(["0 B", "512 B", "1 KiB", "1.5 MiB", "16 GiB"]);
     expect([0, 12.34, 99.99, 100].map(percent)).toEqual(["0.0 %", "12.3 %", "100 %", "100 %"]);
     expect([1.005, 42, 123_456].map(value)).toEqual(["1", "42", "123k"]);
     expect(count(Number.NaN)).toBe("–");
