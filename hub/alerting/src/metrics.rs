@@ -2,6 +2,7 @@
 
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use streamflow_bus::meters;
+use streamflow_model::Level;
 
 /// Metrics of alerting.
 #[derive(Debug, Clone)]
