@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::{interpret::Interpreted, *};
-use crate::{build::BatchBuilder, frame::Frame};
+use crate::{build::BatchBuilder, chunk, frame::Frame};
 
 fn batch(events: &[String]) -> Batch {
     let mut builder = BatchBuilder::new();
@@ -324,6 +324,23 @@ proptest! {
         let Ok(filter) = Filter::compile(&source) else { return Ok(()) };
         let batch = batch(&events);
         prop_assert_eq!(rows(&filter.eval(&batch).unwrap()), rows(&interpreted(&source, &batch)), "{}", source);
+    }
+
+    #[test]
+    fn what_is_skipped_holds_no_match(source in expression(), events in prop::collection::vec(event(), 1..5)) {
+        let Ok(filter) = Filter::compile(&source) else { return Ok(()) };
+        let batch = batch(&events);
+        let chunk = chunk::encode(&[&batch], 1).unwrap();
+        let skipped = !filter.may_match(chunk.min_ts, chunk.max_ts, &Bloom::new(&chunk.bloom));
+        let found = filter.eval(&batch).unwrap();
+        prop_assert!(!skipped || found.is_empty(), "{}", source);
+        // Rules are looked up by the types that they require.
+        let required = filter.required(&Path::parse("type").unwrap());
+        let types = batch.dict(&Path::parse("type").unwrap()).unwrap().unwrap();
+        for row in found.iter_ones() {
+            let kind = types.get(row).unwrap();
+            prop_assert!(required.as_ref().is_none_or(|list| list.iter().any(|one| one == kind)), "{}", source);
+        }
     }
 
     #[test]
