@@ -1,6 +1,6 @@
 //! What this room counts.
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{Counter, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 /// The counters, registered once.
 #[derive(Debug, Clone)]
@@ -14,13 +14,13 @@ pub(crate) struct Metrics {
     pub(crate) websockets: IntGauge,
     pub(crate) websockets_cut: IntCounter,
     pub(crate) agents: IntGauge,
-    pub(crate) agent_lag: IntGauge,
+    pub(crate) agent_lag: Gauge,
     pub(crate) agent_frames: IntCounter,
     pub(crate) agent_bytes: IntCounter,
     pub(crate) agent_nacks: IntCounterVec,
     pub(crate) agent_closed: IntCounterVec,
     pub(crate) agent_dropped: IntCounter,
-    pub(crate) agent_decode_ns: IntCounter,
+    pub(crate) agent_check_seconds: Counter,
     pub(crate) enrolments: IntCounterVec,
 }
 
@@ -82,10 +82,10 @@ impl Metrics {
                 "WebSocket clients cut because they read too slowly",
             )?,
             agents: register.gauge("streamflow_agent_connected", "Agents connected now")?,
-            agent_lag: register.gauge(
-                "streamflow_agent_lag_milliseconds",
+            agent_lag: register.add(Gauge::new(
+                "streamflow_agent_lag_seconds",
                 "Age of the oldest unacknowledged event of any connected agent",
-            )?,
+            )?)?,
             agent_frames: register.counter("streamflow_agent_frames_total", "Frames received from agents")?,
             agent_bytes: register.counter(
                 "streamflow_agent_frame_bytes_total",
@@ -101,10 +101,10 @@ impl Metrics {
                 "streamflow_agent_dropped_events_total",
                 "Events that agents report as dropped by policy",
             )?,
-            agent_decode_ns: register.counter(
-                "streamflow_agent_check_nanoseconds_total",
+            agent_check_seconds: register.add(Counter::new(
+                "streamflow_agent_check_seconds_total",
                 "Time spent checking that frames decode",
-            )?,
+            )?)?,
             enrolments: register.counters(
                 "streamflow_agent_enrolments_total",
                 "Enrolments, by outcome",

@@ -121,11 +121,13 @@ impl Roster {
 
     /// A session ended.
     pub(crate) fn disconnected(&self, id: &str, ticket: u64) {
-        if let Some(entry) = self.lock().agents.get_mut(id)
+        let mut state = self.lock();
+        if let Some(entry) = state.agents.get_mut(id)
             && entry.live.take_if(|live| live.ticket == ticket).is_some()
         {
             entry.status.connected = false;
             self.metrics.agents.dec();
+            self.show_lag(&state);
         }
     }
 
@@ -152,13 +154,13 @@ impl Roster {
             });
             status.dropped_total = dropped;
         }
-        let lag = state
-            .agents
-            .values()
-            .filter(|entry| entry.live.is_some())
-            .map(|entry| entry.status.lag_ms)
-            .max();
-        self.metrics.agent_lag.set(lag.unwrap_or(0));
+        self.show_lag(&state);
+    }
+
+    fn show_lag(&self, state: &State) {
+        let connected = state.agents.values().filter(|entry| entry.live.is_some());
+        let lag_ms = connected.map(|entry| entry.status.lag_ms).max().unwrap_or(0);
+        self.metrics.agent_lag.set(lag_ms as f64 / 1000.0);
     }
 
     /// Frames of the agent became durable.

@@ -320,9 +320,7 @@ impl Uplink<'_> {
         }
         let began = Clock::now();
         let readable = frame.decode();
-        metrics
-            .agent_decode_ns
-            .inc_by(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        metrics.agent_check_seconds.inc_by(began.elapsed().as_secs_f64());
         if let Err(error) = readable {
             metrics
                 .rejected

@@ -160,12 +160,6 @@ impl HubSession {
         true
     }
 
-    /// Frames handed to the store and not yet done.
-    #[must_use]
-    pub fn in_flight(&self) -> usize {
-        self.in_flight.len()
-    }
-
     /// Highest sequence up to which everything is durable or refused.
     #[must_use]
     pub const fn durable(&self) -> Option<u64> {

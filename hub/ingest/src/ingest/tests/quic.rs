@@ -178,9 +178,12 @@ async fn the_list_shows_how_agents_do() {
         ),
         (2_500, 9, 4, 2)
     );
+    assert_eq!(hub.counted("streamflow_agent_lag_seconds", ""), 2.5);
     agent.connection.close(0_u32.into(), b"");
     until("it is gone", async || !hub.handle.agents()[0].connected).await;
-    assert_eq!(hub.counted("streamflow_agent_connected", ""), 0.0);
+    for gauge in ["streamflow_agent_connected", "streamflow_agent_lag_seconds"] {
+        assert_eq!(hub.counted(gauge, ""), 0.0, "{gauge}");
+    }
     hub.stop().await;
 }
 
