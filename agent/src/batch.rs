@@ -19,7 +19,7 @@ use crate::spool::position::Position;
 pub struct BatchOptions {
     /// Most events in a batch.
     pub max_events: u32,
-    /// How long an event waits for others.
+    /// Shortest time between two batches that are not full.
     pub linger: Span,
 }
 
@@ -55,7 +55,7 @@ pub struct Batcher {
     sink: Arc<dyn Sink>,
     counters: Arc<SourceCounters>,
     positions: Vec<Position>,
-    since: Option<Instant>,
+    flushed: Option<Instant>,
 }
 
 impl Batcher {
@@ -73,7 +73,7 @@ impl Batcher {
             sink,
             counters,
             positions: Vec::new(),
-            since: None,
+            flushed: None,
         }
     }
 
@@ -97,18 +97,18 @@ impl Batcher {
         }
     }
 
-    /// How long the batch may still wait; none when it is empty.
-    pub fn time_left(&mut self, now: Instant) -> Option<Duration> {
+    /// How long the batch should still wait for more; none when it is empty. After a quiet time an event does not wait at all.
+    pub fn time_left(&self, now: Instant) -> Option<Duration> {
         if self.builder.is_empty() && self.positions.is_empty() {
             return None;
         }
-        let since = *self.since.get_or_insert(now);
-        Some((since + self.options.linger.0).saturating_duration_since(now))
+        let due = self.flushed.map(|flushed| flushed + self.options.linger.0);
+        Some(due.map_or(Duration::ZERO, |due| due.saturating_duration_since(now)))
     }
 
     /// Passes on what there is.
     pub fn flush(&mut self) -> Result<(), Closed> {
-        self.since = None;
+        self.flushed = Some(Instant::now());
         if self.builder.is_empty() && self.positions.is_empty() {
             return Ok(());
         }
@@ -120,8 +120,8 @@ impl Batcher {
             }
             Err(error) => {
                 self.counters.error(format!("cannot filter a batch: {error}"));
-                tracing::error!(%error, source = self.counters.name, "cannot filter a batch");
-                None
+                tracing::error!(%error, source = self.counters.name, "cannot filter a batch, it is kept as it is");
+                (!self.builder.is_empty()).then(|| self.builder.finish(0))
             }
         };
         self.sink.append(Block {

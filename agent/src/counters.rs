@@ -30,15 +30,18 @@ pub enum DropReason {
     LineTooLong,
     /// A line could not become an event in any form.
     LineRejected,
+    /// A part of the spool cannot be read.
+    Damaged,
 }
 
 impl DropReason {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::SpoolFull,
         Self::HubRejected,
         Self::LineTooLong,
         Self::LineRejected,
+        Self::Damaged,
     ];
 
     /// Name for people and programs.
@@ -48,6 +51,7 @@ impl DropReason {
             Self::HubRejected => "hub_rejected",
             Self::LineTooLong => "line_too_long",
             Self::LineRejected => "line_rejected",
+            Self::Damaged => "damaged",
         }
     }
 }

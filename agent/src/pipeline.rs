@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use streamflow_proto::filter::ExprError;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::{Batcher, Sink};
@@ -50,6 +49,9 @@ pub enum RunError {
     /// The metrics address is taken.
     #[error("cannot listen on metrics.listen = \"{0}\": {1}; choose another address")]
     Metrics(String, #[source] io::Error),
+    /// A bug: nothing was counted as delivered that was not.
+    #[error("the {0} failed unexpectedly; the next start goes on where this one ended")]
+    Panicked(&'static str),
     /// A thread cannot be made.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),
@@ -66,7 +68,18 @@ pub struct Sources {
     threads: Vec<JoinHandle<()>>,
 }
 
-type Start = (String, Waker, Box<dyn FnOnce() + Send>);
+type Start = (Waker, Box<dyn FnOnce() + Send>);
+
+/// Sounds when its thread panics.
+struct Alarm(CancellationToken);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.cancel();
+        }
+    }
+}
 
 /// Makes all sources of a configuration, each with a batch that ends in `sink`; nothing runs yet.
 fn build_sources(
@@ -86,11 +99,11 @@ fn build_sources(
             SourceOptions::File(file) => {
                 let counters = (count.clone(), counters.clone());
                 let source = FileSource::build(file, &config.name, known, claims.clone(), batcher, counters)?;
-                (name, source.waker(), Box::new(|| source.run()))
+                (source.waker(), Box::new(|| source.run()))
             }
             SourceOptions::Host(host) => {
                 let source = HostSource::build(host, &config.name, batcher, count.clone());
-                (name, source.waker(), Box::new(|| source.run()))
+                (source.waker(), Box::new(|| source.run()))
             }
         });
         counts.push(count);
@@ -99,16 +112,20 @@ fn build_sources(
 }
 
 impl Sources {
-    fn start(starts: Vec<Start>) -> io::Result<Self> {
+    /// Starts a thread for each source; `failed` is cancelled when one of them panics.
+    fn start(starts: Vec<Start>, failed: &CancellationToken) -> io::Result<Self> {
         let mut sources = Self {
             wakers: Vec::new(),
             threads: Vec::new(),
         };
-        for (_, waker, run) in starts {
+        for (waker, run) in starts {
             sources.wakers.push(waker);
-            sources
-                .threads
-                .push(std::thread::Builder::new().name("source".into()).spawn(run)?);
+            let alarm = Alarm(failed.clone());
+            let thread = std::thread::Builder::new().name("source".into()).spawn(move || {
+                let _alarm = alarm;
+                run();
+            })?;
+            sources.threads.push(thread);
         }
         Ok(sources)
     }
@@ -116,16 +133,15 @@ impl Sources {
     /// Runs the sources of a configuration into `sink`, without a spool or a hub.
     pub fn run(config: &Config, sink: Arc<dyn Sink>) -> Result<Self, RunError> {
         let (starts, _) = build_sources(config, &Positions::new(), &sink, &Arc::default())?;
-        Self::start(starts).map_err(RunError::Thread)
+        Self::start(starts, &CancellationToken::new()).map_err(RunError::Thread)
     }
 
     /// Stops them and waits for their last batches. Blocks.
     pub fn stop(self) {
         self.wakers.iter().for_each(Waker::stop);
         for thread in self.threads {
-            if thread.join().is_err() {
-                tracing::error!("a source failed");
-            }
+            // A panic has been reported, and has ended the agent.
+            drop(thread.join());
         }
     }
 }
@@ -213,28 +229,29 @@ impl Agent {
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), RunError> {
         let handle = self.observer.spool.clone();
         let (drain, stop) = (CancellationToken::new(), CancellationToken::new());
-        let (ended, spool_ended) = oneshot::channel();
+        let spool_ended = CancellationToken::new();
+        let ended = spool_ended.clone().drop_guard();
         let spool = self.spool;
         let writer = std::thread::Builder::new()
             .name("spool".into())
             .spawn(move || {
-                let result = spool.run();
-                // Nobody listens any more when the agent is already on its way out.
-                drop(ended.send(result));
+                let _ended = ended;
+                spool.run()
             })
             .map_err(RunError::Thread)?;
-        let sources = Sources::start(self.starts).map_err(RunError::Thread)?;
+        let alarm = CancellationToken::new();
+        let sources = Sources::start(self.starts, &alarm).map_err(RunError::Thread)?;
         let mut uplink = tokio::spawn(self.uplink.run(drain.clone(), stop.clone()));
         let status = tokio::spawn(status::serve(self.socket, self.observer.clone(), stop.clone()));
         let metrics = self
             .metrics
             .map(|listener| tokio::spawn(metrics::serve(listener, self.observer.clone(), stop.clone())));
 
-        let mut spool_ended = spool_ended;
-        let failed = tokio::select! {
-            () = shutdown.cancelled() => None,
-            result = &mut spool_ended => Some(result),
-        };
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = alarm.cancelled() => {}
+            () = spool_ended.cancelled() => {}
+        }
         tracing::info!("stopping: no more reading");
         let mut stopping = tokio::task::spawn_blocking(move || sources.stop());
         // A source that waits for a full spool gives up what it holds: its files still have it.
@@ -243,11 +260,7 @@ impl Agent {
             drop(stopping.await);
         }
         handle.close();
-        let result = match failed {
-            Some(result) => result,
-            None => spool_ended.await,
-        };
-        drop(tokio::task::spawn_blocking(move || writer.join()).await);
+        let written = tokio::task::spawn_blocking(move || writer.join()).await;
         drain.cancel();
         let patience = self.config.hub.drain_timeout.0;
         if tokio::time::timeout(patience, &mut uplink).await.is_err() {
@@ -264,7 +277,15 @@ impl Agent {
         if let Some(metrics) = metrics {
             drop(tokio::time::timeout(GOODBYE, metrics).await);
         }
-        result.unwrap_or(Ok(())).map_err(RunError::Spool)
+        match written {
+            Ok(Ok(result)) => result?,
+            _ => return Err(RunError::Panicked("spool")),
+        }
+        if alarm.is_cancelled() {
+            Err(RunError::Panicked("source"))
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -31,7 +31,7 @@ use epoch::Epoch;
 use inbox::{Block, Closed, Inbox};
 use log::{Append, Limits, Log, NoSpace};
 use position::Positions;
-pub use reader::Reader;
+pub use reader::{Losses, Reader};
 pub use recover::Report;
 pub use shared::Backlog;
 use shared::Shared;

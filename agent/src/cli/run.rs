@@ -1,5 +1,7 @@
 //! `run`
 
+use std::io::IsTerminal;
+
 use clap::Args;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
@@ -79,7 +81,10 @@ fn log(options: &LogOptions) -> Result<(), Failure> {
         .parse()
         .map_err(|error| one("log.level", format!("{error}")))?;
     let layer = match options.format {
-        LogFormat::Text => fmt::layer().with_writer(std::io::stderr).boxed(),
+        LogFormat::Text => fmt::layer()
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_writer(std::io::stderr)
+            .boxed(),
         LogFormat::Json => fmt::layer()
             .json()
             .flatten_event(true)

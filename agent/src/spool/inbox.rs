@@ -21,6 +21,12 @@ impl Block {
     fn bytes(&self) -> usize {
         self.frame.as_ref().map_or(0, |frame| frame.bytes().len())
     }
+
+    fn supersede(&mut self, newer: Vec<Position>) {
+        self.positions
+            .retain(|old| newer.iter().all(|new| new.file != old.file));
+        self.positions.extend(newer);
+    }
 }
 
 /// The spool has stopped and takes nothing more.
@@ -74,9 +80,15 @@ impl Inbox {
         if queue.closed {
             return Err(Closed);
         }
-        queue.bytes += block.bytes();
-        queue.frames += usize::from(block.frame.is_some());
-        queue.blocks.push_back(block);
+        match queue.blocks.back_mut() {
+            // Where everything is filtered out, only the newest positions matter.
+            Some(last) if last.frame.is_none() && block.frame.is_none() => last.supersede(block.positions),
+            _ => {
+                queue.bytes += block.bytes();
+                queue.frames += usize::from(block.frame.is_some());
+                queue.blocks.push_back(block);
+            }
+        }
         drop(queue);
         self.filled.notify_one();
         Ok(())

@@ -19,7 +19,18 @@ pub struct Reader {
     open: Option<Open>,
     /// The frame after the last one that was read.
     next_seq: u64,
-    damaged: u64,
+    /// Events of the log up to the present place, when all of them could be read.
+    events: Option<u64>,
+    losses: Losses,
+}
+
+/// What could not be read, and had not been noticed before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// Damaged segments.
+    pub segments: u64,
+    /// Events in them that are gone.
+    pub events: u64,
 }
 
 struct Open {
@@ -38,13 +49,14 @@ impl Reader {
             window: Window::default(),
             open: None,
             next_seq: 0,
-            damaged: 0,
+            events: None,
+            losses: Losses::default(),
         }
     }
 
-    /// Stretches of the log that could not be read so far.
-    pub fn damaged(&self) -> u64 {
-        self.damaged
+    /// What was found lost since the last call.
+    pub fn take_losses(&mut self) -> Losses {
+        std::mem::take(&mut self.losses)
     }
 
     /// Durable frames from `from_seq` on, or from the first later one that still exists, up to about `max_bytes`.
@@ -52,6 +64,7 @@ impl Reader {
         let from_seq = from_seq.max(self.shared.state().floor);
         if from_seq != self.next_seq {
             self.open = None;
+            self.events = None;
         }
         let mut frames = Vec::new();
         let mut bytes = 0;
@@ -99,7 +112,12 @@ impl Reader {
             state.segments.get(after.saturating_sub(1)).copied()
         };
         let Some(segment) = found else { return Ok(false) };
-        self.enter(segment)?;
+        match self.enter(segment) {
+            Ok(()) => {}
+            // Recycled a moment ago; there will be another.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        }
         self.next_seq = from_seq;
         Ok(true)
     }
@@ -128,23 +146,33 @@ impl Reader {
                 && open.frames.offset + header.frame_len() as u64 <= open.frames.end
             {
                 open.frames.skip(&header);
+                self.events = self.events.map(|events| events + u64::from(header.count));
                 continue;
             }
             match open.frames.next(&*open.file, &mut self.window)? {
-                Step::Frame(frame) if frame.header().seq >= from_seq => return Ok(Some(frame)),
-                Step::Frame(_) => {}
+                Step::Frame(frame) => {
+                    self.events = self.events.map(|events| events + u64::from(frame.header().count));
+                    if frame.header().seq >= from_seq {
+                        return Ok(Some(frame));
+                    }
+                }
                 Step::Damage(range) => {
-                    self.damaged += 1;
-                    report(&*self.disk, &open.segment, &*open.file, range.start)?;
+                    self.losses.segments += report(&*self.disk, &open.segment, &*open.file, range.start)?;
                 }
                 Step::End => {
                     let Some(found) = open.walk.next_group(&*open.file, &mut self.window)? else {
                         return Ok(None);
                     };
                     if let Some(range) = &found.damaged {
-                        self.damaged += 1;
-                        report(&*self.disk, &open.segment, &*open.file, range.start)?;
+                        self.losses.segments += report(&*self.disk, &open.segment, &*open.file, range.start)?;
                     }
+                    let missing = self
+                        .events
+                        .map_or(0, |events| found.group.events_before.saturating_sub(events));
+                    if missing > 0 && self.shared.state().note_loss(found.group.next_seq) {
+                        self.losses.events += missing;
+                    }
+                    self.events = Some(found.group.events_before);
                     open.frames = Frames::of(&found);
                 }
             }
@@ -180,14 +208,13 @@ impl Reader {
     }
 }
 
-fn report(disk: &dyn Disk, segment: &Segment, file: &dyn DiskFile, offset: u64) -> io::Result<()> {
+/// Sets a damaged segment aside; answers 1 when that is news.
+fn report(disk: &dyn Disk, segment: &Segment, file: &dyn DiskFile, offset: u64) -> io::Result<u64> {
     let name = segment.name();
-    let copy = set_aside(disk, &name, file)?;
-    tracing::error!(
-        file = disk.describe(&name),
-        offset,
-        copy,
-        "a part of the spool cannot be read and is skipped"
-    );
-    Ok(())
+    let Some(copy) = set_aside(disk, &name, file)? else {
+        return Ok(0);
+    };
+    let file = disk.describe(&name);
+    tracing::error!(file, offset, copy, "a part of the spool cannot be read and is skipped");
+    Ok(1)
 }

@@ -58,6 +58,8 @@ pub struct State {
     pub epoch: u64,
     /// Frames before this belong to an earlier epoch and are not sent.
     pub floor: u64,
+    /// Events lost before this sequence number are counted.
+    lost_before: u64,
     marks: VecDeque<Mark>,
     total: Mark,
     released: Mark,
@@ -89,6 +91,13 @@ impl State {
                 keep
             });
         }
+    }
+
+    /// Events just before this sequence number cannot be read; answers whether that is news.
+    pub fn note_loss(&mut self, before_seq: u64) -> bool {
+        let news = before_seq > self.lost_before;
+        self.lost_before = self.lost_before.max(before_seq);
+        news
     }
 
     /// The hub has everything up to here, or the spool dropped it.

@@ -250,11 +250,23 @@ fn a_damaged_middle_segment_does_not_hide_the_later_ones() {
     assert!(report.damaged >= 1);
     assert_eq!(offset, 99);
     assert!(found.len() > 60 && found.len() < 99 && found.last() == Some(&99));
-    // The reader meets damage too when it appears while the agent runs.
+    // The reader meets damage too when it appears while the agent runs. Recovery has set the segment aside already.
+    let disk = broken;
     disk.set_bytes(&segments[1], vec![0xaa; LIMITS.segment_bytes as usize]);
-    let mut reader = Reader::new(Arc::new(disk.clone()), self::open(&disk.fork()).0.shared().clone());
+    let (log, _) = self::open(&disk);
+    let mut reader = Reader::new(Arc::new(disk.clone()), log.shared().clone());
     let frames = reader.read(0, 1 << 20).unwrap();
     assert_eq!(frames.last().unwrap().header().seq, 99);
+    let readable: u64 = frames.iter().map(|frame| u64::from(frame.header().count)).sum();
+    let lost = (1..100).map(|n| n % 3 + 1).sum::<u64>() - readable;
+    assert_eq!(
+        reader.take_losses(),
+        Losses {
+            segments: 0,
+            events: lost
+        }
+    );
+    assert_eq!(reader.take_losses(), Losses::default());
 }
 
 #[test]
@@ -389,6 +401,45 @@ fn the_spool_as_a_stage_writes_what_comes_in_until_it_is_closed() {
     let (spool, report) = Spool::build(&options, &dir.path().join("spool"), Arc::default()).unwrap();
     assert_eq!(report.damaged, 0);
     assert_eq!(spool.positions().values().next().unwrap().offset, 200);
+}
+
+#[test]
+fn the_stage_waits_for_a_full_disk_and_stops_at_a_failed_sync() {
+    let disk = SimDisk::default();
+    let options = SpoolOptions {
+        max_bytes: ByteSize(1 << 20),
+        segment_bytes: ByteSize(4_096),
+        ..SpoolOptions::default()
+    };
+    let start = |disk: &SimDisk| {
+        let (spool, _) = Spool::build_on(&options, Arc::new(disk.clone()), Arc::default()).unwrap();
+        (spool.handle(), std::thread::spawn(move || spool.run()))
+    };
+    let (handle, writer) = start(&disk);
+    disk.set_capacity(Some(10_000));
+    for number in 1..=60 {
+        handle.append(block(number)).unwrap();
+    }
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while handle.backlog().events < 20 {
+        assert!(std::time::Instant::now() < deadline);
+        std::thread::yield_now();
+    }
+    disk.set_capacity(None);
+    let mut spooled = handle.watch();
+    while *spooled.borrow_and_update() < 61 {
+        assert!(std::time::Instant::now() < deadline);
+        std::thread::yield_now();
+    }
+    disk.fail_sync_at(disk.calls());
+    handle.append(block(61)).unwrap();
+    assert!(matches!(writer.join().unwrap(), Err(SpoolError::Sync(_))));
+    assert_eq!(handle.append(block(62)), Err(Closed));
+    let disk = disk.after_power_loss(|| false);
+    let (handle, writer) = start(&disk);
+    assert_eq!(handle.reader().read(0, 1 << 20).unwrap().len(), 60);
+    handle.close();
+    writer.join().unwrap().unwrap();
 }
 
 proptest! {

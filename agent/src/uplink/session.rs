@@ -127,9 +127,9 @@ pub struct Session<'a> {
     nothing_from: Option<(u64, u64)>,
     reader: Option<Reader>,
     reading: Option<Reading>,
-    damaged: u64,
     /// Sequence number and events of frames sent and not acknowledged.
     sent: VecDeque<(u64, u64)>,
+    started: Instant,
     renewal: Option<Request>,
     renew_at_ms: i64,
 }
@@ -149,8 +149,8 @@ impl<'a> Session<'a> {
             nothing_from: None,
             reader: Some(uplink.spool.reader()),
             reading: None,
-            damaged: 0,
             sent: VecDeque::new(),
+            started: Instant::now(),
             renewal: None,
             uplink,
         }
@@ -189,7 +189,7 @@ impl<'a> Session<'a> {
     /// Puts what the machine wants to say into `out`; answers when to ask again, if it waits for a time.
     fn fill(&mut self, next_seq: u64) -> Result<Option<Instant>, Ended> {
         while self.out.len() < 16 {
-            let now_ms = clock::now_ms();
+            let now_ms = self.monotonic_ms();
             match self.machine.next(now_ms, next_seq) {
                 Next::Message(message) => self.say(&message)?,
                 Next::Frame { from_seq } => {
@@ -232,10 +232,11 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn take(&mut self, (reader, frames): (Reader, io::Result<Vec<Frame>>), next_seq: u64) -> Result<(), Ended> {
+    fn take(&mut self, (mut reader, frames): (Reader, io::Result<Vec<Frame>>), next_seq: u64) -> Result<(), Ended> {
         self.reading = None;
-        self.uplink.counters.damaged.add(reader.damaged() - self.damaged);
-        self.damaged = reader.damaged();
+        let losses = reader.take_losses();
+        self.uplink.counters.damaged.add(losses.segments);
+        self.uplink.counters.dropped(DropReason::Damaged, losses.events);
         self.reader = Some(reader);
         self.ready = frames?.into();
         self.nothing_from = self.ready.is_empty().then_some((self.ready_from, next_seq));
@@ -248,7 +249,7 @@ impl<'a> Session<'a> {
             let Incoming::Control(message) = incoming else {
                 return Err(SessionError::OutOfPlace("a frame").into());
             };
-            for event in self.machine.received(clock::now_ms(), message)? {
+            for event in self.machine.received(self.monotonic_ms(), message)? {
                 self.on(event)?;
             }
         }
@@ -377,6 +378,11 @@ impl<'a> Session<'a> {
             self.renewal = Some(request);
         }
         Ok(())
+    }
+
+    /// What the machine measures pauses with: a wall clock that is set back would make them long.
+    fn monotonic_ms(&self) -> i64 {
+        i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
 
     fn say(&mut self, message: &ToHub) -> Result<(), Ended> {
