@@ -187,7 +187,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(20000))]
 
     #[test]
     fn every_frame_is_stored_once_and_acknowledged(choices in prop::collection::vec(0_u8..28, 0..400)) {
@@ -199,7 +199,9 @@ proptest! {
         let missing: Vec<u64> = (0..world.next_seq).filter(|seq| !stored.contains(seq) && !world.dropped.contains(seq)).collect();
         prop_assert!(missing.is_empty(), "lost {missing:?}");
         prop_assert!(world.spool.is_empty());
-        prop_assert_eq!(world.acked, world.stored.last().copied());
+        // a frame that the spool dropped while it was on its way may be stored without its agent ever asking
+        let unheard = stored.iter().filter(|seq| world.acked.is_none_or(|acked| **seq > acked));
+        prop_assert!(unheard.cloned().all(|seq| world.dropped.contains(&seq)));
     }
 
     #[test]
