@@ -38,7 +38,7 @@ const QUEUE: usize = 8;
 /// Events of a snapshot.
 const RECENT: usize = 100;
 /// A step is told this long after its end, when analytics has seen what was stored in it.
-const AFTER_STEP_MS: i64 = 200;
+const AFTER_STEP_MS: i64 = 400;
 /// Pages send next to nothing.
 const MAX_MESSAGE: usize = 4096;
 
@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn ticks_come_shortly_after_each_whole_second() {
-        for (now, wait) in [(10_000, 200), (10_199, 1), (10_200, 1000), (10_900, 300)] {
+        for (now, wait) in [(10_000, 400), (10_399, 1), (10_400, 1000), (10_900, 500)] {
             assert_eq!(until_next_tick(now), Duration::from_millis(wait), "{now}");
         }
     }

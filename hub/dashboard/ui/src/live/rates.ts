@@ -50,13 +50,15 @@ export class RateWindow {
     for (const known of this.rows.keys()) if (known <= this.last - this.steps) this.rows.delete(known);
   }
 
-  /** The window as columns: the `top` busiest types, and all others summed. */
+  /** The window as columns: the `top` busiest types, and the others summed. */
   view(top: number): RateView {
     const first = this.last - this.steps + 1;
     const perSecond = this.stepMs / 1000;
     const totals = new Map<string, number>();
     for (const row of this.rows.values()) for (const [type, number] of row) totals.set(type, (totals.get(type) ?? 0) + number);
-    const named = this.rank(totals).slice(0, top);
+    const ranked = this.rank(totals);
+    // "other" in place of a single type would save nothing.
+    const named = ranked.slice(0, ranked.length <= top + 1 ? ranked.length : top);
     const rest = totals.size > named.length;
     const times: number[] = [];
     const columns = [...named, ...(rest ? [OTHER] : [])].map((name) => ({ name, values: [] as (number | null)[], latest: 0, total: 0 }));

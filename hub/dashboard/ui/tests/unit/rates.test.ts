@@ -28,8 +28,9 @@ describe("RateWindow", () => {
     const window = new RateWindow(2);
     window.load([], 1000, 1000);
     window.push(1_000, { big: 10, small: 2, tiny: 1 });
-    const { series } = window.view(1);
-    expect(series.map(({ name, latest }) => [name, latest])).toEqual([["big", 10], [OTHER, 3]]);
+    const told = (top: number) => window.view(top).series.map(({ name, latest }) => [name, latest]);
+    expect(told(1)).toEqual([["big", 10], [OTHER, 3]]);
+    expect(told(2)).toEqual([["big", 10], ["small", 2], ["tiny", 1]]);
   });
 
   it("does not let places jump with every tick", () => {
