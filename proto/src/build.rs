@@ -59,6 +59,9 @@ pub enum Scalar<'a> {
     Str(&'a str),
 }
 
+/// A time step, an id, a severity and a shape id take at most 10 + 8 + 10 + 1 + 4.
+const ROW_BYTES: usize = 33;
+
 /// Collects events into columns.
 pub struct BatchBuilder {
     store: Store,
@@ -173,12 +176,8 @@ impl BatchBuilder {
 
     fn read_event(&mut self, json: &str, found: &mut Found) -> Result<(), Rejection> {
         // An event no longer than the limit of `data` cannot have a longer `data`.
-        if json.len() <= MAX_OBJECT && !number::has_long_fraction(json.as_bytes()) {
-            let pass = Pass {
-                store: &mut self.store,
-                json,
-                scratch: &mut self.array,
-            };
+        if json.len() <= MAX_OBJECT {
+            let pass = Pass::new(&mut self.store, json, &mut self.array);
             if fast::event(pass, found).is_ok() {
                 return Ok(());
             }
@@ -287,12 +286,8 @@ impl BatchBuilder {
 
     fn read_object(&mut self, root: u32, json: &str) -> Result<(), Rejection> {
         let start = self.store.shape.len();
-        if json.len() <= MAX_OBJECT && !number::has_long_fraction(json.as_bytes()) {
-            let pass = Pass {
-                store: &mut self.store,
-                json,
-                scratch: &mut self.array,
-            };
+        if json.len() <= MAX_OBJECT {
+            let pass = Pass::new(&mut self.store, json, &mut self.array);
             if fast::object(pass, root).is_ok() {
                 return Ok(());
             }
@@ -329,8 +324,7 @@ impl BatchBuilder {
         self.ids.push(id);
         self.severities.push(severity as u8);
         let texts = self.kinds.push(kind, &self.store.state) + self.sources.push(source, &self.store.state);
-        // A time step, an id, a severity and a shape id take at most 10 + 8 + 10 + 1 + 4.
-        self.store.bytes += 33 + texts;
+        self.store.bytes += ROW_BYTES + texts;
     }
 
     /// Encodes the events into a frame and empties the builder, which keeps its memory for the next batch.

@@ -7,6 +7,7 @@ mod array;
 mod object;
 
 use super::{
+    number,
     schema::roots,
     store::{Full, Store},
 };
@@ -45,6 +46,24 @@ pub(super) struct Pass<'a> {
     pub(super) json: &'a str,
     /// Memory for the text of arrays.
     pub(super) scratch: &'a mut Vec<u8>,
+    /// Was there a number with a fraction or exponent?
+    pub(super) floats: bool,
+}
+
+impl<'a> Pass<'a> {
+    pub(super) fn new(store: &'a mut Store, json: &'a str, scratch: &'a mut Vec<u8>) -> Self {
+        Self {
+            store,
+            json,
+            scratch,
+            floats: false,
+        }
+    }
+
+    /// Did an `f64` take all there was to its number?
+    fn is_exact(&self) -> bool {
+        !self.floats || !number::has_long_fraction(self.json.as_bytes())
+    }
 }
 
 /// Parses a whole event.
@@ -53,7 +72,8 @@ pub(super) fn event(mut pass: Pass<'_>, found: &mut Found) -> Result<(), serde_j
     let json = pass.json;
     let mut parser = serde_json::Deserializer::from_str(json);
     parser.deserialize_map(EventVisitor { pass: &mut pass, found })?;
-    parser.end()
+    parser.end()?;
+    if pass.is_exact() { Ok(()) } else { Err(unusual()) }
 }
 
 /// Parses an object into the columns below a root.
@@ -65,7 +85,8 @@ pub(super) fn object(mut pass: Pass<'_>, root: u32) -> Result<(), serde_json::Er
         node: root,
         depth: 2,
     })?;
-    parser.end()
+    parser.end()?;
+    if pass.is_exact() { Ok(()) } else { Err(unusual()) }
 }
 
 fn unusual<E: Error>() -> E {

@@ -1,7 +1,7 @@
 //! Takes rows out of the batch being built, and with them every string, key and shape that only they had.
 
 use super::{
-    BatchBuilder, Streams,
+    BatchBuilder, ROW_BYTES, Streams,
     shapes::ShapeTable,
     store::{Column, Store, Values},
     text::TextColumn,
@@ -32,6 +32,19 @@ impl BatchBuilder {
         keep(&mut self.severities, &kept);
         self.kinds.retain(&kept, &self.store.state);
         self.sources.retain(&kept, &self.store.state);
+        self.store.bytes = self.bound();
+    }
+
+    /// The upper bound of [`BatchBuilder::approx_bytes`] from what there is, not from how it came to be.
+    fn bound(&self) -> usize {
+        let columns = self.store.columns.iter().filter(|column| column.present > 0);
+        let columns: usize = columns
+            .map(|column| column.bound() + self.store.column_bytes(column.node))
+            .sum();
+        let shapes: usize = (0..self.store.shapes.len())
+            .map(|shape| 3 * self.store.shapes.get(shape).len() + 3)
+            .sum();
+        self.len() * ROW_BYTES + self.kinds.bound() + self.sources.bound() + columns + shapes
     }
 }
 
@@ -65,6 +78,16 @@ impl Store {
 }
 
 impl Column {
+    fn bound(&self) -> usize {
+        match &self.values {
+            Values::Flag => 0,
+            Values::Bools(values) => values.len(),
+            Values::Ints(values) => values.len() * 10,
+            Values::Floats(values) => values.len() * 10,
+            Values::Text(values) => values.bound(),
+        }
+    }
+
     fn retain(&mut self, kept: &[bool], state: &FixedState) {
         self.present = kept.iter().filter(|kept| **kept).count() as u32;
         match &mut self.values {
@@ -78,6 +101,10 @@ impl Column {
 }
 
 impl TextColumn {
+    fn bound(&self) -> usize {
+        self.text_bytes() + 7 * self.len()
+    }
+
     fn retain(&mut self, kept: &[bool], state: &FixedState) {
         if kept.iter().all(|kept| *kept) {
             return;

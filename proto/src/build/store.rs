@@ -165,8 +165,13 @@ impl Store {
             }
             self.live += 1;
         }
-        self.bytes += 64 + self.schema.path_bytes(node);
+        self.bytes += self.column_bytes(node);
         Ok(())
+    }
+
+    /// What the directory says of a column takes at most this.
+    pub(super) fn column_bytes(&self, node: u32) -> usize {
+        64 + self.schema.path_bytes(node)
     }
 
     #[cold]

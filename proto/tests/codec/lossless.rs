@@ -170,6 +170,7 @@ proptest! {
         prop_assert_eq!(builder.view().unwrap().len(), all.len());
         builder.retain(&Bitmap::from_fn(sent.len(), |row| sent[row].1));
         prop_assert_eq!(builder.len(), kept.len());
+        prop_assert!(!kept.is_empty() || builder.approx_bytes() == 0);
         builder.push_json(all[0].json().as_bytes(), 0).unwrap();
         let batch = builder.finish(0).decode().unwrap();
         let events = crate::lossless::all(&batch);

@@ -20,7 +20,8 @@ pub(super) fn put_array<E: Error>(store: &mut Store, node: u32, json: &[u8]) -> 
 
 impl Pass<'_> {
     /// Fails when the number's text may have said something else.
-    pub(super) fn exact<E: Error>(&self, value: f64) -> Result<(), E> {
+    pub(super) fn exact<E: Error>(&mut self, value: f64) -> Result<(), E> {
+        self.floats = true;
         let doubtful = number::is_ambiguous(value) || (value == 0.0 && number::may_underflow(self.json.as_bytes()));
         if doubtful { Err(unusual()) } else { Ok(()) }
     }
