@@ -72,7 +72,7 @@ if [ -z "$http" ]; then
   fail "the hub did not start; its log is $dir/log/hub.log"
 fi
 
-if [ ! -f "$dir/agent/identity/cert.pem" ]; then
+if [ ! -f "$dir/agent/identity.json" ]; then
   step "enrolling the agent"
   token=$("$bin/streamflow-hub" agent token --ttl 10m --config "$dir/hub.toml")
   "$bin/streamflow-agent" enroll --hub "$quic" --token "$token" --config "$dir/agent.toml"

@@ -9,11 +9,7 @@ use crate::report::Row;
 /// Host metrics every second, connected.
 pub async fn idle(seconds: u64) -> Vec<Row> {
     let hub = Hub::start(&HubConfig::default());
-    let config = AgentConfig {
-        pipeline: "[[sources]]\nkind = \"host\"\ninterval = \"1s\"\n".into(),
-        spool: "max_bytes = \"64MiB\"\n".into(),
-    };
-    let mut agent = Agent::start(&config, &hub);
+    let mut agent = Agent::start(&AgentConfig::host_metrics(), &hub);
     tokio::time::sleep(Duration::from_secs(2)).await;
     let (cpu, started) = (agent.process().cpu(), Instant::now());
     tokio::time::sleep(Duration::from_secs(seconds)).await;

@@ -6,25 +6,27 @@ use quinn::{ClientConfig, Connection, Endpoint, TransportConfig, crypto::rustls:
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use streamflow_proto::wire;
 
-/// Connects with the certificate that `streamflow-agent enroll` left in `identity`.
-pub async fn connect(identity: &Path, address: &str) -> Connection {
-    let pem = |name: &str| {
-        CertificateDer::pem_file_iter(identity.join(name))
-            .expect(name)
-            .map(|c| c.expect("certificate"))
-            .collect::<Vec<_>>()
-    };
+/// What an agent keeps of its enrolment.
+#[derive(serde::Deserialize)]
+struct Identity {
+    key: String,
+    chain: Vec<Vec<u8>>,
+    ca: Vec<u8>,
+}
+
+/// Connects with the identity that `streamflow-agent enroll` left in `data`.
+pub async fn connect(data: &Path, address: &str) -> Connection {
+    let file = std::fs::read(data.join("identity.json")).expect("identity.json");
+    let identity: Identity = serde_json::from_slice(&file).expect("an identity");
     let mut roots = rustls::RootCertStore::empty();
-    for ca in pem("ca.pem") {
-        roots.add(ca).expect("CA");
-    }
-    let key = PrivateKeyDer::from_pem_file(identity.join("key.pem")).expect("key.pem");
+    roots.add(identity.ca.into()).expect("CA");
+    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).expect("key");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .expect("TLS 1.3")
         .with_root_certificates(roots)
-        .with_client_auth_cert(pem("cert.pem"), key)
+        .with_client_auth_cert(identity.chain.into_iter().map(CertificateDer::from).collect(), key)
         .expect("identity");
     tls.alpn_protocols = vec![wire::ALPN.to_vec()];
     let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).expect("TLS for QUIC")));

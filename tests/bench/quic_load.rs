@@ -31,7 +31,7 @@ struct Load {
 
 impl Load {
     async fn open(hub: &Hub, agent: &Agent, epoch: u64) -> Self {
-        let connection = quic_client::connect(&agent.dir().join("data/identity"), &hub.quic).await;
+        let connection = quic_client::connect(&agent.dir().join("data"), &hub.quic).await;
         let (mut send, recv) = connection.open_bi().await.expect("stream");
         let hello = Hello {
             protocol: wire::PROTOCOL,

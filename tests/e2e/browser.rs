@@ -13,13 +13,8 @@ async fn the_page_shows_live_data_in_chromium() {
         fixed_ports: true,
         ..HubConfig::default()
     });
-    let config = AgentConfig {
-        pipeline: format!(
-            "[[sources]]\nkind = \"host\"\ninterval = \"1s\"\n{}",
-            AgentConfig::tail("auto").pipeline
-        ),
-        spool: "max_bytes = \"16MiB\"\n".into(),
-    };
+    let mut config = AgentConfig::host_metrics();
+    config.pipeline += &AgentConfig::tail("auto").pipeline;
     let agent = Agent::start(&config, &hub);
     agent.write_log("app.log", "the application has started\n");
     let api = hub.admin().await;

@@ -13,6 +13,7 @@ mod bad_input;
 mod browser;
 mod command_line;
 mod enrolment;
+mod full_disk;
 mod health;
 mod ingest_http;
 mod kills;

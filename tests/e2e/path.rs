@@ -59,11 +59,7 @@ async fn a_log_line_becomes_an_alert_in_a_webhook() {
 async fn host_metrics_reach_the_realtime_view() {
     let hub = Hub::start(&HubConfig::default());
     let api = hub.admin().await;
-    let config = AgentConfig {
-        pipeline: "[[sources]]\nkind = \"host\"\ninterval = \"1s\"\n".into(),
-        spool: "max_bytes = \"16MiB\"\n".into(),
-    };
-    let _agent = Agent::start(&config, &hub);
+    let _agent = Agent::start(&AgentConfig::host_metrics(), &hub);
     let mut names = Vec::new();
     eventually("CPU, memory, load, disk and network arrive", async || {
         let (status, view) = api.get("/api/v1/metrics/realtime").await;

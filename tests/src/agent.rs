@@ -16,6 +16,8 @@ pub struct AgentConfig {
     pub pipeline: String,
     /// TOML lines of `[spool]`.
     pub spool: String,
+    /// Folder of spool and identity, when not in the agent's own folder.
+    pub data: Option<PathBuf>,
 }
 
 impl AgentConfig {
@@ -27,6 +29,18 @@ impl AgentConfig {
                 "[[sources]]\nkind = \"file\"\npaths = [\"{{dir}}/logs/*.log\"]\nformat = \"{format}\"\nread_from = \"beginning\"\n"
             ),
             spool: "max_bytes = \"64MiB\"\n".to_owned(),
+            data: None,
+        }
+    }
+}
+
+impl AgentConfig {
+    /// Host metrics every second.
+    #[must_use]
+    pub fn host_metrics() -> Self {
+        Self {
+            pipeline: "[[sources]]\nkind = \"host\"\ninterval = \"1s\"\n".to_owned(),
+            ..Self::tail("event")
         }
     }
 }
@@ -48,8 +62,9 @@ impl Agent {
         let dir = TempDir::new().expect("folder");
         std::fs::create_dir(dir.path().join("logs")).expect("logs");
         let here = dir.path().display().to_string();
+        let data = config.data.clone().unwrap_or_else(|| dir.path().join("data"));
         let text = format!(
-            "data_dir = \"{here}/data\"\n[hub]\nendpoints = [\"{quic}\"]\n[spool]\n{}\n{}",
+            "data_dir = {data:?}\n[hub]\nendpoints = [\"{quic}\"]\n[spool]\n{}\n{}",
             config.spool,
             config.pipeline.replace("{dir}", &here)
         );

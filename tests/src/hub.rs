@@ -20,6 +20,8 @@ pub struct HubConfig {
     pub egress: Vec<String>,
     /// More TOML, appended.
     pub more: String,
+    /// Folder of everything durable, when not in the hub's own folder.
+    pub data: Option<PathBuf>,
     /// Keep the ports over restarts.
     pub fixed_ports: bool,
 }
@@ -48,7 +50,7 @@ impl Hub {
         let text = format!(
             "data_dir = {data:?}\n[http]\nlisten = {http:?}\n[quic]\nlisten = {quic:?}\n[egress]\nallow = {egress:?}\n\
              [plugins]\nshipped_dir = {plugins:?}\n[log]\nlevel = \"info,streamflow=debug\"\n{more}\n",
-            data = dir.path().join("data"),
+            data = config.data.clone().unwrap_or_else(|| dir.path().join("data")),
             egress = config.egress,
             plugins = binaries::root().join("plugins/dist"),
             more = config.more,

@@ -13,10 +13,12 @@ pub mod binaries;
 pub mod hub;
 pub mod process;
 pub mod receiver;
+pub mod small_disk;
 pub mod wait;
 
 pub use agent::{Agent, AgentConfig};
 pub use api::Api;
 pub use hub::{Hub, HubConfig};
 pub use receiver::Receiver;
+pub use small_disk::SmallDisk;
 pub use wait::{eventually, eventually_some};
