@@ -2,7 +2,7 @@
 
 import { batch, computed, effect, signal, untracked } from "@preact/signals";
 import { accessTokenOrEnd, session } from "../api/session";
-import type { Agent, Alert, LiveMessage, Snapshot, TelemetryEvent, Tick } from "../api/types";
+import type { Agent, Alert, LiveMessage, Snapshot, Tick } from "../api/types";
 import { EventList } from "./events";
 import { HostWindow } from "./hosts";
 import { Link, type LinkState, type Socket } from "./link";
@@ -29,7 +29,7 @@ export const firing = computed(() => alerts.value.filter((alert) => alert.state 
 
 let arrivals: ((fresh: number) => void)[] = [];
 
-/** Called with the number of events that each message brought. */
+/** Called with the number of events that a tick brought. */
 export function onArrival(listener: (fresh: number) => void): () => void {
   arrivals.push(listener);
   return () => {
@@ -99,7 +99,6 @@ function begin(data: Snapshot): void {
     at.value = data.at;
     version.value += 1;
   });
-  announce(data.events);
 }
 
 function advance(data: Tick): void {
@@ -115,10 +114,6 @@ function advance(data: Tick): void {
     version.value += 1;
   });
   if (fresh > 0) for (const listener of arrivals) listener(fresh);
-}
-
-function announce(list: TelemetryEvent[]): void {
-  if (list.length > 0) for (const listener of arrivals) listener(0);
 }
 
 /** Nothing of one user's session is shown to the next. */
