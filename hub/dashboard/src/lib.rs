@@ -6,6 +6,8 @@ mod documents;
 mod live;
 mod options;
 mod routes;
+#[cfg(test)]
+mod testbed;
 mod ui;
 pub mod users;
 

@@ -46,3 +46,6 @@ impl From<UserError> for ApiError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -114,6 +114,17 @@ pub async fn set_password(store: &dyn Store, username: &str, password: &str) -> 
     change(store, username, None, Some(hash)).await
 }
 
+/// Whether that is the user's password.
+pub(crate) async fn fits(
+    store: &dyn Store,
+    passwords: &Passwords,
+    username: &str,
+    password: String,
+) -> Result<bool, UserError> {
+    let user: Option<User> = store.doc(USERS, username).await?.map(read).transpose()?;
+    Ok(passwords.verify(password, user.map(|user| user.password_hash)).await?)
+}
+
 /// Changes the role, the password or both. Sign-ins of the user end, so that neither outlives the change.
 pub(crate) async fn change(
     store: &dyn Store,

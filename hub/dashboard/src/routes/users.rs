@@ -57,6 +57,10 @@ pub(super) struct UserChange {
     #[serde(default)]
     #[schema(format = Password)]
     password: Option<String>,
+    /// The present password, which the own account needs for a new one: a stolen session must not become an account.
+    #[serde(default)]
+    #[schema(format = Password)]
+    current_password: Option<String>,
     /// New role.
     #[serde(default)]
     role: Option<Role>,
@@ -113,7 +117,7 @@ async fn create(
 
 /// Change a user's password or role
 ///
-/// Sign-ins of the user end. Everybody may change the own password; an administrator may change all.
+/// Sign-ins of the user end. Everybody may change the own password with the present one; an administrator may change all others.
 #[utoipa::path(put, path = "/api/v1/users/{username}", tag = "users", params(("username" = String, Path, description = "Sign-in name")),
     request_body = UserChange, responses(
     (status = 200, body = Data<ShownUser>),
@@ -133,6 +137,14 @@ async fn change(
         return Err(ApiError::validation(
             "nothing to change: give `password`, `role` or both",
         ));
+    }
+    if identity.name == username && change.password.is_some() {
+        let current = change.current_password.unwrap_or_default();
+        if !users::fits(desk.store.as_ref(), desk.auth.passwords(), &username, current).await? {
+            let reason = "must be your present password";
+            let details = serde_json::json!({"field": "current_password", "reason": reason});
+            return Err(ApiError::validation(format!("`current_password` {reason}")).with_details(details));
+        }
     }
     let hash = match change.password {
         Some(password) => Some(

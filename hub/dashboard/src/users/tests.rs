@@ -1,50 +1,7 @@
-use std::sync::Arc;
-
 use streamflow_model::Session;
-use streamflow_web::{Auth, AuthOptions};
-use tempfile::TempDir;
-use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::{accounts, accounts::sweep_sessions};
-
-/// A real store in a folder of its own.
-struct Bench {
-    store: Arc<dyn Store>,
-    folder: TempDir,
-    token: CancellationToken,
-}
-
-impl Bench {
-    async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let registry = prometheus::Registry::new();
-        let built = streamflow_storage::build(&streamflow_storage::Options::default(), folder.path(), &registry).await;
-        let (store, service) = built.unwrap();
-        let token = CancellationToken::new();
-        tokio::spawn(service.run(token.clone()));
-        Self { store, folder, token }
-    }
-
-    fn store(&self) -> &dyn Store {
-        self.store.as_ref()
-    }
-
-    fn auth(&self) -> Auth {
-        Auth::build(
-            &AuthOptions::default(),
-            self.folder.path(),
-            accounts(Arc::clone(&self.store)),
-        )
-        .unwrap()
-    }
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        self.token.cancel();
-    }
-}
+use crate::{accounts, accounts::sweep_sessions, testbed::Bench};
 
 #[tokio::test]
 async fn the_first_administrator_is_made_once() {
@@ -65,6 +22,11 @@ async fn a_new_password_ends_what_the_old_one_began() {
     let bench = Bench::new().await;
     add(bench.store(), "kim", Role::Viewer, "first-password").await.unwrap();
     let auth = bench.auth();
+    let known = async |password: &str| {
+        let fits = super::fits(bench.store(), auth.passwords(), "kim", password.into()).await;
+        fits.unwrap()
+    };
+    assert!(known("first-password").await && !known("second-password").await);
     let before = auth.login("kim", "first-password".into(), None).await.unwrap();
     set_password(bench.store(), "kim", "second-password").await.unwrap();
     assert!(auth.refresh(&before.refresh_token).await.is_err());
@@ -156,7 +118,7 @@ async fn an_api_token_works_until_it_is_removed() {
 #[tokio::test]
 async fn sign_ins_that_have_run_out_are_forgotten() {
     let bench = Bench::new().await;
-    let known = accounts(Arc::clone(&bench.store));
+    let known = accounts(std::sync::Arc::clone(&bench.store));
     for (id, expires_at) in [("old", 1_000), ("new", 9_000)] {
         let session = Session {
             id: id.into(),
