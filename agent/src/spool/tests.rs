@@ -351,6 +351,24 @@ fn after_a_failed_sync_nothing_more_is_durable() {
 }
 
 #[test]
+fn what_recovery_announces_after_a_kill_outlives_a_power_loss() {
+    for calls in 1..20 {
+        let disk = SimDisk::default();
+        let (mut log, _) = open(&disk);
+        append(&mut log, 1..4).unwrap();
+        disk.die_at(disk.calls() + calls);
+        while append(&mut log, 4..5).is_ok() {}
+        // The process dies between write and sync; the kernel still has the bytes, so recovery finds them and may pass them on to the hub.
+        let killed = disk.after_kill();
+        let (log, _) = open(&killed);
+        let announced = contents(&killed, &log);
+        let lost_power = killed.after_power_loss(|| false);
+        let (log, _) = open(&lost_power);
+        assert_eq!(contents(&lost_power, &log), announced, "after {calls} calls");
+    }
+}
+
+#[test]
 fn short_writes_are_continued() {
     let disk = SimDisk::default();
     let (mut log, _) = open(&disk);
