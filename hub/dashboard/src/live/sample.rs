@@ -44,7 +44,7 @@ impl Arrivals {
         for (committed, take) in self.batches.iter().zip(shares(&counts, limit)) {
             match committed.batch() {
                 Ok(batch) => {
-                    let rows = batch.len().saturating_sub(take)..batch.len();
+                    let rows = evenly(batch.len(), take).rev();
                     events.extend(rows.filter_map(|row| batch.event(row).ok()));
                 }
                 Err(error) => {
@@ -56,6 +56,11 @@ impl Arrivals {
         let skipped = self.events - u64::try_from(events.len()).unwrap_or(self.events).min(self.events);
         Sample { events, skipped }
     }
+}
+
+/// Rows spread over a batch: senders group what they send, so its end alone would show one kind only.
+fn evenly(len: usize, take: usize) -> impl DoubleEndedIterator<Item = usize> {
+    (0..take).map(move |i| i * len / take)
 }
 
 /// How many of each: the smallest get all they have, the rest share what is left.
@@ -106,6 +111,15 @@ mod tests {
         assert_eq!(sample.events.len(), 50);
         assert_eq!(sample.events.iter().filter(|event| event.kind == "rare").count(), 1);
         assert_eq!(sample.skipped, 451);
+    }
+
+    #[test]
+    fn every_part_of_a_batch_is_seen() {
+        let mut arrivals = Arrivals::default();
+        arrivals.push(committed(1, &[["first"; 300], ["second"; 300]].concat(), 1000));
+        let sample = arrivals.sample(10);
+        let first = sample.events.iter().filter(|event| event.kind == "first").count();
+        assert_eq!((first, sample.events.len()), (5, 10));
     }
 
     #[test]
