@@ -5,7 +5,7 @@ pub mod transport;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -77,6 +77,9 @@ pub struct Uplink {
     pub(crate) spool: SpoolHandle,
     pub(crate) counters: Arc<Counters>,
     pub(crate) sources: Vec<Arc<SourceCounters>>,
+    /// A hub that honestly follows this spool cannot know this sequence number or a later one: it was neither in the log at the start nor sent
+    /// since. Frames written meanwhile do not count, or a spool that was put back to an old copy would go unnoticed.
+    pub(crate) unseen_seq: AtomicU64,
     state: watch::Sender<LinkState>,
 }
 
@@ -105,6 +108,7 @@ impl Uplink {
             options: options.clone(),
             data_dir,
             host,
+            unseen_seq: AtomicU64::new(*spool.watch().borrow()),
             spool,
             counters,
             sources,

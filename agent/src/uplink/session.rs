@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::future::pending;
 use std::io;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -160,7 +161,7 @@ impl<'a> Session<'a> {
     pub async fn run(mut self, connection: &Connection, drain: &CancellationToken) -> Result<(), Ended> {
         let (mut send, mut recv) = connection.open_bi().await?;
         let mut spooled = self.uplink.spool.watch();
-        let hello = self.machine.connected(*spooled.borrow_and_update());
+        let hello = self.machine.connected(self.uplink.unseen_seq.load(Ordering::Relaxed));
         self.say(&hello)?;
         let mut heartbeat = Instant::now();
         loop {
@@ -205,6 +206,7 @@ impl<'a> Session<'a> {
                     };
                     let header = frame.header();
                     self.ready_from = header.seq + 1;
+                    self.uplink.unseen_seq.fetch_max(header.seq + 1, Ordering::Relaxed);
                     self.machine.sent(header.seq, frame.bytes().len() as u64);
                     self.sent.push_back((header.seq, u64::from(header.count)));
                     self.uplink.counters.frames_sent.add(1);
