@@ -11,7 +11,7 @@ use streamflow_proto::{
     build::{BatchBuilder, Head, Scalar},
     chunk,
     event::Severity,
-    frame::Frame,
+    frame::{Frame, HEADER_LEN},
     path::Path,
 };
 use uuid::Uuid;
@@ -160,6 +160,18 @@ fn main() {
         raw as f64 / EVENTS as f64
     );
 
+    for level in [-5, -3, -1, 1, 3] {
+        let raws: Vec<Vec<u8>> = frames
+            .iter()
+            .map(|frame| zstd::bulk::decompress(&frame.bytes()[HEADER_LEN..], frame.header().raw_len as usize).unwrap())
+            .collect();
+        let mut compressor = zstd::bulk::Compressor::new(level).unwrap();
+        let mut packed = 0;
+        rate(&format!("zstd level {level} of the payloads"), EVENTS, || {
+            packed = raws.iter().map(|raw| compressor.compress(raw).unwrap().len()).sum();
+        });
+        println!("{:.1} bytes an event", packed as f64 / EVENTS as f64);
+    }
     let head = Head {
         kind: "log",
         source: "host-1",

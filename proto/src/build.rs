@@ -6,6 +6,7 @@ mod mint;
 mod number;
 mod retain;
 mod rules;
+mod scan;
 mod schema;
 mod shapes;
 mod slow;
@@ -20,7 +21,7 @@ use crate::{
     event::{Event, MAX_OBJECT, Rejection, Severity},
     frame::{self, Frame, FrameHeader},
 };
-use fast::{Found, Pass};
+use fast::Found;
 use mint::Mint;
 use schema::{NONE, roots};
 use std::fmt;
@@ -74,7 +75,6 @@ pub struct BatchBuilder {
     sources: TextColumn,
     mint: Mint,
     found: Found,
-    array: Vec<u8>,
     streams: Streams,
     raw: Vec<u8>,
     packed: Vec<u8>,
@@ -124,7 +124,6 @@ impl BatchBuilder {
             sources: TextColumn::default(),
             mint: Mint::new(),
             found: Found::default(),
-            array: Vec::new(),
             streams: Streams::default(),
             raw: Vec::new(),
             packed: Vec::new(),
@@ -177,8 +176,7 @@ impl BatchBuilder {
     fn read_event(&mut self, json: &str, found: &mut Found) -> Result<(), Rejection> {
         // An event no longer than the limit of `data` cannot have a longer `data`.
         if json.len() <= MAX_OBJECT {
-            let pass = Pass::new(&mut self.store, json, &mut self.array);
-            if fast::event(pass, found).is_ok() {
+            if fast::event(&mut self.store, json, found).is_some() {
                 return Ok(());
             }
             self.restart();
@@ -287,8 +285,7 @@ impl BatchBuilder {
     fn read_object(&mut self, root: u32, json: &str) -> Result<(), Rejection> {
         let start = self.store.shape.len();
         if json.len() <= MAX_OBJECT {
-            let pass = Pass::new(&mut self.store, json, &mut self.array);
-            if fast::object(pass, root).is_ok() {
+            if fast::object(&mut self.store, json, root).is_some() {
                 return Ok(());
             }
             self.store.rewind(start);

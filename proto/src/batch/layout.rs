@@ -194,8 +194,10 @@ fn read_nodes(directory: &Directory<'_>) -> Result<Vec<Node>, DecodeError> {
             None if ATTRIBUTE_ROOTS.contains(&node.key) => (1, 0),
             None => return Err(DecodeError::Malformed("key")),
             Some(parent) => match nodes.get(parent) {
-                Some(above) => (above.depth + 1, above.path_bytes + node.key.len()),
-                None => return Err(DecodeError::Malformed("key")),
+                Some(above) if above.parent.is_some() || ["data", "metadata"].contains(&above.key.as_str()) => {
+                    (above.depth + 1, above.path_bytes + node.key.len())
+                }
+                _ => return Err(DecodeError::Malformed("key")),
             },
         };
         // Bounded so that showing a hostile batch's paths cannot cost more than honest ones do.

@@ -1,24 +1,20 @@
-//! The way most events take: one pass of a JSON parser that writes straight into columns.
+//! The way most events take: one pass over the text that writes straight into columns.
 //!
-//! Whatever is unusual (a key that stands twice, a number that an `f64` may not hold, too many columns, anything wrong)
-//! ends the pass with an error; the careful way of `slow.rs` then decides.
-
-mod array;
-mod object;
+//! Whatever is unusual (a key that stands twice, too many columns, anything wrong) ends the pass with `None`; the careful
+//! way of `slow.rs` then decides.
 
 use super::{
-    number,
-    schema::roots,
-    store::{Full, Store},
+    number::Number,
+    rules,
+    scan::{Cursor, Text},
+    schema::{NONE, roots},
+    slow,
+    store::Store,
 };
 use crate::{
     batch::ColumnKind,
-    event::{MAX_TAGS, MAX_TEXT, MAX_TYPE, Severity, time},
+    event::{MAX_DEPTH, MAX_TEXT, MAX_TYPE, Severity, time},
 };
-use array::put_array;
-use object::{ObjectVisitor, RootSeed};
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use std::fmt;
 use uuid::Uuid;
 
 /// The fields that every event has, as they are found.
@@ -39,288 +35,209 @@ impl Found {
     }
 }
 
-/// Where the pass writes.
-pub(super) struct Pass<'a> {
-    pub(super) store: &'a mut Store,
-    /// The text being parsed, to look at again when a float leaves a doubt.
-    pub(super) json: &'a str,
-    /// Memory for the text of arrays.
-    pub(super) scratch: &'a mut Vec<u8>,
-    /// Was there a number with a fraction or exponent?
-    pub(super) floats: bool,
+/// Reads a whole event.
+pub(super) fn event(store: &mut Store, json: &str, found: &mut Found) -> Option<()> {
+    found.clear();
+    let mut pass = Pass {
+        store,
+        cursor: Cursor::new(json),
+    };
+    pass.cursor.expect(b'{')?;
+    pass.fields(found)?;
+    let complete = !found.kind.is_empty() && !found.source.is_empty();
+    (complete && pass.cursor.is_done()).then_some(())
+}
+
+/// Reads an object into the columns below a root.
+pub(super) fn object(store: &mut Store, json: &str, root: u32) -> Option<()> {
+    let mut pass = Pass {
+        store,
+        cursor: Cursor::new(json),
+    };
+    pass.cursor.expect(b'{')?;
+    pass.object(root, 2)?;
+    pass.cursor.is_done().then_some(())
+}
+
+struct Pass<'a> {
+    store: &'a mut Store,
+    cursor: Cursor<'a>,
 }
 
 impl<'a> Pass<'a> {
-    pub(super) fn new(store: &'a mut Store, json: &'a str, scratch: &'a mut Vec<u8>) -> Self {
-        Self {
-            store,
-            json,
-            scratch,
-            floats: false,
-        }
-    }
-
-    /// Did an `f64` take all there was to its number?
-    fn is_exact(&self) -> bool {
-        !self.floats || !number::has_long_fraction(self.json.as_bytes())
-    }
-}
-
-/// Parses a whole event.
-pub(super) fn event(mut pass: Pass<'_>, found: &mut Found) -> Result<(), serde_json::Error> {
-    found.clear();
-    let json = pass.json;
-    let mut parser = serde_json::Deserializer::from_str(json);
-    parser.deserialize_map(EventVisitor { pass: &mut pass, found })?;
-    parser.end()?;
-    if pass.is_exact() { Ok(()) } else { Err(unusual()) }
-}
-
-/// Parses an object into the columns below a root.
-pub(super) fn object(mut pass: Pass<'_>, root: u32) -> Result<(), serde_json::Error> {
-    let json = pass.json;
-    let mut parser = serde_json::Deserializer::from_str(json);
-    parser.deserialize_map(ObjectVisitor {
-        pass: &mut pass,
-        node: root,
-        depth: 2,
-    })?;
-    parser.end()?;
-    if pass.is_exact() { Ok(()) } else { Err(unusual()) }
-}
-
-fn unusual<E: Error>() -> E {
-    E::custom("unusual")
-}
-
-fn full<E: Error>(_: Full) -> E {
-    unusual()
-}
-
-struct EventVisitor<'a, 'b> {
-    pass: &'a mut Pass<'b>,
-    found: &'a mut Found,
-}
-
-impl<'de> Visitor<'de> for EventVisitor<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an event")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Self { pass, found } = self;
+    fn fields(&mut self, found: &mut Found) -> Option<()> {
         let mut seen = 0u16;
-        while let Some(field) = map.next_key_seed(FieldSeed)? {
-            if seen & 1 << field != 0 {
-                return Err(unusual());
+        loop {
+            self.cursor.expect(b'"')?;
+            let name = self.cursor.string()?;
+            self.cursor.expect(b':')?;
+            let field = self.field(name.as_str(), found)?;
+            if seen & field != 0 {
+                return None;
             }
-            seen |= 1 << field;
-            match field {
-                ID => map.next_value_seed(TextSeed(|text: &str| {
-                    found.id = Uuid::try_parse(text).ok();
-                    found.id.is_some()
-                }))?,
-                KIND => map.next_value_seed(TextSeed(|text: &str| {
-                    found.kind.push_str(text);
-                    text.len() <= MAX_TYPE
-                }))?,
-                SOURCE => map.next_value_seed(TextSeed(|text: &str| {
-                    found.source.push_str(text);
-                    text.len() <= MAX_TEXT
-                }))?,
-                TIMESTAMP => found.timestamp = map.next_value_seed(TimestampSeed)?,
-                SEVERITY => map.next_value_seed(TextSeed(|text: &str| {
-                    found.severity = text.parse().ok();
-                    found.severity.is_some()
-                }))?,
-                DATA => map.next_value_seed(RootSeed {
-                    pass: &mut *pass,
-                    node: roots::DATA,
-                })?,
-                METADATA => map.next_value_seed(RootSeed {
-                    pass: &mut *pass,
-                    node: roots::METADATA,
-                })?,
-                TAGS => map.next_value_seed(TagsSeed(&mut *pass))?,
-                _ => {
-                    let node = roots::CORRELATION_ID + u32::from(field - CORRELATION_ID);
-                    let store = &mut *pass.store;
-                    map.next_value_seed(TextSeed(|text: &str| {
-                        text.len() <= MAX_TEXT && store.text(node, ColumnKind::Text, text).is_ok()
-                    }))?;
+            seen |= field;
+            match self.cursor.take()? {
+                b',' => {}
+                b'}' => return Some(()),
+                _ => return None,
+            }
+        }
+    }
+
+    /// Reads one field and gives the bit that says which it was.
+    fn field(&mut self, name: &str, found: &mut Found) -> Option<u16> {
+        Some(match name {
+            "id" => {
+                found.id = match self.text()? {
+                    Some(text) => Some(Uuid::try_parse(text.as_str()).ok()?),
+                    None => None,
+                };
+                1
+            }
+            "type" => {
+                let text = self.text()??;
+                found.kind.push_str(fit(&text, MAX_TYPE)?);
+                2
+            }
+            "source" => {
+                let text = self.text()??;
+                found.source.push_str(fit(&text, MAX_TEXT)?);
+                4
+            }
+            "timestamp" => {
+                found.timestamp = match self.cursor.peek()? {
+                    b'"' | b'n' => match self.text()? {
+                        Some(text) => Some(time::parse_rfc3339(text.as_str())?),
+                        None => None,
+                    },
+                    _ => match self.cursor.number()?.0 {
+                        Number::Int(ms) => Some(ms),
+                        _ => return None,
+                    },
+                };
+                8
+            }
+            "severity" => {
+                found.severity = match self.text()? {
+                    Some(text) => Some(text.as_str().parse().ok()?),
+                    None => None,
+                };
+                16
+            }
+            "data" => {
+                self.root(roots::DATA)?;
+                32
+            }
+            "metadata" => {
+                self.root(roots::METADATA)?;
+                64
+            }
+            "tags" => {
+                if self.cursor.peek()? == b'[' {
+                    let tags = serde_json::from_str::<Vec<String>>(self.cursor.array()?).ok()?;
+                    rules::tags(&tags).ok()?;
+                    slow::put_tags(self.store, &tags);
+                } else {
+                    self.null()?;
                 }
+                128
             }
-        }
-        if found.kind.is_empty() || found.source.is_empty() {
-            Err(unusual())
-        } else {
-            Ok(())
-        }
-    }
-}
-
-const ID: u8 = 0;
-const KIND: u8 = 1;
-const SOURCE: u8 = 2;
-const TIMESTAMP: u8 = 3;
-const SEVERITY: u8 = 4;
-const DATA: u8 = 5;
-const METADATA: u8 = 6;
-const TAGS: u8 = 7;
-/// Then `session_id` and `user_id`, as in [`roots`].
-const CORRELATION_ID: u8 = 8;
-
-struct FieldSeed;
-
-impl<'de> DeserializeSeed<'de> for FieldSeed {
-    type Value = u8;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<u8, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for FieldSeed {
-    type Value = u8;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a field")
-    }
-
-    fn visit_str<E: Error>(self, name: &str) -> Result<u8, E> {
-        Ok(match name {
-            "id" => ID,
-            "type" => KIND,
-            "source" => SOURCE,
-            "timestamp" => TIMESTAMP,
-            "severity" => SEVERITY,
-            "data" => DATA,
-            "metadata" => METADATA,
-            "tags" => TAGS,
-            "correlation_id" => CORRELATION_ID,
-            "session_id" => CORRELATION_ID + 1,
-            "user_id" => CORRELATION_ID + 2,
-            _ => return Err(unusual()),
+            _ => {
+                let index = roots::NAMES
+                    .iter()
+                    .skip(roots::CORRELATION_ID as usize)
+                    .position(|root| *root == name)?;
+                if let Some(text) = self.text()? {
+                    slow::put_text(self.store, roots::CORRELATION_ID + index as u32, fit(&text, MAX_TEXT)?);
+                }
+                256 << index
+            }
         })
     }
-}
 
-/// A string that the function takes or refuses; `null` is as good as nothing.
-struct TextSeed<F>(F);
-
-impl<'de, F: FnOnce(&str) -> bool> DeserializeSeed<'de> for TextSeed<F> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<F: FnOnce(&str) -> bool> Visitor<'_> for TextSeed<F> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
-        if (self.0)(text) { Ok(()) } else { Err(unusual()) }
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<(), E> {
-        Ok(())
-    }
-}
-
-struct TimestampSeed;
-
-impl<'de> DeserializeSeed<'de> for TimestampSeed {
-    type Value = Option<i64>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<i64>, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl Visitor<'_> for TimestampSeed {
-    type Value = Option<i64>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a time")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Option<i64>, E> {
-        time::parse_rfc3339(text).map(Some).ok_or_else(unusual)
-    }
-
-    fn visit_i64<E: Error>(self, ms: i64) -> Result<Option<i64>, E> {
-        if time::is_representable(ms) {
-            Ok(Some(ms))
-        } else {
-            Err(unusual())
+    /// A string, or nothing when it is `null`.
+    fn text(&mut self) -> Option<Option<Text<'a>>> {
+        if self.cursor.peek()? == b'"' {
+            self.cursor.take();
+            return self.cursor.string().map(Some);
         }
+        self.null().map(|()| None)
     }
 
-    fn visit_u64<E: Error>(self, ms: u64) -> Result<Option<i64>, E> {
-        self.visit_i64(i64::try_from(ms).map_err(|_| unusual())?)
+    fn null(&mut self) -> Option<()> {
+        self.cursor.skip(b"null").then_some(())
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Option<i64>, E> {
-        Ok(None)
-    }
-}
-
-struct TagsSeed<'a, 'b>(&'a mut Pass<'b>);
-
-impl<'de> DeserializeSeed<'de> for TagsSeed<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for TagsSeed<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array of strings")
+    /// `data` or `metadata`: an object, or `null`.
+    fn root(&mut self, node: u32) -> Option<()> {
+        if self.cursor.peek()? == b'{' {
+            self.cursor.take();
+            return self.object(node, 2);
+        }
+        self.null()
     }
 
-    fn visit_unit<E: Error>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut tags: A) -> Result<(), A::Error> {
-        let pass = self.0;
-        pass.scratch.clear();
-        pass.scratch.push(b'[');
-        let mut count = 0;
-        let write = |out: &mut Vec<u8>, tag: &str| tag.len() <= MAX_TEXT && serde_json::to_writer(out, tag).is_ok();
-        while tags
-            .next_element_seed(TagSeed(|tag: &str| write(pass.scratch, tag)))?
-            .is_some()
-        {
-            pass.scratch.push(b',');
-            count += 1;
-            if count > MAX_TAGS {
-                return Err(unusual());
+    /// The members of an object whose opening brace is behind.
+    fn object(&mut self, node: u32, depth: usize) -> Option<()> {
+        if depth > MAX_DEPTH {
+            return None;
+        }
+        if self.cursor.peek()? == b'}' {
+            self.cursor.take();
+            return self.store.flag(node, ColumnKind::EmptyObject).ok();
+        }
+        let mut previous = NONE;
+        loop {
+            self.cursor.expect(b'"')?;
+            let child = match self.store.guess(node, previous) {
+                Some((guess, key)) if self.cursor.skip(key) => self.store.mark(guess)?,
+                _ => {
+                    let key = self.cursor.string()?;
+                    self.store.enter(node, previous, key.as_str())?
+                }
+            };
+            self.cursor.expect(b':')?;
+            self.value(child, depth)?;
+            previous = child;
+            match self.cursor.take()? {
+                b',' => {}
+                b'}' => return Some(()),
+                _ => return None,
             }
         }
-        pass.close(0, b']');
-        put_array(pass.store, roots::TAGS, pass.scratch)
+    }
+
+    #[inline]
+    fn value(&mut self, node: u32, depth: usize) -> Option<()> {
+        let store = &mut *self.store;
+        match self.cursor.peek()? {
+            b'"' => {
+                self.cursor.take();
+                store.text(node, ColumnKind::Text, self.cursor.string()?.as_str())
+            }
+            b'-' | b'0'..=b'9' => match self.cursor.number()? {
+                (Number::Int(value), _) => store.int(node, value),
+                (Number::Float(value), _) => store.float(node, value),
+                (Number::Text, text) => store.text(node, ColumnKind::Number, text),
+            },
+            b't' if self.cursor.skip(b"true") => store.bool(node, true),
+            b'f' if self.cursor.skip(b"false") => store.bool(node, false),
+            b'n' if self.cursor.skip(b"null") => store.flag(node, ColumnKind::Null),
+            b'{' => {
+                self.cursor.take();
+                return self.object(node, depth + 1);
+            }
+            b'[' => {
+                let json = slow::compact(roots::NAMES[0], self.cursor.array()?, depth).ok()?;
+                slow::put_array(store, node, &json)
+            }
+            _ => return None,
+        }
+        .ok()
     }
 }
 
-/// A string that must be one.
-struct TagSeed<F>(F);
-
-impl<'de, F: FnOnce(&str) -> bool> DeserializeSeed<'de> for TagSeed<F> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_str(TextSeed(self.0))
-    }
+fn fit<'a>(text: &'a Text<'_>, max: usize) -> Option<&'a str> {
+    let text = text.as_str();
+    (text.len() <= max).then_some(text)
 }

@@ -28,6 +28,8 @@ pub(super) mod roots {
 pub(super) struct Node {
     pub(super) parent: u32,
     pub(super) key: Box<str>,
+    /// The key in JSON after its opening quote.
+    literal: Box<[u8]>,
     /// The child that came first last time.
     first: u32,
     /// The sibling that came next last time.
@@ -60,14 +62,20 @@ impl Schema {
     /// The node of `key` below `parent`, when it comes after the sibling `previous`. `None` when it would be one too many.
     #[inline]
     pub(super) fn child(&mut self, parent: u32, previous: u32, key: &str, state: &FixedState) -> Option<u32> {
+        match self.guess(parent, previous) {
+            Some((guess, _)) if *self.nodes[guess as usize].key == *key => Some(guess),
+            _ => self.find(parent, previous, key, state),
+        }
+    }
+
+    /// The child that came after `previous` last time, and how its key stands in JSON after the opening quote.
+    #[inline]
+    pub(super) fn guess(&self, parent: u32, previous: u32) -> Option<(u32, &[u8])> {
         let guess = match previous {
             NONE => self.nodes[parent as usize].first,
             _ => self.nodes[previous as usize].next,
         };
-        if guess != NONE && *self.nodes[guess as usize].key == *key {
-            return Some(guess);
-        }
-        self.find(parent, previous, key, state)
+        self.nodes.get(guess as usize).map(|node| (guess, &*node.literal))
     }
 
     fn find(&mut self, parent: u32, previous: u32, key: &str, state: &FixedState) -> Option<u32> {
@@ -107,9 +115,11 @@ impl Schema {
 
 impl Node {
     fn new(parent: u32, key: &str) -> Self {
+        let quoted = serde_json::Value::from(key).to_string().into_bytes();
         Self {
             parent,
             key: key.into(),
+            literal: quoted.get(1..).unwrap_or(&[]).into(),
             first: NONE,
             next: NONE,
             seen: 0,

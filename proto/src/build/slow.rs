@@ -6,7 +6,7 @@ use super::{
     number::{self, Number},
     rules,
     schema::{NONE, roots},
-    store::Store,
+    store::{Full, Store},
 };
 use crate::{
     batch::ColumnKind,
@@ -106,13 +106,18 @@ fn required(field: &str, text: &str) -> Result<(), Rejection> {
     }
 }
 
+/// Writes an array's compact text.
+pub(super) fn put_array(store: &mut Store, node: u32, json: &str) -> Result<(), Full> {
+    match json {
+        "[]" => store.flag(node, ColumnKind::EmptyArray),
+        _ => store.text(node, ColumnKind::Array, json),
+    }
+}
+
 /// Writes `tags`, checked before.
 pub(super) fn put_tags(store: &mut Store, tags: &[String]) {
     let json = serde_json::Value::from(tags).to_string();
-    let written = match tags {
-        [] => store.flag(roots::TAGS, ColumnKind::EmptyArray),
-        _ => store.text(roots::TAGS, ColumnKind::Array, &json),
-    };
+    let written = put_array(store, roots::TAGS, &json);
     debug_assert!(written.is_ok(), "roots always have room");
 }
 
@@ -152,8 +157,8 @@ enum Stop {
     Rejected(Rejection),
 }
 
-impl From<super::store::Full> for Stop {
-    fn from(_: super::store::Full) -> Self {
+impl From<Full> for Stop {
+    fn from(_: Full) -> Self {
         Self::Full
     }
 }
@@ -196,10 +201,7 @@ impl Walk<'_> {
                 let text: String = serde_json::from_str(json).map_err(|error| rules::not_json(self.field, &error))?;
                 self.store.text(node, ColumnKind::Text, &text)?;
             }
-            Some(b'[') => match compact(self.field, json, depth)?.as_str() {
-                "[]" => self.store.flag(node, ColumnKind::EmptyArray)?,
-                text => self.store.text(node, ColumnKind::Array, text)?,
-            },
+            Some(b'[') => put_array(self.store, node, &compact(self.field, json, depth)?)?,
             _ => match number::classify(json) {
                 Number::Int(value) => self.store.int(node, value)?,
                 Number::Float(value) => self.store.float(node, value)?,
@@ -212,7 +214,7 @@ impl Walk<'_> {
 
 /// JSON that has been scanned, without the space between its parts. Checks what the scan leaves out: nesting and that
 /// escaped surrogates come in pairs.
-fn compact(field: &str, json: &str, mut depth: usize) -> Result<String, Rejection> {
+pub(super) fn compact(field: &str, json: &str, mut depth: usize) -> Result<String, Rejection> {
     let mut out = String::with_capacity(json.len());
     let mut rest = json;
     while let Some(first) = rest.bytes().next() {

@@ -87,6 +87,18 @@ impl Store {
     #[inline]
     pub(super) fn enter(&mut self, parent: u32, previous: u32, key: &str) -> Option<u32> {
         let child = self.schema.child(parent, previous, key, &self.state)?;
+        self.mark(child)
+    }
+
+    /// As [`Schema::guess`].
+    #[inline]
+    pub(super) fn guess(&self, parent: u32, previous: u32) -> Option<(u32, &[u8])> {
+        self.schema.guess(parent, previous)
+    }
+
+    /// Notes that the event at hand has a key, unless it has had it already.
+    #[inline]
+    pub(super) fn mark(&mut self, child: u32) -> Option<u32> {
         let seen = &mut self.schema.nodes[child as usize].seen;
         if *seen == self.turn {
             return None;
