@@ -112,6 +112,7 @@ async fn build(config: &HubConfig, public_url: &str, registry: &Registry) -> any
     let (sender, receiver) = signals::channel();
     let alerting = Alerting::build(
         &config.alerting,
+        dir,
         public_url,
         store.clone(),
         plugins.clone(),

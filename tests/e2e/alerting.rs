@@ -1,5 +1,7 @@
 //! Alerts from the first event to the last delivery.
 
+use std::path::{Path, PathBuf};
+
 use serde_json::{Value, json};
 use streamflow_tests::{Api, Hub, HubConfig, Receiver, eventually, eventually_some, hub};
 
@@ -196,9 +198,29 @@ async fn rules_are_checked_when_saved_and_can_be_changed() {
     assert_eq!(api.get(&path).await.0, 404);
 }
 
+/// Files of a folder, however deep, that hold a text.
+fn files_with(folder: &Path, text: &str) -> Vec<PathBuf> {
+    let (mut folders, mut found) = (vec![folder.to_owned()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.is_file() && holds(&std::fs::read(&path).unwrap(), text) {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+fn holds(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|part| part == text.as_bytes())
+}
+
 #[tokio::test]
 async fn channels_hide_secrets_can_be_tested_and_obey_the_egress_list() {
-    let (_hub, api, receiver) = setup(rule()).await;
+    let (hub, api, receiver) = setup(rule()).await;
     let (status, answer) = api.post("/api/v1/channels/ops/test", &json!({})).await;
     assert_eq!(status, 200, "{answer}");
     assert_eq!(receiver.received().len(), 1);
@@ -209,6 +231,23 @@ async fn channels_hide_secrets_can_be_tested_and_obey_the_egress_list() {
         shown.to_string().contains("***") && !shown.to_string().contains("hunter2-secret"),
         "{shown}"
     );
+    let (status, answer) = api.post("/api/v1/channels/sec/test", &json!({})).await;
+    assert_eq!(status, 200, "{answer}");
+    let sent = receiver.received().pop().unwrap();
+    assert_eq!(
+        sent.headers["authorization"], "Bearer hunter2-secret",
+        "the plugin gets it"
+    );
+    let data = hub.dir().join("data");
+    assert!(
+        !files_with(&data, &receiver.url()).is_empty(),
+        "what is stored can be found"
+    );
+    let mut leaks = files_with(&data, "hunter2-secret");
+    leaks.retain(|path| !path.ends_with("secrets.key"));
+    assert!(leaks.is_empty(), "{leaks:?}");
+    let log = std::fs::read_to_string(hub.dir().join("hub.log")).unwrap();
+    assert!(!log.contains("hunter2-secret"), "{log}");
     let outside = json!({"name": "lan", "plugin": "webhook", "config": {"url": "http://127.0.0.1:1/hook"}});
     let (status, _) = api.post("/api/v1/channels", &outside).await;
     if status == 201 {

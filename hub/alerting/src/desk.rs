@@ -199,7 +199,7 @@ impl Desk {
         Ok(())
     }
 
-    /// Makes a channel (`new`) or replaces one. Its plugin has taken the configuration.
+    /// Makes a channel (`new`) or replaces one. Its plugin has taken the configuration, and its secrets are sealed.
     pub(crate) fn save_channel(&mut self, mut channel: Channel, new: bool, now: i64) -> ApiResult<Channel> {
         let before = self.book.channels().get(&channel.name);
         channel.created_at = match (before, new) {
@@ -214,10 +214,16 @@ impl Desk {
             (None, true) => Instant(now),
         };
         channel.updated_at = Instant(now);
-        put(&mut self.ops, CHANNEL, channel.name.clone(), &channel)?;
-        self.book.put_channel(channel.clone());
-        self.channels_changed = true;
+        self.put_channel(channel.clone())?;
         Ok(channel)
+    }
+
+    /// Takes a channel as it is.
+    pub(crate) fn put_channel(&mut self, channel: Channel) -> ApiResult<()> {
+        put(&mut self.ops, CHANNEL, channel.name.clone(), &channel)?;
+        self.book.put_channel(channel);
+        self.channels_changed = true;
+        Ok(())
     }
 
     /// Removes a channel that no rule names.

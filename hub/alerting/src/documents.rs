@@ -42,6 +42,8 @@ async fn read_all<T: DeserializeOwned>(store: &dyn Store, kind: &str) -> Result<
         for Doc { id, body, .. } in docs {
             match serde_json::from_value(body) {
                 Ok(value) => all.push((id, value)),
+                // The error may quote a value, and a channel's may be a secret.
+                Err(_) if kind == CHANNEL => tracing::error!(kind, id, "document does not decode, it is left out"),
                 Err(error) => tracing::error!(kind, id, %error, "document does not decode, it is left out"),
             }
         }

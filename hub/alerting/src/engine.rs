@@ -21,6 +21,7 @@ use crate::{
     metrics::Metrics,
     options::Options,
     outbox::Outgoing,
+    seal::Vault,
 };
 
 /// Messages taken into one commit.
@@ -37,6 +38,7 @@ pub(crate) struct Engine {
     pub(crate) options: Options,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) sender: Arc<dyn ChannelSender>,
+    pub(crate) vault: Arc<Vault>,
     pub(crate) signals: SignalReceiver,
     pub(crate) jobs: mpsc::Receiver<Job>,
     pub(crate) desk: Desk,
@@ -274,7 +276,8 @@ impl Engine {
         let now = self.clock.now();
         while let Some(outgoing) = self.desk.outbox.take(now, self.options.channel_concurrency) {
             let channel = self.desk.book.channels().get(&outgoing.delivery.channel).cloned();
-            let (sender, limit) = (Arc::clone(&self.sender), self.options.send_timeout.std());
+            let (sender, vault) = (Arc::clone(&self.sender), Arc::clone(&self.vault));
+            let limit = self.options.send_timeout.std();
             self.sends.spawn(async move {
                 let started = Instant::now();
                 let attempt = outgoing.delivery.attempts + 1;
@@ -284,14 +287,9 @@ impl Engine {
                     if !channel.enabled {
                         return Err(DeliverError::Permanent("the channel is disabled".to_owned()));
                     }
+                    let config = vault.config(&channel)?;
                     sender
-                        .deliver(
-                            &channel.plugin,
-                            &channel.name,
-                            &channel.config,
-                            &outgoing.notice,
-                            attempt,
-                        )
+                        .deliver(&channel.plugin, &channel.name, &config, &outgoing.notice, attempt)
                         .await
                 };
                 let transient = |reason: String| {

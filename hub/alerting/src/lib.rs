@@ -18,9 +18,10 @@ mod outbox;
 mod routes;
 #[cfg(test)]
 mod sample;
+mod seal;
 mod text;
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use prometheus::Registry;
 use streamflow_bus::signals::SignalReceiver;
@@ -36,6 +37,7 @@ use crate::{
     desk::Desk,
     engine::{Clock, Engine},
     metrics::Metrics,
+    seal::Vault,
 };
 
 pub use error::AlertingError;
@@ -50,12 +52,14 @@ pub struct Alerting {
 }
 
 impl Alerting {
-    /// Reads rules, channels, open alerts and unsent notifications. `external_url` is the hub's address in messages.
+    /// Reads rules, channels, open alerts and unsent notifications. `data_dir` holds the key of channels' secrets;
+    /// `external_url` is the hub's address in messages.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub async fn build(
         options: &Options,
+        data_dir: &Path,
         external_url: &str,
         store: Arc<dyn Store>,
         sender: Arc<dyn ChannelSender>,
@@ -63,7 +67,9 @@ impl Alerting {
         registry: &Registry,
     ) -> Result<Self, AlertingError> {
         let metrics = Metrics::new(registry)?;
-        let loaded = documents::load(store.as_ref()).await?;
+        let mut loaded = documents::load(store.as_ref()).await?;
+        let vault = Arc::new(Vault::load_or_make(data_dir));
+        let sealed = vault.take_over(&mut loaded.channels, sender.as_ref()).await;
         let clock = Clock::start();
         let (handle, jobs) = AlertingHandle::new(metrics.clone());
         handle.board.rules.send_replace(Arc::new(loaded.rules.clone()));
@@ -77,17 +83,22 @@ impl Alerting {
         );
         handle.board.show(book.open_alerts().cloned(), false);
         handle.board.channels.send_replace(Arc::new(book.channels().clone()));
-        let desk = Desk::new(book, loaded.outbox, loaded.finished, options.clone());
+        let mut desk = Desk::new(book, loaded.outbox, loaded.finished, options.clone());
+        for channel in sealed {
+            desk.put_channel(channel).map_err(AlertingError::Encode)?;
+        }
         let routes = routes::Rooms {
             handle: handle.clone(),
             store: Arc::clone(&store),
             sender: Arc::clone(&sender),
+            vault: Arc::clone(&vault),
             external_url: external_url.into(),
         };
         let engine = Engine {
             options: options.clone(),
             store,
             sender,
+            vault,
             signals,
             jobs,
             desk,

@@ -14,7 +14,7 @@ use streamflow_storage::{Doc, Store};
 use streamflow_web::{ApiError, ApiResult, Page, parse_json};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::handle::AlertingHandle;
+use crate::{handle::AlertingHandle, seal::Vault};
 
 /// Documents read at once while a filter is applied.
 const SCAN: usize = 256;
@@ -25,6 +25,7 @@ pub(crate) struct Rooms {
     pub(crate) handle: AlertingHandle,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) sender: Arc<dyn ChannelSender>,
+    pub(crate) vault: Arc<Vault>,
     pub(crate) external_url: Arc<str>,
 }
 

@@ -186,6 +186,8 @@ pub(crate) struct Ledger {
     pub(crate) sent: watch::Sender<Vec<(Notice, u32)>>,
     pub(crate) fail: AtomicU32,
     pub(crate) refuse: AtomicU32,
+    /// Of the last send.
+    pub(crate) config: Mutex<Map<String, Value>>,
 }
 
 impl Ledger {
@@ -225,10 +227,11 @@ impl ChannelSender for Ledger {
         &self,
         _: &str,
         _: &str,
-        _: &Map<String, Value>,
+        config: &Map<String, Value>,
         notice: &Notice,
         attempt: u32,
     ) -> Result<String, DeliverError> {
+        self.config.lock().unwrap().clone_from(config);
         self.sent.send_modify(|sent| sent.push((notice.clone(), attempt)));
         tokio::task::yield_now().await;
         if use_up(&self.refuse) {
@@ -242,8 +245,8 @@ impl ChannelSender for Ledger {
         }
         Ok("ref".to_owned())
     }
-    fn secret_keys(&self, _: &str) -> Vec<String> {
-        vec!["token".to_owned()]
+    fn secret_keys(&self, plugin: &str) -> Vec<String> {
+        Vec::from_iter((plugin == "webhook").then(|| "token".to_owned()))
     }
 }
 
@@ -257,7 +260,12 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) async fn start(store: Arc<dyn Store>, ledger: &Arc<Ledger>) -> Self {
+    /// In a data folder that is gone as soon as its key is read.
+    async fn start(store: Arc<dyn Store>, ledger: &Arc<Ledger>) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap().path(), store, ledger).await
+    }
+
+    pub(crate) async fn start_in(dir: &std::path::Path, store: Arc<dyn Store>, ledger: &Arc<Ledger>) -> Self {
         let options = Options {
             retry_first: Span::from_ms(1),
             retry_longest: Span::from_ms(2),
@@ -266,7 +274,7 @@ impl Running {
         let (registry, token) = (Registry::new(), CancellationToken::new());
         let (signals, receiver) = signal_channel();
         let sender: Arc<dyn ChannelSender> = ledger.clone();
-        let alerting = Alerting::build(&options, "", store, sender, receiver, &registry)
+        let alerting = Alerting::build(&options, dir, "", store, sender, receiver, &registry)
             .await
             .unwrap();
         let (handle, routes) = (alerting.handle(), alerting.routes());
@@ -281,7 +289,7 @@ impl Running {
         }
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.token.cancel();
         tokio::time::timeout(DEADLINE, self.task)
             .await

@@ -11,7 +11,7 @@ use streamflow_web::{ApiError, ApiResult, Data, Identity, Json, Page, PageQuery,
 use uuid::Uuid;
 
 use super::{Rooms, editable};
-use crate::{desk::no_channel, outbox::Outgoing};
+use crate::{desk::no_channel, outbox::Outgoing, seal::sealed};
 
 /// Stands in answers for a secret; in a request it means the one that is kept.
 const MASK: &str = "***";
@@ -129,10 +129,13 @@ pub(super) async fn test(
     identity.require(Role::Editor)?;
     let channel = find(&rooms, &name)?;
     let mut outgoing = test_message(&channel, &identity.name, &rooms.external_url);
-    let outcome = rooms
-        .sender
-        .deliver(&channel.plugin, &channel.name, &channel.config, &outgoing.notice, 1)
-        .await;
+    let outcome = match rooms.vault.config(&channel) {
+        Ok(config) => {
+            let Channel { plugin, name, .. } = &channel;
+            rooms.sender.deliver(plugin, name, &config, &outgoing.notice, 1).await
+        }
+        Err(error) => Err(error.into()),
+    };
     let delivery = &mut outgoing.delivery;
     delivery.attempts = 1;
     match outcome {
@@ -163,16 +166,25 @@ async fn save(rooms: &Rooms, identity: &Identity, draft: ChannelDraft, new: bool
     }
     let before = rooms.handle.board.channels.borrow().get(&name).cloned();
     for (key, value) in config.iter_mut().filter(|(_, value)| *value == MASK) {
+        let wrong = |reason| ApiError::validation(reason).with_details(json!({"field": format!("config.{key}")}));
         let kept = before
             .as_ref()
             .filter(|before| before.plugin == plugin)
             .and_then(|before| before.config.get(key));
-        *value = kept.cloned().ok_or_else(|| {
-            ApiError::validation(format!("`config.{key}` is `***`, but no secret is kept for it"))
-                .with_details(json!({"field": format!("config.{key}")}))
-        })?;
+        let kept = kept.ok_or_else(|| wrong(format!("`config.{key}` is `***`, but no secret is kept for it")))?;
+        *value = rooms
+            .vault
+            .open(&name, key, kept)
+            .map_err(|error| wrong(error.to_string()))?;
     }
     rooms.sender.check(&plugin, &config).await.map_err(refused)?;
+    let secret = rooms.sender.secret_keys(&plugin);
+    // What merely looks sealed is sealed as well, so that opening it gives back what was written.
+    let must = |key: &str, value: &Value| sealed(value).is_some() || secret.iter().any(|own| own == key);
+    rooms
+        .vault
+        .seal(&name, &mut config, must)
+        .map_err(|error| ApiError::unavailable(60).with_message(error.to_string()))?;
     let at = Instant::default();
     let channel = Channel {
         name,
@@ -213,8 +225,9 @@ fn find(rooms: &Rooms, name: &str) -> ApiResult<Channel> {
 
 fn masked(rooms: &Rooms, channel: &Channel) -> Channel {
     let mut channel = channel.clone();
-    for key in rooms.sender.secret_keys(&channel.plugin) {
-        if let Some(value) = channel.config.get_mut(&key) {
+    let secret = rooms.sender.secret_keys(&channel.plugin);
+    for (key, value) in &mut channel.config {
+        if sealed(value).is_some() || secret.contains(key) {
             *value = json!(MASK);
         }
     }

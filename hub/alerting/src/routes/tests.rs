@@ -1,6 +1,9 @@
 //! The routes over the real store, with a channel that remembers.
 
-use std::sync::atomic::Ordering;
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::Ordering},
+};
 
 use axum::{Extension, Router, body::Body, http::Request};
 use http_body_util::BodyExt as _;
@@ -16,10 +19,11 @@ use crate::{
 
 struct Hub {
     running: Running,
-    ledger: std::sync::Arc<Ledger>,
+    ledger: Arc<Ledger>,
     routes: Router,
     document: Value,
-    _dir: tempfile::TempDir,
+    store: Arc<dyn streamflow_storage::Store>,
+    dir: tempfile::TempDir,
 }
 
 impl Hub {
@@ -30,8 +34,12 @@ impl Hub {
             .await
             .unwrap();
         tokio::spawn(service.run(tokio_util::sync::CancellationToken::new()));
-        let ledger = std::sync::Arc::new(Ledger::default());
-        let running = Running::start(store, &ledger).await;
+        Self::on(store, dir).await
+    }
+
+    async fn on(store: Arc<dyn streamflow_storage::Store>, dir: tempfile::TempDir) -> Self {
+        let ledger = Arc::new(Ledger::default());
+        let running = Running::start_in(dir.path(), Arc::clone(&store), &ledger).await;
         let (routes, mut document) = running.routes.clone().split_for_parts();
         streamflow_web::openapi::complete(&mut document);
         let document = serde_json::to_value(document).unwrap();
@@ -40,8 +48,30 @@ impl Hub {
             ledger,
             routes,
             document,
-            _dir: dir,
+            store,
+            dir,
         }
+    }
+
+    async fn restart(self) -> Self {
+        self.running.stop().await;
+        Self::on(self.store, self.dir).await
+    }
+
+    fn key(&self) -> PathBuf {
+        self.dir.path().join("secrets.key")
+    }
+
+    /// Whether any file of the store holds a text.
+    fn on_disk(&self, text: &str) -> bool {
+        let files = std::fs::read_dir(self.dir.path()).unwrap();
+        let holds = |path: &Path| {
+            let bytes = std::fs::read(path).unwrap();
+            bytes.windows(text.len()).any(|part| part == text.as_bytes())
+        };
+        files
+            .map(|file| file.unwrap().path())
+            .any(|path| path.is_file() && holds(&path))
     }
 
     async fn ask(&self, role: Role, method: &str, uri: &str, body: Value) -> (u16, Value) {
@@ -286,10 +316,8 @@ async fn secrets_never_come_back_and_survive_an_edit() {
     assert_eq!(channel["config"], json!({"url": "https://x.example", "token": "***"}));
     let (status, body) = hub.edit("PUT", "/api/v1/channels/ops", channel).await;
     assert_eq!((status, &body["data"]["config"]["token"]), (200, &json!("***")));
-    assert_eq!(
-        hub.running.handle.board.channels.borrow()["ops"].config["token"],
-        "s3cret"
-    );
+    assert_eq!(hub.edit("POST", "/api/v1/channels/ops/test", Value::Null).await.0, 200);
+    assert_eq!(hub.ledger.config.lock().unwrap()["token"], "s3cret");
     let new = json!({"name": "b", "plugin": "webhook", "config": {"url": "u", "token": "***"}});
     assert_eq!(hub.edit("POST", "/api/v1/channels", new).await.0, 400);
     for (body, status) in [
@@ -308,6 +336,104 @@ async fn secrets_never_come_back_and_survive_an_edit() {
         hub.edit("DELETE", "/api/v1/channels/ops", Value::Null).await.0,
         409,
         "a rule uses it"
+    );
+}
+
+#[tokio::test]
+async fn no_secret_is_in_the_files_of_the_store() {
+    let (hub, rule) = Hub::with_rule().await;
+    let nested =
+        json!({"name": "b", "plugin": "webhook", "config": {"url": "https://x.example", "token": {"a": ["canary-b"]}}});
+    assert_eq!(hub.edit("POST", "/api/v1/channels", nested).await.0, 201);
+    hub.fire(&rule, 0, 57.0).await;
+    hub.ledger.until(1).await;
+    assert_eq!(hub.ledger.config.lock().unwrap()["token"], "s3cret");
+    assert_eq!(hub.edit("POST", "/api/v1/channels/b/test", Value::Null).await.0, 200);
+    assert_eq!(hub.ledger.config.lock().unwrap()["token"], json!({"a": ["canary-b"]}));
+    assert!(
+        hub.on_disk("https://x.example") && hub.on_disk("v1:"),
+        "the test sees what is stored"
+    );
+    assert!(!hub.on_disk("s3cret") && !hub.on_disk("canary-b"));
+    let hub = hub.restart().await;
+    assert_eq!(hub.edit("POST", "/api/v1/channels/ops/test", Value::Null).await.0, 200);
+    assert_eq!(hub.ledger.config.lock().unwrap()["token"], "s3cret");
+    assert!(!hub.on_disk("s3cret"));
+}
+
+#[tokio::test]
+async fn secrets_of_an_earlier_version_are_sealed_at_the_start() {
+    let (hub, _) = Hub::with_rule().await;
+    let mut clear = hub.store.doc("channel", "ops").await.unwrap().unwrap().body;
+    clear["config"]["token"] = json!("clear");
+    let put = |body| streamflow_storage::DocOp::Put {
+        kind: "channel".to_owned(),
+        id: "ops".to_owned(),
+        body,
+        expect: None,
+    };
+    hub.store.commit(vec![put(clear.clone())]).await.unwrap();
+    let hub = hub.restart().await;
+    assert_eq!(hub.edit("POST", "/api/v1/channels/ops/test", Value::Null).await.0, 200);
+    assert_eq!(hub.ledger.config.lock().unwrap()["token"], "clear");
+    let stored = hub.store.doc("channel", "ops").await.unwrap().unwrap().body;
+    assert_eq!(stored["config"]["url"], "https://x.example");
+    assert!(stored["config"]["token"]["sealed"].is_string(), "{stored}");
+    // Nobody can tell which values are secret to a plugin that is gone.
+    clear["plugin"] = json!("pigeon");
+    hub.store.commit(vec![put(clear)]).await.unwrap();
+    let hub = hub.restart().await;
+    let shown = hub.get("/api/v1/channels/ops").await["data"]["config"].clone();
+    assert_eq!(shown, json!({"url": "***", "token": "***"}));
+}
+
+#[tokio::test]
+async fn a_lost_or_damaged_key_is_said_and_a_new_secret_heals() {
+    let (mut hub, rule) = Hub::with_rule().await;
+    std::fs::remove_file(hub.key()).unwrap();
+    hub = hub.restart().await;
+    hub.fire(&rule, 0, 57.0).await;
+    let said = |delivery: &Value| {
+        let error = delivery["error"].as_str().unwrap_or_default();
+        error.contains("secret `token` of channel `ops`") && error.contains("set the secret anew")
+    };
+    let waits = async {
+        while !said(&hub.get("/api/v1/deliveries").await["data"][0]) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), waits)
+        .await
+        .unwrap();
+    let mut channel = hub.get("/api/v1/channels/ops").await["data"].clone();
+    let (status, refused) = hub.edit("PUT", "/api/v1/channels/ops", channel.clone()).await;
+    assert_eq!(
+        (status, &refused["details"]["field"]),
+        (400, &json!("config.token")),
+        "{refused}"
+    );
+    channel["config"]["token"] = json!("new");
+    assert_eq!(hub.edit("PUT", "/api/v1/channels/ops", channel.clone()).await.0, 200);
+    assert_eq!(
+        hub.edit("POST", "/api/v1/channels/ops/test", Value::Null).await.1["data"]["state"],
+        "delivered"
+    );
+    assert_eq!(hub.ledger.config.lock().unwrap()["token"], "new");
+
+    std::fs::write(hub.key(), "short").unwrap();
+    hub = hub.restart().await;
+    let (_, answer) = hub.edit("POST", "/api/v1/channels/ops/test", Value::Null).await;
+    assert!(said(&answer["data"]), "{answer}");
+    let (status, refused) = hub.edit("PUT", "/api/v1/channels/ops", channel).await;
+    assert!(
+        status == 503 && refused.to_string().contains("5 bytes, not 32"),
+        "{refused}"
+    );
+    let plain = json!({"name": "b", "plugin": "webhook", "config": {"url": "u"}});
+    assert_eq!(
+        hub.edit("POST", "/api/v1/channels", plain).await.0,
+        201,
+        "no secret, no key needed"
     );
 }
 

@@ -36,7 +36,11 @@ const OWN_HEADERS: [HeaderName; 10] = [
 impl wit::Host for Guest {
     async fn send(&mut self, request: wit::Request) -> Result<wit::Response, Error> {
         let started = Instant::now();
-        let outcome = exchange(self, request).await;
+        let outcome = exchange(self, request).await.map_err(|error| match error {
+            // It names the target, and a secret may have been filled in there.
+            Error::Denied(reason) => Error::Denied(self.shown(&reason)),
+            other => other,
+        });
         self.waited += started.elapsed();
         self.setup.http.count(match &outcome {
             Ok(_) => "answered",
