@@ -123,7 +123,8 @@ async fn build(config: &HubConfig, public_url: &str, registry: &Registry) -> any
     .context("alerting")?;
     let analytics = Analytics::build(&config.analytics, store.clone(), alerting.rules(), sender, registry)
         .await
-        .context("analytics")?;
+        .context("analytics")?
+        .with_open(&alerting.open_groups());
     let auth = Arc::new(Auth::build(&config.auth, dir, streamflow_dashboard::accounts(store.clone())).context("sign-in")?);
     let dashboard = Dashboard::build(
         &config.dashboard,

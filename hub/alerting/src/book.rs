@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use streamflow_model::{Alert, AlertState, Channel, Instant, Level, Rule, Signal};
+use streamflow_model::{Alert, AlertState, Channel, Instant, Level, OpenGroup, Rule, Signal};
 
 use crate::{
     history::History,
@@ -268,6 +268,15 @@ impl Book {
             .values()
             .filter(|slot| slot.incident.is_open())
             .map(|slot| &slot.incident.alert)
+    }
+
+    /// Groups that wait for a verdict that ends their alert.
+    pub(crate) fn open_groups(&self) -> Vec<OpenGroup> {
+        let incidents = self.groups.values().map(|slot| &slot.incident);
+        incidents
+            .filter(|incident| incident.is_open())
+            .map(Incident::group)
+            .collect()
     }
 
     /// The newest incident of a group.

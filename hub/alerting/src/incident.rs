@@ -11,7 +11,7 @@
 //! `resolved`, but only by complete data. A verdict not newer than the last one seen changes nothing.
 
 use serde::{Deserialize, Serialize};
-use streamflow_model::{Alert, AlertState, Completeness, Instant, Level, Rule, Signal, TimelineEntry};
+use streamflow_model::{Alert, AlertState, Completeness, Instant, Level, OpenGroup, Rule, Signal, TimelineEntry};
 use uuid::Uuid;
 
 use crate::text;
@@ -167,6 +167,15 @@ impl Incident {
     /// Whether the incident goes on.
     pub(crate) fn is_open(&self) -> bool {
         self.alert.state != AlertState::Resolved
+    }
+
+    /// Its group, and how far it has been heard of.
+    pub(crate) fn group(&self) -> OpenGroup {
+        OpenGroup {
+            rule_id: self.alert.rule_id.clone(),
+            labels: self.alert.labels.clone(),
+            told_until: self.memory.seen.window_end,
+        }
     }
 
     /// Whether this verdict was taken in before.

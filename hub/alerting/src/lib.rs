@@ -25,7 +25,7 @@ use std::{path::Path, sync::Arc};
 
 use prometheus::Registry;
 use streamflow_bus::signals::SignalReceiver;
-use streamflow_model::Rule;
+use streamflow_model::{OpenGroup, Rule};
 use streamflow_plugin_host::ChannelSender;
 use streamflow_storage::Store;
 use tokio::sync::watch;
@@ -115,6 +115,12 @@ impl Alerting {
     #[must_use]
     pub fn rules(&self) -> watch::Receiver<Arc<Vec<Rule>>> {
         self.handle.board.rules.subscribe()
+    }
+
+    /// Groups that wait for a verdict that ends their alert, for analytics to take over at the start.
+    #[must_use]
+    pub fn open_groups(&self) -> Vec<OpenGroup> {
+        self.engine.desk.book.open_groups()
     }
 
     /// Access for other rooms.

@@ -14,7 +14,7 @@ mod run;
 use std::{collections::HashMap, rc::Rc};
 
 use serde::{Deserialize, Serialize};
-use streamflow_model::{Rule, RuleError, Signal};
+use streamflow_model::{OpenGroup, Rule, RuleError, Signal};
 use streamflow_proto::{batch::DecodeError, bitmap::Bitmap, filter::Columns, path::Path};
 use streamflow_storage::store::{LogBatch, RowSpan};
 
@@ -143,6 +143,16 @@ impl Engine {
         self.saved.clear();
         self.index = Index::new(&self.runs);
         refused
+    }
+
+    /// Takes over the groups whose alerts are open, after the rules and before the first batch: without it an alert of which no state is left, because the
+    /// checkpoint was not readable or is of another question, would never end.
+    pub fn owe(&mut self, open: &[OpenGroup]) {
+        for group in open {
+            if let Some(run) = self.runs.iter_mut().find(|run| run.rule.id == group.rule_id) {
+                run.owe(group);
+            }
+        }
     }
 
     /// Lets time pass while no batch comes, so that windows close all the same.

@@ -10,7 +10,7 @@ use std::{
 
 use prometheus::Registry;
 use streamflow_bus::signals::{Disconnected, SignalSender};
-use streamflow_model::{Instant, Rule, Signal};
+use streamflow_model::{Instant, OpenGroup, Rule, Signal};
 use streamflow_storage::{
     StoreError,
     store::{LogBatch, Store},
@@ -167,6 +167,15 @@ impl Analytics {
             follower,
             saved,
         })
+    }
+
+    /// Takes over the alerts that alerting holds open, so that each of them ends when its condition does.
+    #[must_use]
+    pub fn with_open(mut self, open: &[OpenGroup]) -> Self {
+        if let Some(engine) = &mut self.engine {
+            engine.owe(open);
+        }
+        self
     }
 
     /// The live view.

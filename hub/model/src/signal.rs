@@ -33,3 +33,14 @@ pub struct Signal {
     /// When the newest event behind the verdict was stored, wall clock ms; for latency metrics.
     pub stored_at: i64,
 }
+
+/// A group whose alert is open while the hub starts: alerting waits for a verdict that ends it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenGroup {
+    /// The rule.
+    pub rule_id: String,
+    /// The alert's labels, those of the group among them.
+    pub labels: BTreeMap<String, String>,
+    /// End of the newest window of which alerting knows, in event time, ms.
+    pub told_until: i64,
+}

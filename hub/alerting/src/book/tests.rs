@@ -196,3 +196,22 @@ fn retention_removes_the_oldest_closed_alerts() {
     book.tick(T0 + MINUTE + Options::default().keep_for.ms());
     assert_eq!(book.history().iter().len(), 0);
 }
+
+#[test]
+fn open_groups_say_how_far_they_were_heard_of() {
+    let mut book = book(vec![rule(json!({}))]);
+    book.signals(
+        &[of("a", 0, 60.0), of("a", 1, 60.0), of("b", 0, 60.0), of("b", 1, 1.0)],
+        T0,
+    );
+    let open = book.open_groups();
+    assert_eq!(open.len(), 1);
+    assert_eq!(
+        (
+            open[0].rule_id.as_str(),
+            open[0].labels["source"].as_str(),
+            open[0].told_until
+        ),
+        ("r1", "a", T0 + 2 * MINUTE)
+    );
+}

@@ -72,6 +72,21 @@ impl Groups {
         id
     }
 
+    /// Takes note that the group's alert is open, told of up to `told_until`.
+    pub(crate) fn owe(&mut self, labels: &[&str], told_until: i64) {
+        let surplus = !labels.is_empty() && labels.iter().all(|label| *label == OTHER);
+        let id = if surplus {
+            self.other(labels.len())
+        } else {
+            let each = || labels.iter().copied();
+            self.intern(grouping::fingerprint(each()), each(), usize::MAX).0
+        };
+        if let Some(group) = self.get_mut(id) {
+            group.standing = Standing::Met;
+            group.told_until = group.told_until.max(told_until);
+        }
+    }
+
     fn insert(&mut self, labels: Vec<String>) -> u32 {
         let group = Group {
             labels,

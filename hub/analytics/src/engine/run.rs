@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use streamflow_model::{Completeness, Evaluate, Rule, RuleDraft, RuleError, Signal, WindowSpec, rule::Compiled};
+use streamflow_model::{
+    Completeness, Evaluate, OpenGroup, Rule, RuleDraft, RuleError, Signal, WindowSpec, rule::Compiled,
+};
 use streamflow_proto::{
     aggregate::Accumulator,
     batch::DecodeError,
@@ -87,6 +89,14 @@ impl Run {
             },
             question: question(&rule.draft),
         })
+    }
+
+    /// Owes alerting a verdict on a group whose alert is open, whatever was known of it here.
+    pub(super) fn owe(&mut self, open: &OpenGroup) {
+        let labels = self.names.iter().map(|name| open.labels.get(name).map(String::as_str));
+        if let Some(labels) = labels.collect::<Option<Vec<&str>>>() {
+            self.state.cells.groups.owe(&labels, open.told_until);
+        }
     }
 
     fn size(&self) -> i64 {
@@ -240,10 +250,15 @@ impl Run {
         if end < group.told_until {
             return;
         }
-        group.told_until = end;
-        group.standing = if verdict.met { Standing::Met } else { Standing::Unmet };
-        let labels: BTreeMap<String, String> = self.names.iter().cloned().zip(group.labels.iter().cloned()).collect();
         let completeness = out.completeness(agents, end);
+        group.told_until = end;
+        group.standing = match (verdict.met, completeness.complete) {
+            (true, _) => Standing::Met,
+            (false, true) => Standing::Unmet,
+            // Only complete data ends an alert, so a verdict on a later window is still owed.
+            (false, false) => group.standing,
+        };
+        let labels: BTreeMap<String, String> = self.names.iter().cloned().zip(group.labels.iter().cloned()).collect();
         out.signals.push(Signal {
             rule_id: self.rule.id.clone(),
             rule_version: self.rule.version,

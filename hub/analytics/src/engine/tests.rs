@@ -124,7 +124,7 @@ fn fires_at_once_and_says_the_last_word_when_the_window_closes() {
 #[test]
 fn windows_that_have_emptied_are_told_once() {
     let mut engine = engine(&[rule("r", json!({"group_by": ["source"], "threshold": 0}))]);
-    engine.ingest(&log(1, "h", 0, &[(0, "s", 0.)]));
+    engine.ingest(&log(1, "@http", 0, &[(0, "s", 0.)]));
     let closed = engine.tick(T0 + 100_000);
     assert_eq!(
         shown(&closed.signals),
@@ -209,7 +209,7 @@ fn surplus_groups_share_one_and_the_total_stays_exact() {
     );
     let outcome = engine.ingest(&log(
         1,
-        "h",
+        "@http",
         0,
         &[
             (0, "a", 0.),
@@ -236,7 +236,7 @@ fn surplus_groups_share_one_and_the_total_stays_exact() {
         ]
     );
     // The groups have gone, so others have room.
-    let outcome = engine.ingest(&log(2, "h", 100_000, &[(100_000, "x", 0.), (100_001, "y", 0.)]));
+    let outcome = engine.ingest(&log(2, "@http", 100_000, &[(100_000, "x", 0.), (100_001, "y", 0.)]));
     assert_eq!(outcome.surplus_groups, 0);
 }
 
@@ -292,4 +292,64 @@ fn verdicts_of_a_group_never_go_back_in_time() {
             .signals
             .is_empty()
     );
+}
+
+#[test]
+fn a_group_that_emptied_while_a_host_was_missing_is_told_of_until_the_data_is_complete() {
+    let mut engine = engine(&[rule("r", json!({"group_by": ["source"], "threshold": 0}))]);
+    engine.ingest(&log(1, "host-1", 0, &[(0, "s", 0.)]));
+    engine.ingest(&log(2, "host-2", 0, &[(0, "t", 0.)]));
+    // host-1 falls silent: nothing about `s`, but that may be because it is not heard.
+    engine.ingest(&log(3, "host-2", 35_000, &[(35_000, "t", 0.)]));
+    let told: Vec<(i64, bool, bool)> = engine
+        .tick(T0 + 100_000)
+        .signals
+        .iter()
+        .filter(|s| s.labels["source"] == "s")
+        .map(|s| ((s.window_start - T0) / 1000, s.met, s.completeness.complete))
+        .collect();
+    assert!(
+        told.iter().all(|(_, met, complete)| !met && !complete) && !told.is_empty(),
+        "{told:?}"
+    );
+    // It is back and says something else.
+    engine.ingest(&log(4, "host-1", 100_500, &[(100_500, "u", 0.)]));
+    engine.ingest(&log(5, "host-2", 100_500, &[(100_500, "u", 0.)]));
+    engine.ingest(&log(6, "host-1", 122_500, &[(122_500, "u", 0.)]));
+    let closed = engine.ingest(&log(7, "host-2", 122_500, &[(122_500, "u", 0.)]));
+    let last = closed.signals.iter().rfind(|s| s.labels["source"] == "s").unwrap();
+    assert_eq!((last.value, last.met, last.completeness.complete), (None, false, true));
+    let later = engine.tick(T0 + 400_000).signals;
+    assert!(later.iter().all(|s| s.labels["source"] != "s"), "told once");
+}
+
+#[test]
+fn an_alert_of_which_no_state_is_left_ends_with_its_first_empty_window() {
+    let open = |source: &str, until: i64| OpenGroup {
+        rule_id: "r".to_owned(),
+        labels: [("source", source), ("level", "critical"), ("alertname", "r")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        told_until: T0 + until,
+    };
+    for origin in [i64::MIN, T0] {
+        let mut engine = Engine::new(Options::default(), origin);
+        assert!(
+            engine
+                .set_rules(&[rule("r", json!({"group_by": ["source"], "threshold": 0}))])
+                .is_empty()
+        );
+        engine.owe(&[open("gone", 20_000), open("there", 20_000), open(groups::OTHER, 20_000)]);
+        engine.ingest(&log(1, "h", 5_000, &[(5_000, "gone", 0.)]));
+        let mut told = engine.ingest(&log(2, "h", 25_000, &[(25_000, "there", 0.)])).signals;
+        told.extend(engine.ingest(&log(3, "h", 42_500, &[(42_500, "new", 0.)])).signals);
+        told.extend(engine.tick(T0 + 60_000).signals);
+        let shown = shown(&told);
+        let ended = |source: &str, window: i64| (window, source.to_owned(), None, false, false);
+        assert_eq!(
+            shown.iter().filter(|s| !s.3).collect::<Vec<_>>(),
+            [&ended("gone", 20), &ended("other", 20), &ended("there", 30)],
+            "{shown:?}"
+        );
+    }
 }
