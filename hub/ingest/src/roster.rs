@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use quinn::VarInt;
@@ -26,7 +26,12 @@ struct Live {
 struct Entry {
     status: AgentStatus,
     live: Option<Live>,
+    turn: Turn,
 }
+
+/// Held by the session of an agent that may hand frames to the store. Frames of two sessions must not mix: when the store refuses one, a later frame of
+/// the other would raise the high-water mark over it.
+pub(crate) type Turn = Arc<tokio::sync::Mutex<()>>;
 
 #[derive(Debug, Default)]
 struct State {
@@ -68,6 +73,7 @@ impl Roster {
         let entry = state.agents.entry(id.to_owned()).or_insert_with(|| Entry {
             status: known(id, agent),
             live: None,
+            turn: Turn::default(),
         });
         entry.status.revoked = agent.revoked;
         if agent.revoked
@@ -81,14 +87,8 @@ impl Roster {
     }
 
     /// A session begins. An older connection of the same agent is closed: its end has not noticed that the path is
-    /// gone. Answers `None` when the agent has been revoked meanwhile.
-    pub(crate) fn connected(
-        &self,
-        id: &str,
-        hello: &Hello,
-        last_seq: u64,
-        connection: &quinn::Connection,
-    ) -> Option<u64> {
+    /// gone. Answers the ticket and the turn to wait for, or `None` when the agent has been revoked meanwhile.
+    pub(crate) fn connected(&self, id: &str, hello: &Hello, connection: &quinn::Connection) -> Option<(u64, Turn)> {
         let now = Instant::now();
         let mut state = self.lock();
         state.next_ticket += 1;
@@ -102,7 +102,8 @@ impl Roster {
         status.last_seen = Some(now);
         status.remote = Some(connection.remote_address().to_string());
         status.epoch = hello.epoch;
-        status.last_seq = last_seq;
+        status.last_seq = 0;
+        let turn = Arc::clone(&entry.turn);
         match entry.live.replace(Live {
             ticket,
             connection: connection.clone(),
@@ -116,7 +117,7 @@ impl Roster {
             }
             None => self.metrics.agents.inc(),
         }
-        Some(ticket)
+        Some((ticket, turn))
     }
 
     /// A session ended.

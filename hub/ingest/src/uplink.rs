@@ -23,7 +23,7 @@ use streamflow_storage::{Origin, Receipt, StoreError};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::{enroll, metrics::DoorKind, quic::Context};
+use crate::{enroll, metrics::DoorKind, quic::Context, roster::Turn};
 
 /// Pieces of the stream taken at a time: about as many packets as a 1,000-event frame has.
 const PIECES: usize = 64;
@@ -204,13 +204,20 @@ pub(crate) async fn serve(
 
 impl Uplink<'_> {
     async fn run(mut self, connection: &Connection, hello: &Hello, token: CancellationToken) -> Result<(), Ended> {
+        let roster = &self.context.roster;
+        let (ticket, turn) = roster
+            .connected(&self.agent, hello, connection)
+            .ok_or(Ended::Forbidden)?;
+        let result = self.converse(hello, &turn, token).await;
+        roster.disconnected(&self.agent, ticket);
+        result
+    }
+
+    async fn converse(&mut self, hello: &Hello, turn: &Turn, token: CancellationToken) -> Result<(), Ended> {
+        let _turn = turn.lock().await;
         let origin = self.origin();
         let high_water = self.context.store.high_water(&origin).await.map_err(Ended::Store)?;
-        let ticket = self
-            .context
-            .roster
-            .connected(&self.agent, hello, high_water.unwrap_or(0), connection)
-            .ok_or(Ended::Forbidden)?;
+        self.context.roster.stored(&self.agent, high_water.unwrap_or(0), 0);
         tracing::info!(agent = %self.agent, host = hello.host, epoch = hello.epoch, stored = ?high_water, "an agent connected");
         let options = &self.context.options;
         let welcome = self.session.open(
@@ -219,12 +226,8 @@ impl Uplink<'_> {
             options.window_bytes,
             Instant::now().0,
         );
-        let result = match self.stream.send(&ToAgent::Welcome(welcome)).await {
-            Ok(()) => self.exchange(token).await,
-            Err(ended) => Err(ended),
-        };
-        self.context.roster.disconnected(&self.agent, ticket);
-        result
+        self.stream.send(&ToAgent::Welcome(welcome)).await?;
+        self.exchange(token).await
     }
 
     fn origin(&self) -> Origin {

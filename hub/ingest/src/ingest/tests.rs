@@ -52,6 +52,8 @@ impl Hub {
         let flaky = Arc::new(flaky::Flaky {
             inner: Arc::clone(&store),
             full: false.into(),
+            held: tokio::sync::watch::Sender::new(false),
+            calls: std::sync::Mutex::default(),
         });
         let ingest = Ingest::build(&quic, &options, &dir, flaky.clone(), &registry)
             .await

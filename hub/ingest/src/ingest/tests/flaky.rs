@@ -1,7 +1,7 @@
-//! The real store, which says on demand that its disk is full.
+//! The real store, which says on demand that its disk is full or that it has no room for a frame yet, and keeps the order of calls.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -17,6 +17,15 @@ use uuid::Uuid;
 pub struct Flaky {
     pub inner: Arc<dyn Store>,
     pub full: AtomicBool,
+    /// Frames wait while it is true.
+    pub held: tokio::sync::watch::Sender<bool>,
+    pub calls: Mutex<Vec<String>>,
+}
+
+impl Flaky {
+    fn called(&self, what: String) {
+        self.calls.lock().unwrap().push(what);
+    }
 }
 
 #[async_trait]
@@ -27,9 +36,16 @@ impl Store for Flaky {
             answer.send(Err(StoreError::Full)).unwrap();
             return Ok(receipt);
         }
+        let seq = frame.header().seq;
+        if *self.held.borrow() {
+            self.called(format!("waits {seq}"));
+            self.held.subscribe().wait_for(|held| !held).await.unwrap();
+        }
+        self.called(format!("append {seq}"));
         self.inner.append(origin, frame).await
     }
     async fn high_water(&self, origin: &Origin) -> Result<Option<u64>, StoreError> {
+        self.called("high water".to_owned());
         self.inner.high_water(origin).await
     }
     fn tail(&self) -> &LogTail {

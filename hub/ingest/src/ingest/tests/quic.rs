@@ -239,3 +239,30 @@ async fn a_full_disk_asks_the_agent_to_come_again() {
     assert_eq!(hub.count().await, 6);
     hub.stop().await;
 }
+
+#[tokio::test]
+async fn a_new_session_begins_when_the_one_before_hands_over_nothing_more() {
+    let hub = Hub::start().await;
+    let credentials = enroll(&hub).await;
+    let (mut before, _) = Agent::open(&hub, &credentials, 1).await;
+    hub.flaky.held.send_replace(true);
+    before.write(frame(1, [1]).bytes()).await;
+    let calls = || hub.flaky.calls.lock().unwrap().clone();
+    until("the frame waits for room", async || {
+        calls().iter().any(|call| call == "waits 1")
+    })
+    .await;
+    let mut after = Agent::dial(hub.quic, &credentials.ca, Some(&credentials))
+        .await
+        .unwrap();
+    after.hello(1).await;
+    assert_eq!(before.close_code().await, u64::from(close::REPLACED));
+    hub.flaky.held.send_replace(false);
+    assert!(matches!(after.hear().await, Ok(ToAgent::Welcome(_))));
+    assert_eq!(calls(), ["high water", "waits 1", "append 1", "high water"]);
+    after.write(frame(1, [1]).bytes()).await;
+    after.write(frame(2, [2]).bytes()).await;
+    after.acked(2).await;
+    assert_eq!(hub.count().await, 2);
+    hub.stop().await;
+}
