@@ -171,7 +171,12 @@ pub(crate) async fn position_before(store: &dyn Store, since: i64) -> Result<u64
     let (mut low, mut high) = (0, store.stats().await?.position);
     while low < high {
         let middle = low + (high - low) / 2;
-        let batches = store.read_log(middle, 1).await?;
+        let batches = match store.read_log(middle, 1).await {
+            Ok(batches) => batches,
+            // Reading begins before it then, and passes over it there.
+            Err(StoreError::Corrupt { .. }) => Vec::new(),
+            Err(error) => return Err(error),
+        };
         let older = batches
             .iter()
             .flat_map(|batch| &batch.spans)

@@ -113,7 +113,12 @@ async fn affordable(store: &dyn Store) -> Result<i64, StoreError> {
     let Some(after) = position.checked_sub(RESTORED_FRAMES) else {
         return Ok(i64::MIN);
     };
-    let oldest = store.read_log(after, 1).await?;
+    let oldest = match store.read_log(after, 1).await {
+        Ok(oldest) => oldest,
+        // Damage must not keep the hub from starting; the window is then read whole.
+        Err(StoreError::Corrupt { .. }) => Vec::new(),
+        Err(error) => return Err(error),
+    };
     Ok(oldest
         .iter()
         .flat_map(|batch| &batch.spans)

@@ -229,37 +229,44 @@ impl Reader {
         let agent: Arc<str> = agent.into();
         let mut ids = Vec::new();
         for part in parts {
-            let Some(stored) = self.parts.load(&part, Keep::No).await? else {
-                continue;
-            };
-            let agent = agent.clone();
-            ids.extend(
-                blocking(move || {
-                    let wanted = |span: &&RowSpan| {
-                        span.agent == agent
-                            && span.stored_at >= since
-                            && (part.first..=part.last).contains(&span.position)
-                    };
-                    let spans: Vec<&RowSpan> = stored.frames.spans().iter().filter(wanted).collect();
-                    if spans.is_empty() {
-                        return Ok(Vec::new());
-                    }
-                    let Some(batch) = readable(&part, stored.batch())? else {
-                        return Ok(Vec::new());
-                    };
-                    let Some(all) = readable(&part, batch.ids())? else {
-                        return Ok(Vec::new());
-                    };
-                    let of_span = |span: &RowSpan| {
-                        let ids = all.get(span.start as usize..span.end as usize).unwrap_or_default();
-                        ids.iter().map(|id| (*id, span.stored_at)).collect::<Vec<_>>()
-                    };
-                    Ok(spans.into_iter().flat_map(of_span).collect())
-                })
-                .await?,
-            );
+            match self.ids_of(part, &agent, since).await {
+                Ok(more) => ids.extend(more),
+                // A hub must start all the same: some ids less are a smaller harm than no hub.
+                Err(StoreError::Corrupt { position, source }) => {
+                    tracing::error!(position, error = %source, "a stored batch does not decode, its ids are not known");
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(ids)
+    }
+
+    async fn ids_of(&self, part: Part, agent: &Arc<str>, since: i64) -> Result<Vec<(Uuid, i64)>, StoreError> {
+        let Some(stored) = self.parts.load(&part, Keep::No).await? else {
+            return Ok(Vec::new());
+        };
+        let agent = agent.clone();
+        blocking(move || {
+            let wanted = |span: &&RowSpan| {
+                span.agent == agent && span.stored_at >= since && (part.first..=part.last).contains(&span.position)
+            };
+            let spans: Vec<&RowSpan> = stored.frames.spans().iter().filter(wanted).collect();
+            if spans.is_empty() {
+                return Ok(Vec::new());
+            }
+            let Some(batch) = readable(&part, stored.batch())? else {
+                return Ok(Vec::new());
+            };
+            let Some(all) = readable(&part, batch.ids())? else {
+                return Ok(Vec::new());
+            };
+            let of_span = |span: &RowSpan| {
+                let ids = all.get(span.start as usize..span.end as usize).unwrap_or_default();
+                ids.iter().map(|id| (*id, span.stored_at)).collect::<Vec<_>>()
+            };
+            Ok(spans.into_iter().flat_map(of_span).collect())
+        })
+        .await
     }
 
     async fn may_match(&self, part: &Part, selection: &Selection) -> Result<bool, StoreError> {

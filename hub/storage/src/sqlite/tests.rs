@@ -268,6 +268,28 @@ async fn a_damaged_frame_on_the_disk_does_not_stop_the_merge() {
     assert_eq!(suite::ask(&*store, suite::everything()).await.len(), 20);
 }
 
+#[tokio::test]
+async fn a_damaged_chunk_costs_its_own_ids_and_no_others() {
+    let mut folder = Folder::with(Options {
+        cache_mib: 0,
+        ..Options::default()
+    });
+    let store = folder.open().await;
+    for seq in 1..=2 {
+        suite::put(&*store, "a", suite::frame(seq, seq * 10..seq * 10 + 10)).await;
+        folder.merge().await;
+    }
+    assert_eq!(store.recent_ids("a", 0).await.unwrap().len(), 20);
+    let mut connection = open::writer(&folder.dir.path().join("streamflow.db"), &folder.options)
+        .await
+        .unwrap();
+    sqlx::query("UPDATE chunk SET body = zeroblob(100) WHERE id = 1")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(store.recent_ids("a", 0).await.unwrap().len(), 10);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn trickles_are_compacted() {
     let mut folder = Folder::with(Options {
