@@ -220,9 +220,24 @@ impl Claims {
     }
 
     /// The events are durable.
-    pub(crate) fn stored(mut self, now: i64) {
+    pub(crate) fn stored(self, now: i64) {
+        let all = self.ids.len();
+        self.stored_parts([(all, true)], now);
+    }
+
+    /// Of these numbers of ids in order, the events are durable or not; the others are given up.
+    pub(crate) fn stored_parts(mut self, parts: impl IntoIterator<Item = (usize, bool)>, now: i64) {
+        let mut ids = std::mem::take(&mut self.ids).into_iter();
         let mut state = self.dedup.lock();
-        self.ids.drain(..).for_each(|id| state.window.store(id, now));
+        for (count, stored) in parts {
+            let part = ids.by_ref().take(count);
+            if stored {
+                part.for_each(|id| state.window.store(id, now));
+            } else {
+                self.ids.extend(part);
+            }
+        }
+        self.ids.extend(ids);
         state.count_forgotten(&self.dedup.evicted);
     }
 }

@@ -43,7 +43,15 @@ pub(crate) enum Work {
     /// Events as JSON, to be put into a shared frame.
     Events { raws: Vec<Bytes>, now_ms: i64 },
     /// Frames that are ready but for their sequence.
-    Frames(Vec<Frame>),
+    Frames(Vec<OwnFrame>),
+}
+
+/// A frame of one request alone.
+#[derive(Debug)]
+pub(crate) struct OwnFrame {
+    pub(crate) frame: Frame,
+    /// How many of the request's claims are of it; claims stand in the order of frames.
+    pub(crate) claims: usize,
 }
 
 #[derive(Debug)]

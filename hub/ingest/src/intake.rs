@@ -5,12 +5,12 @@ use std::{borrow::Cow, sync::LazyLock};
 use bytes::Bytes;
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
-use streamflow_proto::{build::BatchBuilder, event::Rejection, frame::Frame};
+use streamflow_proto::{build::BatchBuilder, event::Rejection};
 use uuid::Uuid;
 
 use crate::{
     dedup::{Claim, Claims, Waiting},
-    door::{Door, Unavailable, Verdict, Work},
+    door::{Door, OwnFrame, Unavailable, Verdict, Work},
     metrics::DoorKind,
 };
 
@@ -128,12 +128,15 @@ impl Prepared {
     }
 
     /// A frame of what is in the builder, without the events whose ids are known.
-    fn close(&mut self, builder: &mut BatchBuilder, part: &mut Vec<(&[u8], Uuid)>, now_ms: i64) -> Option<Frame> {
+    fn close(&mut self, builder: &mut BatchBuilder, part: &mut Vec<(&[u8], Uuid)>, now_ms: i64) -> Option<OwnFrame> {
         let given: Vec<usize> = (0..part.len()).filter(|at| may_give_id(part[*at].0)).collect();
         let claims = self.claims.claim(given.iter().map(|at| part[*at].1), now_ms);
         let mut known = vec![false; part.len()];
+        let mut claimed = 0;
         for (at, claim) in given.into_iter().zip(claims) {
-            if !matches!(claim, Claim::New) {
+            if matches!(claim, Claim::New) {
+                claimed += 1;
+            } else {
                 known[at] = true;
                 self.note(claim);
             }
@@ -148,7 +151,10 @@ impl Prepared {
             }
         }
         self.outcome.ids.extend(part.drain(..).map(|(_, id)| id));
-        (!builder.is_empty()).then(|| builder.finish(0))
+        (!builder.is_empty()).then(|| OwnFrame {
+            frame: builder.finish(0),
+            claims: claimed,
+        })
     }
 
     /// Stores what is new and waits for what others are storing; answers when all good events are durable.

@@ -27,18 +27,24 @@ struct Waiter {
     job: Job,
     verdicts: Vec<Verdict>,
     events: usize,
+    /// Of each frame that is of this job alone, how many claims are of it.
+    claims: Vec<usize>,
 }
 
 impl Waiter {
-    fn finish(self, stored: bool, metrics: &Metrics) {
+    /// `stored` is of each frame that the job waits for.
+    fn finish(self, stored: &[bool], metrics: &Metrics) {
         let Job {
             claims, door, reply, ..
         } = self.job;
-        let answer = if stored {
-            claims.stored(Instant::now().0);
+        let now = Instant::now().0;
+        let answer = if stored.iter().all(|stored| *stored) {
+            claims.stored(now);
             metrics.accepted(door, self.events);
             Ok(self.verdicts)
         } else {
+            // The client sends all of it again; what is stored must not be stored twice then.
+            claims.stored_parts(self.claims.into_iter().zip(stored.iter().copied()), now);
             Err(Unavailable)
         };
         // a client that has gone away needs no answer; its events are stored all the same
@@ -46,7 +52,7 @@ impl Waiter {
     }
 }
 
-type Committing = BoxFuture<'static, (Vec<Waiter>, bool)>;
+type Committing = BoxFuture<'static, (Vec<Waiter>, Vec<bool>)>;
 
 /// Owns the sequence of this door.
 #[derive(Debug)]
@@ -89,7 +95,7 @@ impl Writer {
             tokio::select! {
                 biased;
                 () = token.cancelled(), if !self.queue.is_closed() => self.queue.close(),
-                Some(done) = self.committing.next(), if !self.committing.is_empty() => self.finish(done.0, done.1),
+                Some(done) = self.committing.next(), if !self.committing.is_empty() => self.finish(done.0, &done.1),
                 job = self.queue.recv(), if room => match job {
                     Some(job) => self.take(job).await,
                     None => break,
@@ -107,11 +113,11 @@ impl Writer {
         }
         self.flush().await;
         while let Some((waiters, stored)) = self.committing.next().await {
-            self.finish(waiters, stored);
+            self.finish(waiters, &stored);
         }
     }
 
-    fn finish(&self, waiters: Vec<Waiter>, stored: bool) {
+    fn finish(&self, waiters: Vec<Waiter>, stored: &[bool]) {
         for waiter in waiters {
             waiter.finish(stored, &self.metrics);
         }
@@ -139,7 +145,12 @@ impl Writer {
                 if events < verdicts.len() {
                     job.claims.keep(&verdicts.iter().flatten().copied().collect::<Vec<_>>());
                 }
-                self.waiting.push(Waiter { job, verdicts, events });
+                self.waiting.push(Waiter {
+                    job,
+                    verdicts,
+                    events,
+                    claims: Vec::new(),
+                });
                 if !frames.is_empty() {
                     if !self.builder.is_empty() {
                         frames.push(self.builder.finish(0));
@@ -151,13 +162,14 @@ impl Writer {
             }
             Work::Frames(frames) => {
                 self.flush().await;
-                let events = frames.iter().map(|frame| frame.header().count as usize).sum();
+                let events = frames.iter().map(|own| own.frame.header().count as usize).sum();
                 self.waiting.push(Waiter {
                     job,
                     verdicts: Vec::new(),
                     events,
+                    claims: frames.iter().map(|own| own.claims).collect(),
                 });
-                self.hand_over(frames).await;
+                self.hand_over(frames.into_iter().map(|own| own.frame).collect()).await;
             }
         }
     }
@@ -185,23 +197,23 @@ impl Writer {
                 Ok(receipt) => receipts.push(receipt),
                 Err(error) => {
                     tracing::warn!(%error, "the store refused a frame");
-                    return self.finish(waiters, false);
+                    return self.finish(waiters, &[false]);
                 }
             }
         }
         let seconds = self.metrics.commit_seconds.clone();
         self.committing.push(Box::pin(async move {
-            let stored = all_stored(receipts).await;
+            let stored = each_stored(receipts).await;
             seconds.observe(began.elapsed().as_secs_f64());
             (waiters, stored)
         }));
     }
 }
 
-async fn all_stored(receipts: Vec<Receipt>) -> bool {
-    let mut all = true;
+async fn each_stored(receipts: Vec<Receipt>) -> Vec<bool> {
+    let mut each = Vec::with_capacity(receipts.len());
     for receipt in receipts {
-        all &= match receipt.await {
+        each.push(match receipt.await {
             Ok(Ok(Appended::Stored(_))) => true,
             Ok(Ok(Appended::Duplicate)) => {
                 tracing::error!("the store took a new frame for a duplicate");
@@ -212,7 +224,7 @@ async fn all_stored(receipts: Vec<Receipt>) -> bool {
                 false
             }
             Err(_) => false,
-        };
+        });
     }
-    all
+    each
 }

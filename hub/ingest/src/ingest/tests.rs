@@ -52,6 +52,7 @@ impl Hub {
         let flaky = Arc::new(flaky::Flaky {
             inner: Arc::clone(&store),
             full: false.into(),
+            unlucky: 0.into(),
             held: tokio::sync::watch::Sender::new(false),
             calls: std::sync::Mutex::default(),
         });

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use async_trait::async_trait;
@@ -17,6 +17,8 @@ use uuid::Uuid;
 pub struct Flaky {
     pub inner: Arc<dyn Store>,
     pub full: AtomicBool,
+    /// This sequence finds the disk full; 0 for none.
+    pub unlucky: AtomicU64,
     /// Frames wait while it is true.
     pub held: tokio::sync::watch::Sender<bool>,
     pub calls: Mutex<Vec<String>>,
@@ -31,12 +33,12 @@ impl Flaky {
 #[async_trait]
 impl Store for Flaky {
     async fn append(&self, origin: Origin, frame: Frame) -> Result<Receipt, StoreError> {
-        if self.full.load(Ordering::SeqCst) {
+        let seq = frame.header().seq;
+        if self.full.load(Ordering::SeqCst) || self.unlucky.load(Ordering::SeqCst) == seq {
             let (answer, receipt) = tokio::sync::oneshot::channel();
             answer.send(Err(StoreError::Full)).unwrap();
             return Ok(receipt);
         }
-        let seq = frame.header().seq;
         if *self.held.borrow() {
             self.called(format!("waits {seq}"));
             self.held.subscribe().wait_for(|held| !held).await.unwrap();

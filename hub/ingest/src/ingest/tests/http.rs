@@ -386,3 +386,21 @@ async fn a_full_disk_is_a_503_and_the_same_id_is_stored_later() {
     }
     hub.stop().await;
 }
+
+#[tokio::test]
+async fn what_was_stored_of_a_refused_batch_is_not_stored_again_with_the_rest() {
+    let hub = Hub::start().await;
+    let with_id = |n: u64| {
+        let id = uuid::Uuid::from_u128(0x0190_d6c4_0000_7000_8000_0000_0000_0000 + u128::from(n));
+        json!({"id": id, "type": "t", "source": "s", "data": {"n": n}}).to_string()
+    };
+    let batch: Vec<String> = (0..2500).map(with_id).collect();
+    hub.flaky.unlucky.store(2, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(post(&hub, "/events/batch", &[LINES], batch.join("\n")).await.0, 503);
+    for _ in 0..2 {
+        let (status, body) = post(&hub, "/events/batch", &[LINES], batch.join("\n")).await;
+        assert_eq!((status, &body["data"]["accepted"]), (202, &json!(2500)), "{body}");
+        assert_eq!(hub.count().await, 2500);
+    }
+    hub.stop().await;
+}
