@@ -121,6 +121,10 @@ impl Claims {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(file)
     }
 
+    fn holds(&self, file: FileId) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&file)
+    }
+
     fn release(&self, file: FileId) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&file);
     }
@@ -300,7 +304,8 @@ impl FileSource {
         let forgotten = self
             .closed
             .extract_if(|_, (_, since)| now.saturating_duration_since(*since) >= FORGET_AFTER);
-        for (_, (position, _)) in forgotten {
+        // Every source knows all positions of before; a file that another one reads is not gone.
+        for (_, (position, _)) in forgotten.filter(|(file, _)| !self.claims.holds(*file)) {
             self.batcher.position(Position { gone: true, ..position });
         }
         self.reports

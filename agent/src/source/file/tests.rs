@@ -271,6 +271,47 @@ fn a_deleted_file_is_read_to_its_end_and_forgotten() {
 }
 
 #[test]
+fn a_file_that_another_source_reads_is_never_forgotten() {
+    let folder = Folder::new();
+    folder.append("a.log", "one\n");
+    folder.append("gone.log", "two\n");
+    let known = Running::start(&folder.options("*.log"), &Positions::new());
+    known.wait("both files", |collected| collected.positions.len() == 2);
+    let (_, known) = known.stop();
+    fs::remove_file(folder.path("gone.log")).unwrap();
+    let collector = Arc::new(Collector::default());
+    collector.0.lock().unwrap().positions = known.clone();
+    let claims = Claims::default();
+    let source = |pattern: &str| {
+        let counters = SourceCounters::new("test", "file");
+        let batcher = Batcher::new(
+            BatchOptions::default(),
+            Processors::default(),
+            collector.clone(),
+            counters.clone(),
+        );
+        let both = (counters, Arc::default());
+        FileSource::build(
+            &folder.options(pattern),
+            "host-1",
+            &known,
+            claims.clone(),
+            batcher,
+            both,
+        )
+        .unwrap()
+    };
+    let (mut reads, mut other) = (source("a.*"), source("b.*"));
+    let now = Instant::now();
+    reads.scan(now);
+    other.scan(now + 2 * FORGET_AFTER);
+    other.batcher.flush().unwrap();
+    let collected = collector.0.lock().unwrap();
+    let paths: Vec<&str> = collected.positions.values().map(|position| &*position.path).collect();
+    assert_eq!(paths, [folder.path("a.log").to_string_lossy()]);
+}
+
+#[test]
 fn the_end_is_where_a_new_source_may_begin_but_not_where_it_goes_on() {
     let folder = Folder::new();
     folder.append("a.log", "old\npart");
