@@ -25,6 +25,7 @@ async fn the_page_shows_live_data_in_chromium() {
     let output = Command::new(root().join("scripts/browser-tests.sh"))
         .env("BASE_URL", format!("http://{}", hub.http))
         .env("ADMIN_PASSWORD", PASSWORD)
+        .env("RECEIVER_URL", receiver.url())
         .env("HUB_PID", hub.process().pid().to_string())
         .output()
         .unwrap();
