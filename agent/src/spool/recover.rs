@@ -201,9 +201,12 @@ fn check(file: &dyn DiskFile, window: &mut Window, found: &Found) -> io::Result<
         damaged: u64::from(positions.is_none()),
         positions,
     };
+    let own = found.group.next_seq..found.group.next_seq.saturating_add(found.group.frames.into());
     let mut frames = Frames::of(found);
     loop {
         match frames.next(file, window)? {
+            // A recycled file holds older frames, and one of the same length may stand where a write was cut short.
+            Step::Frame(frame) if !own.contains(&frame.header().seq) => checked.damaged += 1,
             Step::Frame(frame) => {
                 let header = frame.header();
                 checked

@@ -369,6 +369,30 @@ fn what_recovery_announces_after_a_kill_outlives_a_power_loss() {
 }
 
 #[test]
+fn an_older_frame_where_a_commit_was_cut_short_is_not_taken_for_it() {
+    let disk = SimDisk::default();
+    let stale = frame(1, 2).with_seq(1);
+    let mut bytes = Vec::new();
+    let head = group::Group {
+        number: 9,
+        next_seq: 5,
+        frames: 1,
+        frames_len: stale.bytes().len() as u32,
+        snapshot: true,
+        ..group::Group::default()
+    };
+    head.encode(&block(5).positions, &mut bytes);
+    bytes.extend_from_slice(stale.bytes());
+    let file = disk.create(&format!("{:020}.seg", 9), LIMITS.segment_bytes).unwrap();
+    disk::write_all_at(&*file, &bytes, 0).unwrap();
+    let (mut log, report) = open(&disk);
+    assert_eq!((report.frames, report.torn_bytes), (0, bytes.len() as u64));
+    assert!(log.positions().is_empty());
+    append(&mut log, 5..6).unwrap();
+    assert_eq!(contents(&disk, &log), (vec![5], 5));
+}
+
+#[test]
 fn short_writes_are_continued() {
     let disk = SimDisk::default();
     let (mut log, _) = open(&disk);
