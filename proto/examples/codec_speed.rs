@@ -152,6 +152,15 @@ fn main() {
             frames.push(builder.finish(0));
         }
     });
+    let mut plain = BatchBuilder::new().uncompressed();
+    rate("push_json + finish, uncompressed", EVENTS, || {
+        for batch in events.chunks(BATCH) {
+            for event in batch {
+                plain.push_json(event.as_bytes(), 0).unwrap();
+            }
+            black_box(plain.finish(0));
+        }
+    });
     let packed: usize = frames.iter().map(|frame| frame.bytes().len()).sum();
     let raw: usize = frames.iter().map(|frame| frame.header().raw_len as usize).sum();
     println!(

@@ -107,6 +107,16 @@ impl BatchBuilder {
         Self::with_columns(store::MAX_ATTRIBUTE_COLUMNS, MAX_OBJECT)
     }
 
+    /// A batch whose frame stays as it is: for a reader close by that compresses it with others later, as the hub's own
+    /// inbox is. Compressing costs about as much as reading the JSON.
+    #[must_use]
+    pub fn uncompressed(self) -> Self {
+        Self {
+            compressor: None,
+            ..self
+        }
+    }
+
     /// A batch whose objects are all kept as JSON text, of any length: for what would need too many columns.
     pub(crate) fn without_columns() -> Self {
         Self::with_columns(0, usize::MAX)

@@ -334,6 +334,24 @@ fn varied_strings_come_back() {
 }
 
 #[test]
+fn frames_need_not_be_compressed() {
+    let json = br#"{"type":"t","source":"s","data":{"x":"the same again and again and again"}}"#;
+    let frame = |mut builder: BatchBuilder| {
+        for _ in 0..500 {
+            builder.push_json(json, 1).unwrap();
+        }
+        Frame::parse(builder.finish(0).bytes().clone()).unwrap()
+    };
+    let (packed, plain) = (frame(BatchBuilder::new()), frame(BatchBuilder::new().uncompressed()));
+    assert!(plain.bytes().len() > 2 * packed.bytes().len());
+    assert_eq!(plain.header().raw_len, plain.header().payload_len);
+    assert_eq!(
+        all(&plain.decode().unwrap()).len(),
+        all(&packed.decode().unwrap()).len()
+    );
+}
+
+#[test]
 fn minted_ids_are_unique_and_ordered() {
     let mut builder = BatchBuilder::new();
     let mut ids: Vec<Uuid> = (0..1000)
