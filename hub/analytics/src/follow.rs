@@ -63,12 +63,15 @@ impl Follower {
         !self.behind
     }
 
-    /// Waits for the next part. Cancel safe: a dropped call has handed out nothing.
+    /// Waits for the next part; it is empty when this is the moment of having caught up. Cancel safe: a dropped call has handed out nothing.
     pub(crate) async fn next(&mut self) -> Result<Part, FollowError> {
         loop {
             let mut part = Part::default();
             if self.behind {
                 self.read(&mut part).await?;
+                if self.caught_up() {
+                    return Ok(part);
+                }
             } else {
                 let first = self.tail.recv().await;
                 self.take(first.map(Some), &mut part)?;

@@ -210,7 +210,8 @@ impl Analytics {
                     rules_live = changed.is_ok();
                     Wake::Rules
                 }
-                _ = ticks.tick() => Wake::Tick,
+                // Not while it catches up: a read that takes longer than a tick would begin anew at each of them and never end.
+                _ = ticks.tick(), if self.follower.caught_up() => Wake::Tick,
                 part = self.follower.next() => Wake::Log(part),
             };
             let told = match wake {
@@ -225,6 +226,7 @@ impl Analytics {
                 Wake::Tick => self.tick().await?,
                 Wake::Log(Ok(part)) => {
                     (0..part.unreadable).for_each(|_| self.metrics.unreadable());
+                    self.show_lag().await;
                     self.work(Work::Log(part.batches)).await?
                 }
             };
@@ -240,15 +242,17 @@ impl Analytics {
     }
 
     async fn tick(&mut self) -> Result<Result<(), Disconnected>, AnalyticsError> {
-        if !self.follower.caught_up() {
-            let position = self.store.stats().await.map_or(0, |stats| stats.position);
-            self.metrics
-                .lag
-                .set(position.saturating_sub(self.follower.position()).cast_signed());
-            return Ok(Ok(()));
-        }
-        self.metrics.lag.set(0);
         self.work(Work::Tick(Instant::now().0 - TICK_MARGIN_MS)).await
+    }
+
+    async fn show_lag(&self) {
+        let behind = if self.follower.caught_up() {
+            0
+        } else {
+            let position = self.store.stats().await.map_or(0, |stats| stats.position);
+            position.saturating_sub(self.follower.position()).cast_signed()
+        };
+        self.metrics.lag.set(behind);
     }
 
     /// Lets the engine work on a thread where it may take its time, and hands its verdicts on.

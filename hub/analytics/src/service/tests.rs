@@ -12,6 +12,8 @@ use tower::ServiceExt;
 
 use super::*;
 
+mod ill;
+
 /// A window boundary.
 const T0: i64 = 1_699_999_200_000;
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -63,13 +65,17 @@ impl House {
     }
 
     async fn start(&self, rules: Vec<Rule>) -> Room {
+        self.start_on(Arc::clone(&self.store), rules).await
+    }
+
+    async fn start_on(&self, store: Arc<dyn Store>, rules: Vec<Rule>) -> Room {
         let options = Options {
             checkpoint_interval: streamflow_model::Span::ZERO,
             ..Options::default()
         };
         let (sender, receiver) = signals::channel();
         let (rules_sender, rules) = watch::channel(Arc::new(rules));
-        let analytics = Analytics::build(&options, Arc::clone(&self.store), rules, sender, &Registry::new())
+        let analytics = Analytics::build(&options, store, rules, sender, &Registry::new())
             .await
             .unwrap();
         let (handle, routes) = (analytics.handle(), analytics.routes());
@@ -255,4 +261,25 @@ async fn answers_aggregations_and_the_live_view() {
         (&json!("percent"), &json!({"mount": "/"}), &json!(41.5))
     );
     assert_eq!(room.handle.tick(0).hosts.len(), 1);
+}
+
+#[tokio::test]
+async fn catches_up_through_slow_reads_and_starts_beside_damage() {
+    let mut house = House::open().await;
+    for at in 0..3 {
+        house.store(&[event(at)]).await;
+    }
+    let ill = ill::Ill {
+        inner: Arc::clone(&house.store),
+        slow: TICK + TICK / 5,
+        damaged: 2,
+    };
+    assert_eq!(follow::position_before(&ill, i64::MIN).await.unwrap(), 0);
+    assert!(
+        follow::position_before(&ill, i64::MAX).await.unwrap() < 2,
+        "reading begins before the damage"
+    );
+    let mut room = house.start_on(Arc::new(ill), vec![rule()]).await;
+    house.store(&[event(3), event(4)]).await;
+    assert!(room.signal().await.met);
 }
