@@ -9,6 +9,7 @@ use quinn::VarInt;
 use streamflow_model::{AgentStatus, Instant};
 use streamflow_proto::wire::{Heartbeat, Hello, close};
 use streamflow_storage::{Store, StoreError};
+use tokio::sync::Semaphore;
 
 use crate::{
     enroll::{self, AgentDoc},
@@ -29,9 +30,9 @@ struct Entry {
     turn: Turn,
 }
 
-/// Held by the session of an agent that may hand frames to the store. Frames of two sessions must not mix: when the store refuses one, a later frame of
+/// The one permit is held by the session of an agent that may hand frames to the store. Frames of two sessions must not mix: when the store refuses one, a later frame of
 /// the other would raise the high-water mark over it.
-pub(crate) type Turn = Arc<tokio::sync::Mutex<()>>;
+pub(crate) type Turn = Arc<Semaphore>;
 
 #[derive(Debug, Default)]
 struct State {
@@ -73,7 +74,7 @@ impl Roster {
         let entry = state.agents.entry(id.to_owned()).or_insert_with(|| Entry {
             status: known(id, agent),
             live: None,
-            turn: Turn::default(),
+            turn: Arc::new(Semaphore::new(1)),
         });
         entry.status.revoked = agent.revoked;
         if agent.revoked

@@ -214,7 +214,7 @@ impl Uplink<'_> {
     }
 
     async fn converse(&mut self, hello: &Hello, turn: &Turn, token: CancellationToken) -> Result<(), Ended> {
-        let _turn = turn.lock().await;
+        let _turn = turn.acquire().await.map_err(|_| Ended::Store(StoreError::Closed))?;
         let origin = self.origin();
         let high_water = self.context.store.high_water(&origin).await.map_err(Ended::Store)?;
         self.context.roster.stored(&self.agent, high_water.unwrap_or(0), 0);
