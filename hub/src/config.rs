@@ -52,7 +52,9 @@ pub struct Link {
 
 impl Default for Link {
     fn default() -> Self {
-        Self { url: "local:".to_owned() }
+        Self {
+            url: "local:".to_owned(),
+        }
     }
 }
 

@@ -125,7 +125,8 @@ async fn build(config: &HubConfig, public_url: &str, registry: &Registry) -> any
         .await
         .context("analytics")?
         .with_open(&alerting.open_groups());
-    let auth = Arc::new(Auth::build(&config.auth, dir, streamflow_dashboard::accounts(store.clone())).context("sign-in")?);
+    let auth =
+        Arc::new(Auth::build(&config.auth, dir, streamflow_dashboard::accounts(store.clone())).context("sign-in")?);
     let dashboard = Dashboard::build(
         &config.dashboard,
         store.clone(),

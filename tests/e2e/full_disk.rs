@@ -6,7 +6,10 @@ use streamflow_tests::{Agent, AgentConfig, Api, Hub, HubConfig, SmallDisk, event
 #[tokio::test]
 async fn the_store_refuses_says_so_and_recovers() {
     let Some(disk) = SmallDisk::mount(96) else { return };
-    let hub = Hub::start(&HubConfig { data: Some(disk.path().join("data")), ..HubConfig::default() });
+    let hub = Hub::start(&HubConfig {
+        data: Some(disk.path().join("data")),
+        ..HubConfig::default()
+    });
     let api = hub.admin().await;
     let anonymous = Api::anonymous(&api.base);
     let mut acknowledged = Vec::new();
@@ -15,7 +18,12 @@ async fn the_store_refuses_says_so_and_recovers() {
         number += 1;
         // Random text, so that compression does not save the disk.
         let noise: Vec<String> = (0..64).map(|_| uuid::Uuid::new_v4().to_string()).collect();
-        let (status, answer) = api.post("/events", &json!({"type": "full", "source": "s", "data": {"n": number, "noise": noise}})).await;
+        let (status, answer) = api
+            .post(
+                "/events",
+                &json!({"type": "full", "source": "s", "data": {"n": number, "noise": noise}}),
+            )
+            .await;
         (number, status, answer)
     };
     for _ in 0..20 {
@@ -47,8 +55,12 @@ async fn the_store_refuses_says_so_and_recovers() {
     })
     .await;
     eventually("readiness is green", async || anonymous.get("/ready").await.0 == 200).await;
-    let stored: Vec<i64> =
-        api.all_events(&json!({"types": ["full"]})).await.iter().filter_map(|e| e["data"]["n"].as_i64()).collect();
+    let stored: Vec<i64> = api
+        .all_events(&json!({"types": ["full"]}))
+        .await
+        .iter()
+        .filter_map(|e| e["data"]["n"].as_i64())
+        .collect();
     for n in acknowledged {
         assert_eq!(stored.iter().filter(|s| **s == n).count(), 1, "{n} was acknowledged");
     }
@@ -57,16 +69,25 @@ async fn the_store_refuses_says_so_and_recovers() {
 #[tokio::test]
 async fn a_full_disk_under_the_spool_blocks_and_loses_nothing() {
     let Some(disk) = SmallDisk::mount(24) else { return };
-    let mut hub = Hub::start(&HubConfig { fixed_ports: true, ..HubConfig::default() });
+    let mut hub = Hub::start(&HubConfig {
+        fixed_ports: true,
+        ..HubConfig::default()
+    });
     let config = AgentConfig {
         data: Some(disk.path().join("data")),
         spool: "max_bytes = \"1GiB\"\nsegment_bytes = \"2MiB\"\n".into(),
         ..AgentConfig::tail("event")
     };
     let mut agent = Agent::start(&config, &hub);
-    agent.write_log("a.log", &format!("{}\n", json!({"type": "spooled", "source": "s", "data": {"n": 0}})));
+    agent.write_log(
+        "a.log",
+        &format!("{}\n", json!({"type": "spooled", "source": "s", "data": {"n": 0}})),
+    );
     let api = hub.admin().await;
-    eventually("the first event", async || api.all_events(&json!({"types": ["spooled"]})).await.len() == 1).await;
+    eventually("the first event", async || {
+        api.all_events(&json!({"types": ["spooled"]})).await.len() == 1
+    })
+    .await;
     hub.kill();
     disk.fill();
     let lines = 20_000_u64;
@@ -74,7 +95,10 @@ async fn a_full_disk_under_the_spool_blocks_and_loses_nothing() {
         .map(|n| {
             // Random text, so that compression does not save the disk.
             let noise: Vec<String> = (0..16).map(|_| uuid::Uuid::new_v4().to_string()).collect();
-            format!("{}\n", json!({"type": "spooled", "source": "s", "data": {"n": n, "noise": noise}}))
+            format!(
+                "{}\n",
+                json!({"type": "spooled", "source": "s", "data": {"n": n, "noise": noise}})
+            )
         })
         .collect();
     agent.write_log("a.log", &text);
@@ -92,8 +116,12 @@ async fn a_full_disk_under_the_spool_blocks_and_loses_nothing() {
         stats["data"]["events"].as_u64().is_some_and(|n| n >= lines)
     })
     .await;
-    let mut seen: Vec<u64> =
-        api.all_events(&json!({"types": ["spooled"]})).await.iter().filter_map(|e| e["data"]["n"].as_u64()).collect();
+    let mut seen: Vec<u64> = api
+        .all_events(&json!({"types": ["spooled"]}))
+        .await
+        .iter()
+        .filter_map(|e| e["data"]["n"].as_u64())
+        .collect();
     seen.sort_unstable();
     assert_eq!(seen, (0..lines).collect::<Vec<_>>(), "nothing lost, nothing twice");
 }

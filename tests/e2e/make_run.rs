@@ -1,6 +1,6 @@
 //! `make run`, as somebody types it who has just cloned the repository.
 
-use std::process::Command;
+use std::{os::unix::process::CommandExt, process::Command};
 
 use streamflow_tests::{Api, binaries::root, eventually, process::Process};
 
@@ -13,7 +13,15 @@ fn make_run(dir: &std::path::Path) -> Process {
         .env("STREAMFLOW_DIR", dir)
         .env("STREAMFLOW_HUB__HTTP__LISTEN", "127.0.0.1:0")
         .env("STREAMFLOW_HUB__QUIC__LISTEN", "127.0.0.1:0")
-        .env_remove("STREAMFLOW_ADMIN_PASSWORD");
+        .env_remove("STREAMFLOW_ADMIN_PASSWORD")
+        .process_group(0);
+    // A person's shell has none of what the test runner sets, and build scripts that watch it would run again.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") || text.starts_with("NEXTEST") {
+            command.env_remove(&name);
+        }
+    }
     Process::start(&mut command, &dir.join("make.log"))
 }
 
@@ -52,7 +60,7 @@ async fn one_command_shows_this_machine_and_stops_cleanly() {
         rules["data"].as_array().is_some_and(|r| r.len() >= 4),
         "shipped rules: {rules}"
     );
-    first.signal("INT");
+    first.interrupt_group();
     assert!(first.wait_end().success());
 
     let mut second = make_run(dir.path());
@@ -69,6 +77,6 @@ async fn one_command_shows_this_machine_and_stops_cleanly() {
             .is_empty(),
         "the data folder is used again"
     );
-    second.signal("INT");
+    second.interrupt_group();
     assert!(second.wait_end().success());
 }

@@ -156,6 +156,17 @@ impl Process {
         assert!(status.expect("kill").success());
     }
 
+    /// What Ctrl-C in a terminal does: SIGINT to the program and to all that it started. It must have been started in a process group of its own.
+    ///
+    /// # Panics
+    /// When `kill` cannot be run.
+    pub fn interrupt_group(&self) {
+        let status = Command::new("kill")
+            .args(["-INT", "--", &format!("-{}", self.pid())])
+            .status();
+        assert!(status.expect("kill").success());
+    }
+
     /// SIGTERM, then waits for its end.
     ///
     /// # Panics

@@ -22,11 +22,17 @@ impl SmallDisk {
     pub fn mount(mebibytes: u32) -> Option<Self> {
         let dir = TempDir::new().expect("folder");
         let size = format!("size={mebibytes}m");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(dir.path()).status();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
+            .arg(dir.path())
+            .status();
         if mounted.is_ok_and(|status| status.success()) {
             return Some(Self { dir });
         }
-        assert!(std::env::var_os("CI").is_none(), "a tmpfs cannot be mounted here, so disks cannot be filled");
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "a tmpfs cannot be mounted here, so disks cannot be filled"
+        );
         eprintln!("skipped: mounting a tmpfs needs root");
         None
     }

@@ -322,7 +322,7 @@ impl Uplink<'_> {
             FrameFate::Store => {}
         }
         let began = Clock::now();
-        let readable = frame.decode();
+        let readable = frame.decode().and_then(|batch| batch.check());
         metrics.agent_check_seconds.inc_by(began.elapsed().as_secs_f64());
         if let Err(error) = readable {
             metrics
