@@ -8,6 +8,7 @@ cargo fmt --all --check
 (cd plugins && cargo fmt --all --check)
 step "clippy"
 cargo clippy --locked --workspace --all-targets -- -D warnings
+(cd plugins && cargo clippy --locked --workspace --all-targets -- -D warnings)
 step "shape of the tree"
 scripts/tidy.sh
 if command -v cargo-deny >/dev/null; then
