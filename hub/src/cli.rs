@@ -101,7 +101,7 @@ pub enum AgentCommand {
     Token {
         #[command(flatten)]
         common: Common,
-        /// How long the token can be used
+        /// How long the token can be used, such as 30m or 1d
         #[arg(long, default_value = "1h")]
         ttl: Span,
     },
@@ -126,17 +126,17 @@ pub enum UserCommand {
         #[command(flatten)]
         common: Common,
     },
-    /// Add a user; the password is read from stdin, or made and printed when stdin is a terminal
+    /// Add a user; the password is read from stdin, or made and printed when stdin is a terminal or empty
     Add {
         #[command(flatten)]
         common: Common,
         /// Sign-in name
         username: String,
-        /// What the user may do
+        /// What the user may do: viewer, editor, admin, or ingest (only send events)
         #[arg(long, default_value = "viewer")]
         role: Role,
     },
-    /// Set a password; it is read from stdin, or made and printed when stdin is a terminal
+    /// Set a password; it is read from stdin, or made and printed when stdin is a terminal or empty
     SetPassword {
         #[command(flatten)]
         common: Common,
@@ -153,10 +153,10 @@ pub enum TokenCommand {
         common: Common,
         /// What it is for
         name: String,
-        /// What its bearer may do
+        /// What its bearer may do: ingest (only send events), viewer, editor or admin
         #[arg(long, default_value = "ingest")]
         role: Role,
-        /// How long it is valid
+        /// How long it is valid, such as 12h or 90d
         #[arg(long, default_value = "365d")]
         ttl: Span,
     },
