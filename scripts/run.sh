@@ -14,7 +14,8 @@ bin=${CARGO_TARGET_DIR:-target}/$folder
 mkdir -p "$dir/log"
 dir=$(cd "$dir" && pwd)
 if [ ! -f "$dir/hub.toml" ]; then
-  sed -e "s|^data_dir = .*|data_dir = \"$dir/hub\"|" deploy/config/hub.toml >"$dir/hub.toml"
+  # 127.0.0.1:9093 is where the README's tour listens, and an Alertmanager by default.
+  sed -e "s|^data_dir = .*|data_dir = \"$dir/hub\"|" -e 's|^allow = \[\]|allow = ["127.0.0.1:9093"]|' deploy/config/hub.toml >"$dir/hub.toml"
 fi
 if [ ! -f "$dir/agent.toml" ]; then
   cat >"$dir/agent.toml" <<TOML

@@ -5,6 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/say.sh
 
+export PROFILE=dev   # one profile for everything that tests need
+
 scripts/setup.sh build test
 step "the page"
 scripts/build-ui.sh

@@ -148,13 +148,15 @@ impl Uplink {
                 Ok(()) => return,
                 Err(failure) => failure,
             };
-            self.counters.connected.store(false, Ordering::Relaxed);
+            // A hub that takes the connection and then refuses the session must not be asked in a tight loop.
+            if self.counters.connected.swap(false, Ordering::Relaxed) {
+                delays = builder.build();
+            }
             let mut pause = None;
             let message = match failure {
                 Failure::Identity(error) => error.to_string(),
                 Failure::Connect(error) => error.to_string(),
                 Failure::Ended(ended) => {
-                    delays = builder.build();
                     pause = ended.retry_after();
                     ended.to_string()
                 }

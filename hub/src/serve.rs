@@ -100,7 +100,6 @@ async fn build(config: &HubConfig, public_url: &str, registry: &Registry) -> any
     let (store, storage) = streamflow_storage::build(&config.storage, dir, registry)
         .await
         .context("storage")?;
-    let admin_password = admin(&store).await?;
     shipped::offer(store.as_ref()).await.context("shipped rules")?;
 
     let plugins = PluginHost::build(&config.plugins, &config.egress, dir, registry)
@@ -162,6 +161,8 @@ async fn build(config: &HubConfig, public_url: &str, registry: &Registry) -> any
         fallback: streamflow_dashboard::ui_fallback(),
     };
     let router = streamflow_web::finish(routes, options)?;
+    // Last, so that a start that fails cannot keep the only copy of the password.
+    let admin_password = admin(&store).await?;
     Ok(Built {
         ingest,
         analytics,

@@ -44,3 +44,47 @@ async fn a_hub_that_is_away_is_waited_for() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_a_full_spool_drops_is_counted_to_the_last_event() {
+    let mut hub = Hub::start(&HubConfig {
+        fixed_ports: true,
+        ..HubConfig::default()
+    });
+    let config = AgentConfig {
+        spool: "max_bytes = \"8MiB\"\nsegment_bytes = \"2MiB\"\nwhen_full = \"drop_oldest\"\n".into(),
+        ..AgentConfig::tail("event")
+    };
+    let agent = Agent::start(&config, &hub);
+    hub.kill();
+    let lines = 60_000_u64;
+    let mut text = String::new();
+    for n in 0..lines {
+        // Random text, so that compression does not save the spool.
+        let noise: Vec<String> = (0..16).map(|_| uuid::Uuid::new_v4().to_string()).collect();
+        text += &format!(
+            "{}\n",
+            json!({"type": "flood", "source": "s", "data": {"n": n, "noise": noise}})
+        );
+    }
+    agent.write_log("a.log", &text);
+    eventually("the spool overflows", async || {
+        let status = agent.command(&["status", "--output", "json"]);
+        let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+        status["dropped"].as_array().is_some_and(|reasons| !reasons.is_empty())
+    })
+    .await;
+    hub.restart();
+    let api = hub.admin().await;
+    let (mut stored, mut dropped) = (0, 0);
+    eventually("stored and dropped make up what was written", async || {
+        let (_, stats) = api.get("/api/v1/stats").await;
+        let (_, agents) = api.get("/api/v1/agents").await;
+        stored = stats["data"]["events"].as_u64().unwrap_or(0);
+        dropped = agents["data"][0]["dropped_total"].as_u64().unwrap_or(0);
+        stored + dropped >= lines
+    })
+    .await;
+    assert_eq!(stored + dropped, lines, "{stored} stored, {dropped} dropped");
+    assert!(stored > 0 && dropped > 0);
+}

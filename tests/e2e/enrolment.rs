@@ -73,3 +73,41 @@ async fn an_agent_of_another_hub_and_a_revoked_one_stay_outside() {
         "nothing from the stranger"
     );
 }
+
+#[tokio::test]
+async fn an_agent_goes_to_the_next_hub_address_and_renews_its_certificate() {
+    let hub = Hub::start(&HubConfig {
+        quic: "certificate_ttl = \"20s\"".into(),
+        ..HubConfig::default()
+    });
+    let api = hub.admin().await;
+    let mut agent = Agent::prepare(&AgentConfig::tail("event"), &hub.quic);
+    let output = agent.enroll(&hub.quic, &hub.enrolment_token("10m"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = std::fs::read_to_string(agent.config()).unwrap();
+    let several = text.replace(
+        &format!("[\"{}\"]", hub.quic),
+        &format!("[\"127.0.0.1:1\", \"{}\"]", hub.quic),
+    );
+    assert_ne!(text, several);
+    std::fs::write(agent.config(), several).unwrap();
+    let identity = agent.dir().join("data/identity.json");
+    let first = std::fs::read(&identity).unwrap();
+    agent.restart();
+    agent.write_log("a.log", "{\"type\":\"t\",\"source\":\"s\"}\n");
+    eventually("the second address is used", async || {
+        api.all_events(&json!({"types": ["t"]})).await.len() == 1
+    })
+    .await;
+    eventually("the certificate is renewed", async || {
+        std::fs::read(&identity).unwrap() != first
+    })
+    .await;
+    agent.kill();
+    agent.restart();
+    agent.write_log("a.log", "{\"type\":\"t\",\"source\":\"s\"}\n");
+    eventually("the new certificate opens the door", async || {
+        api.all_events(&json!({"types": ["t"]})).await.len() == 2
+    })
+    .await;
+}

@@ -20,6 +20,8 @@ pub struct HubConfig {
     pub egress: Vec<String>,
     /// More TOML, appended.
     pub more: String,
+    /// More lines of `[quic]`.
+    pub quic: String,
     /// Folder of everything durable, when not in the hub's own folder.
     pub data: Option<PathBuf>,
     /// Keep the ports over restarts.
@@ -48,11 +50,12 @@ impl Hub {
             ("127.0.0.1:0".into(), "127.0.0.1:0".into())
         };
         let text = format!(
-            "data_dir = {data:?}\n[http]\nlisten = {http:?}\n[quic]\nlisten = {quic:?}\n[egress]\nallow = {egress:?}\n\
+            "data_dir = {data:?}\n[http]\nlisten = {http:?}\n[quic]\nlisten = {quic:?}\n{quic_more}\n[egress]\nallow = {egress:?}\n\
              [plugins]\nshipped_dir = {plugins:?}\n[log]\nlevel = \"info,streamflow=debug\"\n{more}\n",
             data = config.data.clone().unwrap_or_else(|| dir.path().join("data")),
             egress = config.egress,
             plugins = binaries::root().join("plugins/dist"),
+            quic_more = config.quic,
             more = config.more,
         );
         std::fs::write(dir.path().join("hub.toml"), text).expect("hub.toml");

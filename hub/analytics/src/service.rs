@@ -199,7 +199,9 @@ impl Analytics {
     /// # Errors
     /// When the engine fails.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), AnalyticsError> {
-        let mut ticks = tokio::time::interval(TICK);
+        // After an outage of the hub the agents need a moment to come back with their backlog; until then the clock must not close windows in their place.
+        let first = tokio::time::Instant::now() + self.options.idle_timeout.std();
+        let mut ticks = tokio::time::interval_at(first, TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let mut rules_live = true;
         loop {

@@ -91,7 +91,7 @@ impl Prepared {
     /// Many events: frames of their own. Heavy; not for the threads that serve connections.
     pub(crate) fn own<'a>(door: &Door, raws: impl Iterator<Item = &'a [u8]>, now_ms: i64) -> Self {
         let mut prepared = Self::empty(door);
-        let mut builder = BatchBuilder::new();
+        let mut builder = BatchBuilder::new().uncompressed();
         let mut frames = Vec::new();
         let mut part: Vec<(&[u8], Uuid)> = Vec::with_capacity(FRAME_EVENTS);
         for (index, raw) in raws.enumerate() {
@@ -143,7 +143,7 @@ impl Prepared {
         }
         if known.contains(&true) {
             // rare, and a batch cannot give back single events: write it again without them
-            *builder = BatchBuilder::new();
+            *builder = BatchBuilder::new().uncompressed();
             for ((raw, id), _) in part.iter_mut().zip(&known).filter(|(_, known)| !**known) {
                 if let Ok(again) = builder.push_json(raw, now_ms) {
                     *id = again;

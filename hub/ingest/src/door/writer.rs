@@ -81,7 +81,8 @@ impl Writer {
             metrics,
             origin,
             next_seq: 1,
-            builder: BatchBuilder::new(),
+            // The merge compresses; doing it here as well would cost as much as reading the JSON.
+            builder: BatchBuilder::new().uncompressed(),
             waiting: Vec::new(),
             flush_at: Clock::now(),
             committing: FuturesUnordered::new(),
