@@ -1,12 +1,13 @@
 //! A request's body: bounded as it comes, and bounded again as it inflates.
 
-use std::io::Read;
+use std::{io::Read, time::Duration};
 
 use axum::{
     body::{Body, to_bytes},
     http::{HeaderMap, header},
 };
 use bytes::Bytes;
+use futures_util::StreamExt;
 use streamflow_web::ApiError;
 
 /// How the body is compressed.
@@ -77,6 +78,27 @@ pub(crate) fn expected_bytes(headers: &HeaderMap, limit: usize) -> Result<usize,
         Some(length) if length > limit => Err(too_large(limit)),
         Some(length) => Ok(length),
         None => Ok(limit),
+    }
+}
+
+/// A refused body is read on for this long and this far, because a client that still sends when the connection closes sees a broken pipe
+/// instead of the answer.
+const DISCARD: (Duration, usize) = (Duration::from_secs(5), 64 << 20);
+
+/// Throws a refused body away as it comes.
+pub(crate) async fn discard(body: Body) {
+    let mut chunks = body.into_data_stream();
+    let mut left = DISCARD.1;
+    let reading = async {
+        while let Some(Ok(chunk)) = chunks.next().await {
+            left = left.saturating_sub(chunk.len());
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    if tokio::time::timeout(DISCARD.0, reading).await.is_err() {
+        tracing::debug!("a refused body was still being sent when it was cut");
     }
 }
 

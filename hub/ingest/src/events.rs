@@ -185,7 +185,13 @@ impl Events {
         let (parts, body) = request.into_parts();
         let limit = self.options.max_body_bytes;
         let encoding = Encoding::of(&parts.headers)?;
-        let expected = body::expected_bytes(&parts.headers, limit)?;
+        let expected = match body::expected_bytes(&parts.headers, limit) {
+            Ok(expected) => expected,
+            Err(refusal) => {
+                body::discard(body).await;
+                return Err(refusal);
+            }
+        };
         let mut room = self.admission.admit(expected).await.ok_or(Unavailable)?;
         let packed = body::read(body, limit).await?;
         admission::shrink(&mut room, packed.len());
