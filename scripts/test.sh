@@ -20,6 +20,8 @@ else
 fi
 step "the shipped plugins"
 scripts/build-plugins.sh
+step "the plugins' own tests"
+cargo test --locked --manifest-path plugins/Cargo.toml --workspace --quiet --lib
 step "building all tests"
 cargo build --locked --workspace --bins
 if command -v cargo-nextest >/dev/null; then
@@ -29,5 +31,3 @@ else
   step "tests"
   cargo test --locked --workspace --no-fail-fast
 fi
-step "the plugins' own tests"
-cargo test --locked --manifest-path plugins/Cargo.toml --workspace --quiet
