@@ -18,6 +18,11 @@ if [ ! -f "$dir/hub.toml" ]; then
   sed -e "s|^data_dir = .*|data_dir = \"$dir/hub\"|" -e 's|^allow = \[\]|allow = ["127.0.0.1:9093"]|' deploy/config/hub.toml >"$dir/hub.toml"
 fi
 if [ ! -f "$dir/agent.toml" ]; then
+  # Files named one by one are listed only where they exist: the agent would warn of the others.
+  logs='"/var/log/*.log", '
+  for file in /var/log/syslog /var/log/messages; do
+    [ ! -r $file ] || logs+="\"$file\", "
+  done
   cat >"$dir/agent.toml" <<TOML
 # Made by \`make run\`; every key is explained in deploy/config/agent.toml.
 data_dir = "$dir/agent"
@@ -34,7 +39,7 @@ interval = "1s"
 
 [[sources]]
 kind = "file"
-paths = ["/var/log/*.log", "/var/log/syslog", "/var/log/messages", "$dir/log/*.log"]
+paths = [$logs"$dir/log/*.log"]
 format = "auto"
 TOML
 fi
