@@ -16,12 +16,14 @@ mod shared;
 mod walk;
 mod window;
 
+use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use streamflow_proto::frame::Frame;
 use tokio::sync::watch;
 
 use crate::config::units::ByteSize;
@@ -236,11 +238,27 @@ impl SpoolHandle {
 
     /// The hub has everything up to here.
     pub fn ack(&self, seq: u64) {
+        self.shared.state().acknowledge(seq);
+    }
+
+    /// Takes frames that were read for sending. From here on a full spool leaves open whether the hub gets them, until it acknowledges them or
+    /// [`SpoolHandle::rewind`] says that it did not. Frames that were dropped since they were read are left out.
+    pub fn claim(&self, frames: Vec<Frame>) -> VecDeque<Frame> {
         let mut state = self.shared.state();
-        if seq > state.acked {
-            state.acked = seq;
-            state.release(seq);
-        }
+        frames
+            .into_iter()
+            .filter(|frame| state.claim(frame.header().seq))
+            .collect()
+    }
+
+    /// Sending begins again at this frame. Answers how many events were dropped while they were on their way and did not arrive.
+    pub fn rewind(&self, from_seq: u64) -> u64 {
+        self.shared.state().rewind(from_seq)
+    }
+
+    /// The hub refused this frame for good.
+    pub fn disown(&self, seq: u64) {
+        self.shared.state().disown(seq);
     }
 
     /// The sequence number that the next durable frame will get, whenever it changes.

@@ -183,6 +183,11 @@ impl BatchBuilder {
         done
     }
 
+    /// Whether the event last taken by [`BatchBuilder::push_json`] brought an id of its own.
+    pub fn last_gave_id(&self) -> bool {
+        self.found.id.is_some()
+    }
+
     fn read_event(&mut self, json: &str, found: &mut Found) -> Result<(), Rejection> {
         // An event no longer than the limit of `data` cannot have a longer `data`.
         if json.len() <= MAX_OBJECT {

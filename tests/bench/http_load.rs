@@ -13,7 +13,10 @@ use crate::{
 /// Events of one request: 1.8 MB of JSON.
 const PER_REQUEST: usize = 5000;
 
-/// Two requests at a time.
+/// Requests under way at a time: enough that the hub never waits for the sender.
+const IN_FLIGHT: usize = 4;
+
+/// A steady load, long enough that merging keeps pace with it inside the measured time.
 pub async fn ndjson(events: usize, parse: &Parse) -> Vec<Row> {
     let mut hub = Hub::start(&HubConfig::default());
     let api = hub.admin().await;
@@ -25,7 +28,7 @@ pub async fn ndjson(events: usize, parse: &Parse) -> Vec<Row> {
     let started = Instant::now();
     let mut running = tokio::task::JoinSet::new();
     for body in bodies {
-        if running.len() == 2 {
+        if running.len() == IN_FLIGHT {
             running.join_next().await;
         }
         let api = api.clone();

@@ -52,7 +52,7 @@ async fn main() {
         rows.extend(quic_load::paced(if quick { 3 } else { 15 }).await);
     }
     if wanted("http") {
-        rows.extend(http_load::ndjson(events / 4, &parse).await);
+        rows.extend(http_load::ndjson(events, &parse).await);
     }
     if wanted("agent") {
         rows.extend(agent_load::tail(events / 2, &parse).await);

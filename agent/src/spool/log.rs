@@ -219,24 +219,20 @@ impl Log {
         }
     }
 
-    /// Drops the oldest segment although the hub does not have all of it, and counts its events. Answers none when only the current
-    /// segment is left.
+    /// Drops the oldest segment although the hub does not have all of it, and counts those of its events that are not on their way either.
+    /// Answers none when only the current segment is left.
     pub fn evict(&mut self) -> Result<Option<u64>, SpoolError> {
-        let (segment, next_seq, acked) = {
-            let mut state = self.shared.state();
-            let Some(next_seq) = state.segments.get(1).map(|next| next.first_seq) else {
+        let (segment, next_seq) = {
+            let state = self.shared.state();
+            let (Some(oldest), Some(next)) = (state.segments.front(), state.segments.get(1)) else {
                 return Ok(None);
             };
-            let acked = state.acked;
-            let Some(segment) = state.segments.pop_front() else {
-                return Ok(None);
-            };
-            state.release(next_seq.saturating_sub(1));
-            (segment, next_seq, acked)
+            (*oldest, next.first_seq)
         };
-        let events = super::recover::count_events(&*self.disk, &segment, acked + 1..next_seq)?;
+        let frames = super::recover::frames_of(&*self.disk, &segment)?;
+        let lost = self.shared.state().evict(next_seq, frames.into_iter());
         self.give_back(segment)?;
-        Ok(Some(events))
+        Ok(Some(lost))
     }
 
     fn give_back(&mut self, segment: Segment) -> Result<(), SpoolError> {

@@ -1,7 +1,6 @@
 //! Opens a spool: finds what is valid, sets damaged files aside, and makes sure that what it found is on the disk.
 
 use std::io;
-use std::ops::Range;
 use std::sync::Arc;
 
 use super::SpoolError;
@@ -258,9 +257,9 @@ pub(super) fn set_aside(disk: &dyn Disk, name: &str, file: &dyn DiskFile) -> io:
     Ok(Some(disk.describe(&copy)))
 }
 
-/// Events of the frames of one segment whose sequence numbers are in `seqs`.
-pub(super) fn count_events(disk: &dyn Disk, segment: &Segment, seqs: Range<u64>) -> Result<u64, SpoolError> {
-    let count = || -> io::Result<u64> {
+/// Sequence number and events of the frames of one segment.
+pub(super) fn frames_of(disk: &dyn Disk, segment: &Segment) -> Result<Vec<(u64, u64)>, SpoolError> {
+    let list = || -> io::Result<Vec<(u64, u64)>> {
         let file = disk.open(&segment.name())?;
         let mut window = Window::default();
         let mut walk = Walk {
@@ -268,19 +267,15 @@ pub(super) fn count_events(disk: &dyn Disk, segment: &Segment, seqs: Range<u64>)
             number: segment.first_number,
             limit: segment.end,
         };
-        let mut events = 0;
+        let mut seen = Vec::new();
         while let Some(found) = walk.next_group(&*file, &mut window)? {
             let mut frames = Frames::of(&found);
             while let Some(header) = frames.peek(&*file, &mut window)? {
                 frames.skip(&header);
-                events += if seqs.contains(&header.seq) {
-                    u64::from(header.count)
-                } else {
-                    0
-                };
+                seen.push((header.seq, u64::from(header.count)));
             }
         }
-        Ok(events)
+        Ok(seen)
     };
-    count().map_err(|error| SpoolError::Open(disk.describe(&segment.name()), error))
+    list().map_err(|error| SpoolError::Open(disk.describe(&segment.name()), error))
 }

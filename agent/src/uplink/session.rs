@@ -226,6 +226,8 @@ impl<'a> Session<'a> {
     /// Starts reading the spool, away from the tasks that must not wait for a disk.
     fn read(&mut self, from_seq: u64) {
         if let Some(mut reader) = self.reader.take() {
+            let lost = self.uplink.spool.rewind(from_seq);
+            self.uplink.counters.dropped(DropReason::SpoolFull, lost);
             self.ready_from = from_seq;
             self.reading = Some(tokio::task::spawn_blocking(move || {
                 let frames = reader.read(from_seq, READ_BYTES);
@@ -240,7 +242,7 @@ impl<'a> Session<'a> {
         self.uplink.counters.damaged.add(losses.segments);
         self.uplink.counters.dropped(DropReason::Damaged, losses.events);
         self.reader = Some(reader);
-        self.ready = frames?.into();
+        self.ready = self.uplink.spool.claim(frames?);
         self.nothing_from = self.ready.is_empty().then_some((self.ready_from, next_seq));
         Ok(())
     }
@@ -317,6 +319,7 @@ impl<'a> Session<'a> {
             .find(|(seq, _)| *seq == nack.seq)
             .map_or(0, |(_, events)| *events);
         self.sent.retain(|(seq, _)| *seq != nack.seq);
+        self.uplink.spool.disown(nack.seq);
         self.uplink.counters.dropped(DropReason::HubRejected, events);
         tracing::error!(
             seq = nack.seq,

@@ -3,6 +3,9 @@
 //!
 //! An id is *claimed* while its event is on its way to the store, and *stored* once it is durable. Who sends an id that
 //! is claimed waits until the claim ends and then looks again, so nobody is told that an event is stored before it is.
+//!
+//! An id is entered with the ticket of its request, and that is the only time it is touched: it is stored when that
+//! request claims no longer, since a request that fails takes its ids out again.
 
 use std::{
     collections::HashMap,
@@ -14,9 +17,9 @@ use streamflow_model::Span;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-/// Names the request that claims an id.
+/// Names the request that claims an id. Numbers come again after four thousand million requests, far beyond the window.
 type Ticket = u32;
-/// In place of a ticket: the event is durable.
+/// In place of a ticket: the event was stored before the start.
 const STORED: Ticket = 0;
 
 type Ids = HashMap<Uuid, Ticket, foldhash::fast::RandomState>;
@@ -60,7 +63,9 @@ impl Window {
             if now - self.began_at < self.span_ms {
                 self.forgotten += self.old.len() as u64;
             }
-            self.old = std::mem::take(&mut self.young);
+            // The next generation is about as large: growing step by step would move every id several times.
+            let next = Ids::with_capacity_and_hasher(self.young.len().min(self.per_generation), Default::default());
+            self.old = std::mem::replace(&mut self.young, next);
             self.began_at = now;
         }
         match self.young.entry(id) {
@@ -68,16 +73,6 @@ impl Window {
             std::collections::hash_map::Entry::Vacant(free) => {
                 free.insert(ticket);
                 None
-            }
-        }
-    }
-
-    /// The event of a claimed id is durable. A claim may have been forgotten meanwhile, if ids come very fast.
-    fn store(&mut self, id: Uuid, now: i64) {
-        match self.young.get_mut(&id).or_else(|| self.old.get_mut(&id)) {
-            Some(ticket) => *ticket = STORED,
-            None => {
-                self.enter(id, STORED, now);
             }
         }
     }
@@ -90,8 +85,8 @@ impl Window {
         }
     }
 
-    fn is_stored(&self, id: &Uuid) -> bool {
-        self.young.get(id).or_else(|| self.old.get(id)) == Some(&STORED)
+    fn ticket(&self, id: &Uuid) -> Option<Ticket> {
+        self.young.get(id).or_else(|| self.old.get(id)).copied()
     }
 }
 
@@ -183,6 +178,12 @@ impl State {
     fn count_forgotten(&mut self, evicted: &IntCounter) {
         evicted.inc_by(std::mem::take(&mut self.window.forgotten));
     }
+
+    fn is_stored(&self, id: &Uuid) -> bool {
+        self.window
+            .ticket(id)
+            .is_some_and(|ticket| !self.claiming.contains_key(&ticket))
+    }
 }
 
 impl Claims {
@@ -194,7 +195,7 @@ impl Claims {
                 self.ids.push(id);
                 Claim::New
             }
-            Some(ticket) if ticket == STORED || ticket == self.ticket => Claim::Duplicate,
+            Some(ticket) if ticket == self.ticket => Claim::Duplicate,
             Some(ticket) => match state.claiming.get(&ticket) {
                 Some(other) => Claim::Pending(Waiting {
                     dedup: Arc::clone(&self.dedup),
@@ -220,25 +221,22 @@ impl Claims {
     }
 
     /// The events are durable.
-    pub(crate) fn stored(self, now: i64) {
-        let all = self.ids.len();
-        self.stored_parts([(all, true)], now);
+    pub(crate) fn stored(mut self) {
+        self.ids.clear();
     }
 
     /// Of these numbers of ids in order, the events are durable or not; the others are given up.
-    pub(crate) fn stored_parts(mut self, parts: impl IntoIterator<Item = (usize, bool)>, now: i64) {
+    pub(crate) fn stored_parts(mut self, parts: impl IntoIterator<Item = (usize, bool)>) {
         let mut ids = std::mem::take(&mut self.ids).into_iter();
-        let mut state = self.dedup.lock();
         for (count, stored) in parts {
             let part = ids.by_ref().take(count);
             if stored {
-                part.for_each(|id| state.window.store(id, now));
+                part.for_each(drop);
             } else {
                 self.ids.extend(part);
             }
         }
         self.ids.extend(ids);
-        state.count_forgotten(&self.dedup.evicted);
     }
 }
 
@@ -255,7 +253,7 @@ impl Waiting {
     pub(crate) async fn stored(mut self) -> bool {
         // the value never changes: this ends when the claims are dropped
         while self.ended.changed().await.is_ok() {}
-        self.dedup.lock().window.is_stored(&self.id)
+        self.dedup.lock().is_stored(&self.id)
     }
 }
 
@@ -277,9 +275,9 @@ mod tests {
         for (at, id) in ids.iter().enumerate() {
             assert_eq!(window.enter(*id, STORED, at as i64 * 10), None);
             let within = &ids[at.saturating_sub(10)..=at];
-            assert!(within.iter().all(|id| window.is_stored(id)));
+            assert!(within.iter().all(|id| window.ticket(id) == Some(STORED)));
         }
-        assert_eq!((window.is_stored(&ids[0]), window.forgotten), (false, 0));
+        assert_eq!((window.ticket(&ids[0]), window.forgotten), (None, 0));
         let mut small = Window::new(Span::from_ms(100), 10, 0);
         for id in &ids {
             small.enter(*id, STORED, 1);
@@ -299,7 +297,7 @@ mod tests {
         assert!(matches!(dedup.claims().claim([a], 1)[..], [Claim::Pending(_)]));
         claims.keep(&[a]);
         assert!(matches!(dedup.claims().claim([b], 1)[..], [Claim::New]));
-        claims.stored(1);
+        claims.stored();
         assert!(matches!(
             dedup.claims().claim([a, b], 1)[..],
             [Claim::Duplicate, Claim::New]
@@ -318,7 +316,7 @@ mod tests {
                 panic!("not pending")
             };
             if stored {
-                claims.stored(1)
+                claims.stored()
             } else {
                 drop(claims)
             }

@@ -30,6 +30,14 @@ pub struct RejectedEvent {
     pub reason: String,
 }
 
+/// A good event of a frame in the making.
+struct Taken<'a> {
+    raw: &'a [u8],
+    id: Uuid,
+    /// The client gave the id, so it may send it again.
+    given: bool,
+}
+
 /// What became of a request's events.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outcome {
@@ -93,10 +101,14 @@ impl Prepared {
         let mut prepared = Self::empty(door);
         let mut builder = BatchBuilder::new().uncompressed();
         let mut frames = Vec::new();
-        let mut part: Vec<(&[u8], Uuid)> = Vec::with_capacity(FRAME_EVENTS);
+        let mut part: Vec<Taken<'_>> = Vec::with_capacity(FRAME_EVENTS);
         for (index, raw) in raws.enumerate() {
             match builder.push_json(raw, now_ms) {
-                Ok(id) => part.push((raw, id)),
+                Ok(id) => part.push(Taken {
+                    raw,
+                    id,
+                    given: builder.last_gave_id(),
+                }),
                 Err(rejection) => prepared.outcome.reject(index, rejection),
             }
             if builder.len() >= FRAME_EVENTS || builder.is_full() {
@@ -128,29 +140,26 @@ impl Prepared {
     }
 
     /// A frame of what is in the builder, without the events whose ids are known.
-    fn close(&mut self, builder: &mut BatchBuilder, part: &mut Vec<(&[u8], Uuid)>, now_ms: i64) -> Option<OwnFrame> {
-        let given: Vec<usize> = (0..part.len()).filter(|at| may_give_id(part[*at].0)).collect();
-        let claims = self.claims.claim(given.iter().map(|at| part[*at].1), now_ms);
-        let mut known = vec![false; part.len()];
-        let mut claimed = 0;
-        for (at, claim) in given.into_iter().zip(claims) {
-            if matches!(claim, Claim::New) {
-                claimed += 1;
-            } else {
-                known[at] = true;
-                self.note(claim);
-            }
-        }
-        if known.contains(&true) {
-            // rare, and a batch cannot give back single events: write it again without them
+    fn close(&mut self, builder: &mut BatchBuilder, part: &mut Vec<Taken<'_>>, now_ms: i64) -> Option<OwnFrame> {
+        let given = part.iter().filter(|taken| taken.given).map(|taken| taken.id);
+        let claims = self.claims.claim(given, now_ms);
+        let claimed = claims.iter().filter(|claim| matches!(claim, Claim::New)).count();
+        if claimed < claims.len() {
+            // rare, and a batch cannot give back single events: write it again without those that are known
             *builder = BatchBuilder::new().uncompressed();
-            for ((raw, id), _) in part.iter_mut().zip(&known).filter(|(_, known)| !**known) {
-                if let Ok(again) = builder.push_json(raw, now_ms) {
-                    *id = again;
+            let mut claims = claims.into_iter();
+            for taken in part.iter_mut() {
+                match taken.given.then(|| claims.next()).flatten() {
+                    Some(known @ (Claim::Duplicate | Claim::Pending(_))) => self.note(known),
+                    Some(Claim::New) | None => {
+                        if let Ok(again) = builder.push_json(taken.raw, now_ms) {
+                            taken.id = again;
+                        }
+                    }
                 }
             }
         }
-        self.outcome.ids.extend(part.drain(..).map(|(_, id)| id));
+        self.outcome.ids.extend(part.drain(..).map(|taken| taken.id));
         (!builder.is_empty()).then(|| OwnFrame {
             frame: builder.finish(0),
             claims: claimed,

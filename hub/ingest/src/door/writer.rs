@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
-use streamflow_model::Instant;
 use streamflow_proto::{build::BatchBuilder, frame::Frame};
 use streamflow_storage::{Appended, Origin, Receipt, Store};
 use tokio::{
@@ -37,14 +36,13 @@ impl Waiter {
         let Job {
             claims, door, reply, ..
         } = self.job;
-        let now = Instant::now().0;
         let answer = if stored.iter().all(|stored| *stored) {
-            claims.stored(now);
+            claims.stored();
             metrics.accepted(door, self.events);
             Ok(self.verdicts)
         } else {
             // The client sends all of it again; what is stored must not be stored twice then.
-            claims.stored_parts(self.claims.into_iter().zip(stored.iter().copied()), now);
+            claims.stored_parts(self.claims.into_iter().zip(stored.iter().copied()));
             Err(Unavailable)
         };
         // a client that has gone away needs no answer; its events are stored all the same
