@@ -343,7 +343,8 @@ impl BatchBuilder {
     pub fn finish(&mut self, seq: u64) -> Frame {
         let (mut streams, mut raw) = (std::mem::take(&mut self.streams), std::mem::take(&mut self.raw));
         let (min_ts, max_ts) = self.encode(&mut streams, &mut raw);
-        let packed = self.compress(&raw);
+        let payload = raw.get(frame::HEADER_LEN..).unwrap_or(&[]);
+        let packed = self.compress(payload);
         let header = FrameHeader {
             version: frame::VERSION,
             codec: if packed { frame::CODEC_ZSTD } else { frame::CODEC_RAW },
@@ -351,12 +352,19 @@ impl BatchBuilder {
             payload_len: 0,
             crc: 0,
             count: self.len() as u32,
-            raw_len: raw.len() as u32,
+            raw_len: payload.len() as u32,
             seq,
             min_ts,
             max_ts,
         };
-        let frame = Frame::seal(header, if packed { &self.packed } else { &raw });
+        let frame = if packed {
+            Frame::seal(header, &self.packed)
+        } else {
+            // Large payloads are worth giving the buffer away rather than copying it.
+            let mut bytes = std::mem::take(&mut raw);
+            bytes.shrink_to_fit();
+            Frame::seal_in_place(header, bytes)
+        };
         (self.streams, self.raw) = (streams, raw);
         self.clear();
         frame
@@ -364,14 +372,14 @@ impl BatchBuilder {
 
     /// Compresses into `packed` and says whether that made it smaller.
     fn compress(&mut self, raw: &[u8]) -> bool {
+        let Some(compressor) = &mut self.compressor else {
+            return false;
+        };
         self.packed.clear();
         self.packed.reserve(zstd::zstd_safe::compress_bound(raw.len()));
-        match &mut self.compressor {
-            Some(compressor) => compressor
-                .compress_to_buffer(raw, &mut self.packed)
-                .is_ok_and(|packed| packed < raw.len()),
-            None => false,
-        }
+        compressor
+            .compress_to_buffer(raw, &mut self.packed)
+            .is_ok_and(|packed| packed < raw.len())
     }
 
     fn clear(&mut self) {

@@ -4,7 +4,7 @@
 //! crc32c u32 over all that follows | count u32 | raw length u32 | seq u64 | min timestamp i64 | max timestamp i64.
 
 use crate::batch::{Batch, DecodeError};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 /// Bytes before the payload.
 pub const HEADER_LEN: usize = 48;
@@ -186,6 +186,17 @@ impl FrameHeader {
         HEADER_LEN + self.payload_len as usize
     }
 
+    /// Writes itself over the first bytes and works out the checksum of what follows.
+    fn stamp(&mut self, bytes: &mut [u8]) {
+        if let Some(head) = bytes.first_chunk_mut::<HEADER_LEN>() {
+            *head = self.write();
+        }
+        self.crc = crc32c::crc32c(bytes.get(16..).unwrap_or(&[]));
+        if let Some(field) = bytes.get_mut(12..16) {
+            field.copy_from_slice(&self.crc.to_le_bytes());
+        }
+    }
+
     fn write(&self) -> [u8; HEADER_LEN] {
         let mut head = [0; HEADER_LEN];
         head[0..4].copy_from_slice(&MAGIC);
@@ -239,19 +250,21 @@ impl Frame {
         Ok(Self { header, bytes })
     }
 
-    /// Puts a header before a payload that the builder has just encoded.
-    pub(crate) fn seal(mut header: FrameHeader, payload: &[u8]) -> Self {
-        header.payload_len = payload.len() as u32;
-        let mut bytes = BytesMut::with_capacity(HEADER_LEN + payload.len());
-        bytes.extend_from_slice(&header.write());
+    /// Puts a header before a payload.
+    pub(crate) fn seal(header: FrameHeader, payload: &[u8]) -> Self {
+        let mut bytes = Vec::with_capacity(HEADER_LEN + payload.len());
+        bytes.resize(HEADER_LEN, 0);
         bytes.extend_from_slice(payload);
-        header.crc = crc32c::crc32c(bytes.get(16..).unwrap_or(&[]));
-        if let Some(field) = bytes.get_mut(12..16) {
-            field.copy_from_slice(&header.crc.to_le_bytes());
-        }
+        Self::seal_in_place(header, bytes)
+    }
+
+    /// Writes the header into the first [`HEADER_LEN`] bytes, which were left free before the payload.
+    pub(crate) fn seal_in_place(mut header: FrameHeader, mut bytes: Vec<u8>) -> Self {
+        header.payload_len = bytes.len().saturating_sub(HEADER_LEN) as u32;
+        header.stamp(&mut bytes);
         Self {
             header,
-            bytes: bytes.freeze(),
+            bytes: bytes.into(),
         }
     }
 
@@ -273,6 +286,22 @@ impl Frame {
     #[must_use]
     pub fn with_seq(&self, seq: u64) -> Self {
         Self::seal(FrameHeader { seq, ..self.header }, &self.payload())
+    }
+
+    /// As [`Frame::with_seq`], without a copy when nobody else holds the frame.
+    #[must_use]
+    pub fn into_seq(self, seq: u64) -> Self {
+        let mut header = FrameHeader { seq, ..self.header };
+        match self.bytes.try_into_mut() {
+            Ok(mut bytes) => {
+                header.stamp(&mut bytes);
+                Self {
+                    header,
+                    bytes: bytes.freeze(),
+                }
+            }
+            Err(shared) => Self::seal(header, shared.get(HEADER_LEN..).unwrap_or(&[])),
+        }
     }
 
     /// Inflates the payload and reads its directory; columns stay encoded until they are asked for.

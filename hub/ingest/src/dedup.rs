@@ -114,11 +114,9 @@ pub(crate) struct Claims {
     ids: Vec<Uuid>,
 }
 
-/// What became of an attempt to claim an id.
+/// An id that could not be claimed.
 #[derive(Debug)]
-pub(crate) enum Claim {
-    /// First of its kind.
-    New,
+pub(crate) enum Known {
     /// Stored before, or earlier in the same request.
     Duplicate,
     /// On its way in another request.
@@ -187,27 +185,29 @@ impl State {
 }
 
 impl Claims {
-    /// Claims ids in order.
-    pub(crate) fn claim(&mut self, ids: impl IntoIterator<Item = Uuid>, now: i64) -> Vec<Claim> {
+    /// Claims ids in order; answers those that are known, by their place among the ids. Most are new, so only the others cost memory.
+    pub(crate) fn claim(&mut self, ids: impl IntoIterator<Item = Uuid>, now: i64) -> Vec<(usize, Known)> {
         let mut state = self.dedup.lock();
-        let claim = |id: Uuid| match state.window.enter(id, self.ticket, now) {
-            None => {
-                self.ids.push(id);
-                Claim::New
+        let mut known = Vec::new();
+        for (place, id) in ids.into_iter().enumerate() {
+            match state.window.enter(id, self.ticket, now) {
+                None => self.ids.push(id),
+                Some(ticket) if ticket == self.ticket => known.push((place, Known::Duplicate)),
+                Some(ticket) => known.push((
+                    place,
+                    match state.claiming.get(&ticket) {
+                        Some(other) => Known::Pending(Waiting {
+                            dedup: Arc::clone(&self.dedup),
+                            id,
+                            ended: other.subscribe(),
+                        }),
+                        None => Known::Duplicate,
+                    },
+                )),
             }
-            Some(ticket) if ticket == self.ticket => Claim::Duplicate,
-            Some(ticket) => match state.claiming.get(&ticket) {
-                Some(other) => Claim::Pending(Waiting {
-                    dedup: Arc::clone(&self.dedup),
-                    id,
-                    ended: other.subscribe(),
-                }),
-                None => Claim::Duplicate,
-            },
-        };
-        let claims = ids.into_iter().map(claim).collect();
+        }
         state.count_forgotten(&self.dedup.evicted);
-        claims
+        known
     }
 
     /// Gives up all but these ids: the other events were refused.
@@ -290,18 +290,12 @@ mod tests {
         let dedup = dedup(100);
         let [a, b] = [1, 2].map(Uuid::from_u128);
         let mut claims = dedup.claims();
-        assert!(matches!(
-            claims.claim([a, a, b], 1)[..],
-            [Claim::New, Claim::Duplicate, Claim::New]
-        ));
-        assert!(matches!(dedup.claims().claim([a], 1)[..], [Claim::Pending(_)]));
+        assert!(matches!(claims.claim([a, a, b], 1)[..], [(1, Known::Duplicate)]));
+        assert!(matches!(dedup.claims().claim([a], 1)[..], [(0, Known::Pending(_))]));
         claims.keep(&[a]);
-        assert!(matches!(dedup.claims().claim([b], 1)[..], [Claim::New]));
+        assert!(dedup.claims().claim([b], 1).is_empty());
         claims.stored();
-        assert!(matches!(
-            dedup.claims().claim([a, b], 1)[..],
-            [Claim::Duplicate, Claim::New]
-        ));
+        assert!(matches!(dedup.claims().claim([a, b], 1)[..], [(0, Known::Duplicate)]));
         assert!(dedup.lock().claiming.is_empty());
     }
 
@@ -312,7 +306,7 @@ mod tests {
         for stored in [false, true] {
             let mut claims = dedup.claims();
             claims.claim([id], 1);
-            let Some(Claim::Pending(waiting)) = dedup.claims().claim([id], 1).pop() else {
+            let Some((_, Known::Pending(waiting))) = dedup.claims().claim([id], 1).pop() else {
                 panic!("not pending")
             };
             if stored {

@@ -9,7 +9,7 @@ use streamflow_proto::{build::BatchBuilder, event::Rejection};
 use uuid::Uuid;
 
 use crate::{
-    dedup::{Claim, Claims, Waiting},
+    dedup::{Claims, Known, Waiting},
     door::{Door, OwnFrame, Unavailable, Verdict, Work},
     metrics::DoorKind,
 };
@@ -75,22 +75,27 @@ impl Prepared {
     pub(crate) fn shared(door: &Door, raws: Vec<Bytes>, now_ms: i64) -> Self {
         let mut prepared = Self::empty(door);
         let given: Vec<Option<Uuid>> = raws.iter().map(|raw| given_id(raw)).collect();
-        let mut claims = prepared
-            .claims
-            .claim(given.iter().flatten().copied(), now_ms)
-            .into_iter();
+        let claimed = prepared.claims.claim(given.iter().flatten().copied(), now_ms);
+        let mut known = claimed.into_iter().peekable();
+        let mut place = 0;
         let mut fresh = Vec::with_capacity(raws.len());
         for (index, (raw, id)) in raws.into_iter().zip(given).enumerate() {
-            match id.and_then(|id| Some((id, claims.next()?))) {
-                Some((id, claim @ (Claim::Duplicate | Claim::Pending(_)))) => {
+            let Some(id) = id else {
+                fresh.push(raw);
+                prepared.places.push(index);
+                continue;
+            };
+            match known.next_if(|(known, _)| *known == place) {
+                Some((_, known)) => {
                     prepared.known.push((index, id));
-                    prepared.note(claim);
+                    prepared.note(known);
                 }
-                Some((_, Claim::New)) | None => {
+                None => {
                     fresh.push(raw);
                     prepared.places.push(index);
                 }
             }
+            place += 1;
         }
         prepared.work = (!fresh.is_empty()).then_some(Work::Events { raws: fresh, now_ms });
         prepared
@@ -132,30 +137,35 @@ impl Prepared {
         }
     }
 
-    fn note(&mut self, claim: Claim) {
+    fn note(&mut self, known: Known) {
         self.duplicates += 1;
-        if let Claim::Pending(waiting) = claim {
+        if let Known::Pending(waiting) = known {
             self.pending.push(waiting);
         }
     }
 
     /// A frame of what is in the builder, without the events whose ids are known.
     fn close(&mut self, builder: &mut BatchBuilder, part: &mut Vec<Taken<'_>>, now_ms: i64) -> Option<OwnFrame> {
-        let given = part.iter().filter(|taken| taken.given).map(|taken| taken.id);
-        let claims = self.claims.claim(given, now_ms);
-        let claimed = claims.iter().filter(|claim| matches!(claim, Claim::New)).count();
-        if claimed < claims.len() {
+        let given = part.iter().filter(|taken| taken.given);
+        let all = given.clone().count();
+        let known = self.claims.claim(given.map(|taken| taken.id), now_ms);
+        let claimed = all - known.len();
+        if !known.is_empty() {
             // rare, and a batch cannot give back single events: write it again without those that are known
             *builder = BatchBuilder::new().uncompressed();
-            let mut claims = claims.into_iter();
+            let mut known = known.into_iter().peekable();
+            let mut place = 0;
             for taken in part.iter_mut() {
-                match taken.given.then(|| claims.next()).flatten() {
-                    Some(known @ (Claim::Duplicate | Claim::Pending(_))) => self.note(known),
-                    Some(Claim::New) | None => {
-                        if let Ok(again) = builder.push_json(taken.raw, now_ms) {
-                            taken.id = again;
-                        }
+                if taken.given {
+                    let found = known.next_if(|(known, _)| *known == place);
+                    place += 1;
+                    if let Some((_, found)) = found {
+                        self.note(found);
+                        continue;
                     }
+                }
+                if let Ok(again) = builder.push_json(taken.raw, now_ms) {
+                    taken.id = again;
                 }
             }
         }

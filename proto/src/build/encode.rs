@@ -11,6 +11,7 @@ use crate::column::{
     read::scale,
     varint::{self, zigzag},
 };
+use crate::frame::HEADER_LEN;
 use uuid::Uuid;
 
 /// Streams one after the other, and where each ends.
@@ -39,10 +40,9 @@ impl Streams {
 }
 
 impl BatchBuilder {
-    /// Writes the payload of the batch into `out`, using `streams` as scratch.
+    /// Writes the payload of the batch into `out` behind room for the header of a frame, using `streams` as scratch.
     pub(super) fn encode(&self, streams: &mut Streams, out: &mut Vec<u8>) -> (i64, i64) {
         streams.clear();
-        out.clear();
         let bounds = (
             self.timestamps.iter().copied().min(),
             self.timestamps.iter().copied().max(),
@@ -79,6 +79,11 @@ impl BatchBuilder {
             nodes: used.nodes(&self.store),
             columns,
         };
+        // Lengths and the directory take some bytes for each stream and column.
+        let around = 64 * (streams.ends.len() + directory.columns.len() + directory.nodes.len());
+        out.clear();
+        out.reserve(HEADER_LEN + streams.bytes.len() + around);
+        out.resize(HEADER_LEN, 0);
         layout::write(
             &Payload {
                 directory,

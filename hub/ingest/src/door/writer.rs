@@ -190,7 +190,7 @@ impl Writer {
         let began = std::time::Instant::now();
         let mut receipts = Vec::with_capacity(frames.len());
         for frame in frames {
-            let frame = frame.with_seq(self.next_seq);
+            let frame = frame.into_seq(self.next_seq);
             self.next_seq += 1;
             match self.store.append(self.origin.clone(), frame).await {
                 Ok(receipt) => receipts.push(receipt),
