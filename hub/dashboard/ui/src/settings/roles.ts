@@ -6,7 +6,7 @@ export const ROLES: Role[] = ["viewer", "editor", "admin", "ingest"];
 
 export const MAY: Record<Role, string> = {
   viewer: "sees everything but users and tokens",
-  editor: "also changes rules and channels, handles alerts, sends events",
-  admin: "also changes users, tokens and agents",
+  editor: "sees the same, changes rules and channels, handles alerts, sends events",
+  admin: "does everything, users, tokens and agents too",
   ingest: "only sends events",
 };

@@ -292,6 +292,7 @@ test("both themes can be read by everybody", async () => {
     await page.click(`.nav[href="${path}"]`);
     await page.waitForSelector(".page:not(:has(.loading))");
     assert.deepEqual(await axe(page), [], path);
+    if (path === "/settings") await picture(page, "settings-light");
   }
   await page.click('.nav[href="/"]');
   await choose(page, "system");
