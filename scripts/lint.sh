@@ -14,6 +14,7 @@ scripts/tidy.sh
 if command -v cargo-deny >/dev/null; then
   step "licences and dependencies"
   cargo deny --all-features check bans licenses sources
+  (cd plugins && cargo deny --all-features --config ../deny.toml check bans licenses sources)
 else
   say "skipped: licences and dependencies (cargo install cargo-deny)"
 fi

@@ -112,10 +112,10 @@ pub fn main() -> ExitCode {
         Command::Status(args) => (args.output, status::status(&args)),
         Command::Tap(args) => (args.common.output, tap::tap(&args)),
         Command::Test(args) => (args.common.output, test::test(&args)),
-        Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "streamflow-agent", &mut std::io::stdout());
-            (Output::Text, Ok(()))
-        }
+        Command::Completions { shell } => (
+            Output::Text,
+            output::completions(shell, Cli::command(), "streamflow-agent"),
+        ),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -86,7 +86,7 @@ pub async fn enroll(hub: &str, token: &EnrollToken, host: &str, data_dir: &Path)
     if !pin.accepts(&enrolled.ca_der) {
         return Err(EnrollError::WrongPin(hub.to_owned()));
     }
-    let identity = request.accept(enrolled);
+    let identity = request.accept(enrolled, hub);
     identity.store(data_dir)?;
     Ok(identity)
 }

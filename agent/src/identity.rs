@@ -23,6 +23,9 @@ pub struct Identity {
     chain: Vec<Vec<u8>>,
     /// The hub's CA, the only root that is trusted.
     ca: Vec<u8>,
+    /// `HOST:PORT` where this agent enrolled; it goes there unless `hub.endpoints` names others.
+    #[serde(default)]
+    pub hub: String,
     /// When to ask for a new certificate, ms.
     pub renew_after_ms: i64,
     /// When the certificate ends, ms.
@@ -71,9 +74,10 @@ impl Request {
         Ok(Self { key, csr_der })
     }
 
-    /// With the hub's answer the key becomes an identity.
-    pub fn accept(self, enrolled: Enrolled) -> Identity {
+    /// With the answer of the hub at `hub` the key becomes an identity.
+    pub fn accept(self, enrolled: Enrolled, hub: &str) -> Identity {
         Identity {
+            hub: hub.to_owned(),
             agent_id: enrolled.agent_id,
             key: self.key.serialize_pem(),
             chain: enrolled.chain_der,
@@ -110,7 +114,7 @@ impl Identity {
     pub fn store(&self, data_dir: &Path) -> Result<(), IdentityError> {
         let path = Self::path(data_dir);
         let write = || -> io::Result<()> {
-            fs::create_dir_all(data_dir)?;
+            crate::folder::make(data_dir)?;
             let new = path.with_extension("new");
             let mut file = fs::OpenOptions::new()
                 .write(true)
@@ -159,12 +163,18 @@ mod tests {
             renew_after_ms: 5,
             expires_ms: 9,
         };
-        let identity = Request::new().unwrap().accept(enrolled);
+        let mut identity = Request::new().unwrap().accept(enrolled, "hub.example:4433");
         identity.store(dir.path()).unwrap();
         assert_eq!(Identity::load(dir.path()).unwrap(), identity);
         let mode = fs::metadata(Identity::path(dir.path())).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert!(!format!("{identity:?}").contains("PRIVATE"));
+        // A file of an older version names no hub.
+        let mut older = serde_json::to_value(&identity).unwrap();
+        older.as_object_mut().unwrap().remove("hub");
+        fs::write(Identity::path(dir.path()), older.to_string()).unwrap();
+        identity.hub.clear();
+        assert_eq!(Identity::load(dir.path()).unwrap(), identity);
         fs::write(Identity::path(dir.path()), b"{").unwrap();
         assert!(matches!(Identity::load(dir.path()), Err(IdentityError::Damaged(..))));
     }

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod counters;
 pub mod enroll;
+pub mod folder;
 pub mod identity;
 pub mod metrics;
 pub mod pipeline;

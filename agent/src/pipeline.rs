@@ -291,7 +291,7 @@ impl Agent {
 
 fn lock(data_dir: &Path) -> Result<File, RunError> {
     let failed = |error| RunError::DataDir(data_dir.to_owned(), error);
-    std::fs::create_dir_all(data_dir).map_err(failed)?;
+    crate::folder::make(data_dir).map_err(failed)?;
     let file = File::options()
         .create(true)
         .truncate(false)

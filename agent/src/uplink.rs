@@ -27,7 +27,7 @@ use transport::ConnectError;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HubOptions {
-    /// `HOST:PORT` of the hub; the next one is tried when one does not answer.
+    /// `HOST:PORT` of the hub; the next one is tried when one does not answer. None: where this agent enrolled.
     pub endpoints: Vec<String>,
     /// First pause after a failed attempt; doubles, with jitter.
     pub reconnect_min: Span,
@@ -44,12 +44,26 @@ pub struct HubOptions {
 impl Default for HubOptions {
     fn default() -> Self {
         Self {
-            endpoints: vec!["127.0.0.1:4433".into()],
+            endpoints: Vec::new(),
             reconnect_min: Span::millis(200),
             reconnect_max: Span::secs(30),
             connect_timeout: Span::secs(5),
             heartbeat: Span::secs(5),
             drain_timeout: Span::secs(5),
+        }
+    }
+}
+
+/// Where a hub listens unless told otherwise.
+const DEFAULT_ENDPOINT: &str = "127.0.0.1:4433";
+
+impl HubOptions {
+    /// The addresses to go to, at least one: the configured ones, else where the agent enrolled, else a hub on this host.
+    pub fn addresses(&self, enrolled_at: &str) -> Vec<String> {
+        match (self.endpoints.is_empty(), enrolled_at) {
+            (false, _) => self.endpoints.clone(),
+            (true, "") => vec![DEFAULT_ENDPOINT.to_owned()],
+            (true, hub) => vec![hub.to_owned()],
         }
     }
 }
@@ -102,10 +116,14 @@ impl Uplink {
         counters: Arc<Counters>,
         sources: Vec<Arc<SourceCounters>>,
     ) -> Result<Self, IdentityError> {
-        Identity::load(&data_dir)?;
+        let identity = Identity::load(&data_dir)?;
+        let endpoints = options.addresses(&identity.hub);
         let state = watch::Sender::new(LinkState::default());
         Ok(Self {
-            options: options.clone(),
+            options: HubOptions {
+                endpoints,
+                ..options.clone()
+            },
             data_dir,
             host,
             unseen_seq: AtomicU64::new(*spool.watch().borrow()),

@@ -4,6 +4,8 @@ mod agent;
 mod print;
 mod user;
 
+use std::io::Write as _;
+
 use clap::CommandFactory;
 use streamflow_storage::Store;
 
@@ -71,10 +73,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         }) => with_store(&common, async |_, store| {
             user::create_token(&common, store, &name, role, ttl).await
         }),
-        Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "streamflow-hub", &mut std::io::stdout());
-            Ok(())
-        }
+        Command::Completions { shell } => print::completions(shell, Cli::command()),
     }
 }
 
@@ -97,19 +96,31 @@ fn with_store(
     })
 }
 
-/// Writes an error to stderr.
-#[expect(clippy::print_stderr, reason = "the command line's own error output")]
-pub fn report(error: &anyhow::Error) {
-    if error.is::<ConfigError>() {
-        eprintln!("{error}");
-    } else {
-        eprintln!("error: {error:#}");
-    }
+/// Nobody reads the output any more: whoever did, such as `head`, has what it wanted.
+fn unread(error: &anyhow::Error) -> bool {
+    let closed = |error: &std::io::Error| error.kind() == std::io::ErrorKind::BrokenPipe;
+    error.downcast_ref::<std::io::Error>().is_some_and(closed)
 }
 
-/// 2 for wrong usage or configuration, else 1.
+/// Writes an error to stderr.
+pub fn report(error: &anyhow::Error) {
+    if unread(error) {
+        return;
+    }
+    let text = if error.is::<ConfigError>() {
+        error.to_string()
+    } else {
+        format!("error: {error:#}")
+    };
+    // When stderr is closed there is nobody left to tell.
+    drop(writeln!(std::io::stderr(), "{text}"));
+}
+
+/// 2 for wrong usage or configuration, 0 when nobody reads the output any more, else 1.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.is::<ConfigError>() || error.is::<UsageError>() {
+    if unread(error) {
+        0
+    } else if error.is::<ConfigError>() || error.is::<UsageError>() {
         2
     } else {
         1

@@ -139,7 +139,8 @@ pub fn load(path: &Path) -> Result<HubConfig, ConfigError> {
         None
     };
     if let Some(config) = &config {
-        mistakes.extend(config.contradictions());
+        let told = |(key, reason): (&str, String)| format!("{}: {key}: {reason}", place(key, &text, path));
+        mistakes.extend(config.contradictions().into_iter().map(told));
     }
     match config {
         Some(config) if mistakes.is_empty() => Ok(config),
@@ -165,22 +166,38 @@ fn layered(text: &str) -> Result<HubConfig, String> {
 }
 
 impl HubConfig {
-    /// Values that are well formed, but cannot work.
-    fn contradictions(&self) -> Vec<String> {
+    /// Values that are well formed, but cannot work: key and reason.
+    fn contradictions(&self) -> Vec<(&'static str, String)> {
         let mut wrong = Vec::new();
         if !self.storage.url.starts_with("sqlite:") {
-            wrong.push(format!(
-                "storage.url: `{}` is not supported; this version stores in `sqlite:` (in data_dir)",
-                self.storage.url
-            ));
+            let url = &self.storage.url;
+            let reason = format!("`{url}` is not supported; this version stores in `sqlite:` (in data_dir)");
+            wrong.push(("storage.url", reason));
         }
         for (key, url) in [("bus.url", &self.bus.url), ("live.url", &self.live.url)] {
             if url != "local:" {
-                wrong.push(format!(
-                    "{key}: `{url}` is not supported; this version runs all roles in one process, `local:`"
-                ));
+                let reason = format!("`{url}` is not supported; this version runs all roles in one process, `local:`");
+                wrong.push((key, reason));
             }
+        }
+        let unusable = self.egress.unusable().map(|entry| {
+            let reason = format!("`{entry}` is not a host, an address or a network, with or without a port");
+            ("egress.allow", reason)
+        });
+        wrong.extend(unusable);
+        if let Err(reason) = logging::filter(&self.log) {
+            wrong.push(("log.level", reason));
         }
         wrong
     }
+}
+
+/// Where a key was set: the variable that overrides it, or else its line in the file.
+fn place(key: &str, text: &str, file: &Path) -> String {
+    let variable = format!("{ENV_PREFIX}__{}", key.to_uppercase().replace('.', "__"));
+    if std::env::var_os(&variable).is_some() {
+        return format!("environment variable {variable}");
+    }
+    let file = file.display();
+    check::line_of(text, key).map_or_else(|| file.to_string(), |line| format!("{file}:{line}"))
 }

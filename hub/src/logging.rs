@@ -33,13 +33,20 @@ impl Default for Options {
     }
 }
 
+/// What is logged.
+///
+/// # Errors
+/// When the level is not a filter.
+pub fn filter(options: &Options) -> Result<EnvFilter, String> {
+    EnvFilter::try_new(&options.level).map_err(|e| format!("`{}` is not a log filter: {e}", options.level))
+}
+
 /// Starts logging.
 ///
 /// # Errors
 /// When the level is not a filter.
 pub fn start(options: &Options) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&options.level)
-        .map_err(|e| anyhow::anyhow!("log.level: `{}` is not a log filter: {e}", options.level))?;
+    let filter = filter(options).map_err(|reason| anyhow::anyhow!("log.level: {reason}"))?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let registry = tracing_subscriber::registry().with(filter);
     match options.format {

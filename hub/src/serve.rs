@@ -1,6 +1,6 @@
 //! The composition root: builds every room from the bottom up, starts them, and stops them in order.
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{io::Write as _, net::SocketAddr, path::Path, sync::Arc};
 
 use anyhow::Context;
 use prometheus::Registry;
@@ -28,7 +28,7 @@ const ADMIN_PASSWORD: &str = "STREAMFLOW_ADMIN_PASSWORD";
 /// # Errors
 /// When it cannot start, or a stage failed.
 pub async fn serve(config: HubConfig, ready_json: bool) -> anyhow::Result<()> {
-    std::fs::create_dir_all(&config.data_dir)
+    streamflow_storage::folder::make(&config.data_dir)
         .with_context(|| format!("data_dir {} cannot be made", config.data_dir.display()))?;
     let registry = Registry::new();
     let listener = bind(config.http.listen).await?;
@@ -192,28 +192,34 @@ async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// Tells people and programs that the hub is ready.
-#[expect(
-    clippy::print_stdout,
-    reason = "the ready line and the first password are this command's output"
-)]
 fn announce(json: bool, http: SocketAddr, quic: SocketAddr, password: Option<&str>) {
+    let mut lines = Vec::new();
     if json {
         if let Some(password) = password {
-            println!(
-                "{}",
-                serde_json::json!({"event": "admin-created", "username": "admin", "password": password})
+            lines.push(
+                serde_json::json!({"event": "admin-created", "username": "admin", "password": password}).to_string(),
             );
         }
-        println!(
-            "{}",
-            serde_json::json!({"event": "ready", "http": http.to_string(), "quic": quic.to_string()})
+        lines.push(
+            serde_json::json!({"event": "ready", "http": http.to_string(), "quic": quic.to_string()}).to_string(),
         );
     } else {
-        println!("dashboard  http://{http}/");
-        println!("agents     {quic} (QUIC)");
+        lines.push(format!("dashboard  http://{http}/"));
+        lines.push(format!("agents     {quic} (QUIC)"));
         if let Some(password) = password {
-            println!("sign in    admin, password: {password}   (shown only this once)");
+            lines.push(format!(
+                "sign in    admin, password: {password}   (shown only this once)"
+            ));
         }
+    }
+    let mut out = std::io::stdout().lock();
+    // A hub that nobody listens to runs all the same.
+    if let Err(error) = lines
+        .iter()
+        .try_for_each(|line| writeln!(out, "{line}"))
+        .and_then(|()| out.flush())
+    {
+        tracing::warn!(%error, "the ready line cannot be printed");
     }
     tracing::info!(%http, %quic, "ready");
 }

@@ -1,6 +1,9 @@
 //! What a person sees on the command line.
 
-use std::process::{Command, Output};
+use std::{
+    io::Read as _,
+    process::{Command, Output},
+};
 
 use streamflow_tests::{
     Agent, AgentConfig, Hub, HubConfig,
@@ -33,6 +36,47 @@ fn help_version_and_completions_exist() {
 }
 
 #[test]
+fn output_that_nobody_reads_ends_in_silence() {
+    for program in ["streamflow-hub", "streamflow-agent"] {
+        for arguments in [&["completions", "bash"][..], &["--help"], &["nonsense"]] {
+            let mut child = Command::new(binary(program))
+                .args(arguments)
+                .stdout(closed())
+                .stderr(std::process::Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut error = String::new();
+            child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
+            let status = child.wait().unwrap();
+            let expected = if arguments[0] == "nonsense" { 2 } else { 0 };
+            assert_eq!(status.code(), Some(expected), "{program} {arguments:?}: {error}");
+            assert!(!error.contains("pipe"), "{program} {arguments:?}: {error}");
+        }
+    }
+    let agent = root().join("deploy/config/agent.toml");
+    let output = Command::new(binary("streamflow-agent"))
+        .args(["validate", "--output", "json", "--config"])
+        .arg(&agent)
+        .stdout(closed())
+        .output()
+        .unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let hub = root().join("deploy/config/hub.toml");
+    let output = Command::new(binary("streamflow-hub"))
+        .args(["config", "show", "--config"])
+        .arg(&hub)
+        .stdout(closed())
+        .output()
+        .unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+/// The end of a pipe whose reader has gone.
+fn closed() -> std::io::PipeWriter {
+    std::io::pipe().unwrap().1
+}
+
+#[test]
 fn every_mistake_of_a_configuration_is_named_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let hub = dir.path().join("hub.toml");
@@ -49,6 +93,30 @@ fn every_mistake_of_a_configuration_is_named_at_once() {
     for part in ["hub.toml:3", "hub.toml:4", "litsen", "hub.toml:5", "nonsense"] {
         assert!(error.contains(part), "{part} is not in: {error}");
     }
+    std::fs::write(
+        &hub,
+        "[egress]\nallow = [\"127.0.0.1:9093\", \"http://hook\", \"10.0.0.0/99\"]\n[log]\nlevel = \"=loud\"\n",
+    )
+    .unwrap();
+    let check = ["config", "check", "--config", hub.to_str().unwrap()];
+    let (code, _, error) = run("streamflow-hub", &check);
+    assert_eq!(code, 2, "{error}");
+    for part in [
+        "hub.toml:2: egress.allow: `http://hook`",
+        "hub.toml:2: egress.allow: `10.0.0.0/99`",
+        "hub.toml:4: log.level: `=loud`",
+    ] {
+        assert!(error.contains(part), "{part} is not in: {error}");
+    }
+    assert!(!error.contains("9093"), "{error}");
+    let output = Command::new(binary("streamflow-hub"))
+        .args(check)
+        .env("STREAMFLOW_HUB__STORAGE__URL", "postgres://db")
+        .output()
+        .unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    let variable = "environment variable STREAMFLOW_HUB__STORAGE__URL: storage.url: `postgres://db`";
+    assert!(error.contains(variable), "{error}");
     let agent = dir.path().join("agent.toml");
     std::fs::write(
         &agent,
@@ -119,6 +187,12 @@ async fn users_are_managed_and_stops_are_clean() {
     let eve = streamflow_tests::Api::sign_in(&format!("http://{}", hub.http), "eve", password).await;
     assert_eq!(eve.get("/api/v1/rules").await.0, 200);
     let mut agent = Agent::start(&AgentConfig::tail("event"), &hub);
+    streamflow_tests::eventually("the list of agents tells of the connection", async || {
+        let output = hub.command(&["agent", "list"]);
+        let list = String::from_utf8_lossy(&output.stdout).into_owned();
+        list.contains(" connected") && !list.contains("not connected") && !list.contains("never")
+    })
+    .await;
     let status = agent.command(&["status", "--output", "json"]);
     assert!(status.status.success(), "{status:?}");
     assert!(agent.terminate().success());

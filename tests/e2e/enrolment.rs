@@ -16,7 +16,10 @@ async fn a_token_works_once_and_only_in_time() {
     let output = second.enroll(&hub.quic, &token);
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{error}");
-    assert!(error.contains("used"), "{error}");
+    assert_eq!(
+        error.trim(),
+        "error: the hub refuses: this token has been used; make a new one on the hub with `streamflow-hub agent token --ttl 1h`"
+    );
 
     let expired = hub.enrolment_token("1ms");
     let output = second.enroll(&hub.quic, &expired);
@@ -31,6 +34,31 @@ async fn a_token_works_once_and_only_in_time() {
         "a token of another hub pins another CA: {error}"
     );
     assert!(!error.to_lowercase().contains("panic"), "{error}");
+}
+
+#[tokio::test]
+async fn an_agent_goes_where_it_enrolled_unless_the_configuration_names_another_hub() {
+    let hub = Hub::start(&HubConfig::default());
+    let api = hub.admin().await;
+    let mut agent = Agent::prepare(&AgentConfig::tail("event"), "127.0.0.1:1");
+    let output = agent.enroll(&hub.quic, &hub.enrolment_token("10m"));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    let advice = format!("write in {}: endpoints = [\"{}\"]", agent.config().display(), hub.quic);
+    assert!(said.contains("127.0.0.1:1;") && said.contains(&advice), "{said}");
+
+    let text = std::fs::read_to_string(agent.config()).unwrap();
+    let without = text.replace("endpoints = [\"127.0.0.1:1\"]\n", "");
+    assert_ne!(text, without);
+    std::fs::write(agent.config(), without).unwrap();
+    agent.restart();
+    agent.write_log("a.log", "{\"type\":\"t\",\"source\":\"s\"}\n");
+    eventually("the event arrives where the agent enrolled", async || {
+        api.all_events(&json!({"types": ["t"]})).await.len() == 1
+    })
+    .await;
+    let output = agent.command(&["enroll", "--hub", "no-port", "--token", &hub.enrolment_token("10m")]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! `enroll`
 
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
@@ -8,12 +9,14 @@ use streamflow_proto::wire::EnrollToken;
 
 use super::output::{self, Failure};
 use super::{Output, one};
+use crate::config::check::check_endpoint;
 use crate::config::load;
 use crate::identity::Identity;
 
 #[derive(Debug, Args)]
 pub struct EnrollArgs {
-    /// Address of the hub, HOST:PORT; the first endpoint of the configuration when left out.
+    /// Address of the hub, HOST:PORT. Left out: the first of hub.endpoints, or a hub on this host. It is kept with the identity, and `run` goes there
+    /// unless hub.endpoints names others.
     #[arg(long)]
     hub: Option<String>,
     /// One-time token, or file:/path of a file that holds it, or env:NAME of a variable.
@@ -41,8 +44,11 @@ pub fn enroll(args: &EnrollArgs) -> Result<(), Failure> {
     let token: EnrollToken = secret(&args.token)?
         .parse()
         .map_err(|error| one("--token", format!("{error}")))?;
-    let hub = args.hub.as_ref().or(config.hub.endpoints.first());
-    let hub = hub.ok_or_else(|| one("--hub", "is missing, write --hub HOST:PORT".into()))?;
+    let hub = match &args.hub {
+        Some(hub) => hub.clone(),
+        None => config.hub.addresses("").swap_remove(0),
+    };
+    check_endpoint(&hub).map_err(|reason| one("--hub", format!("`{hub}` {reason}")))?;
     let path = Identity::path(&config.data_dir);
     if path.exists() && !args.force {
         return Err(Failure::Failed(format!(
@@ -51,17 +57,38 @@ pub fn enroll(args: &EnrollArgs) -> Result<(), Failure> {
         )));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let identity = runtime.block_on(crate::enroll::enroll(hub, &token, &config.name, &config.data_dir))?;
+    let identity = runtime.block_on(crate::enroll::enroll(&hub, &token, &config.name, &config.data_dir))?;
     let file = path.display().to_string();
+    let elsewhere = elsewhere(&hub, &config.hub.endpoints, &args.config);
     match args.output {
         Output::Json => output::json(
-            &json!({ "agent_id": identity.agent_id, "hub": hub, "file": file, "expires_ms": identity.expires_ms }),
+            &json!({ "agent_id": identity.agent_id, "hub": hub, "file": file, "expires_ms": identity.expires_ms, "warning": elsewhere }),
         ),
-        Output::Text => Ok(output::line(format_args!(
-            "enrolled at {hub} as {}; identity in {file}",
-            identity.agent_id
-        ))?),
+        Output::Text => {
+            output::line(format_args!(
+                "enrolled at {hub} as {}; identity in {file}",
+                identity.agent_id
+            ))?;
+            match elsewhere {
+                Some(warning) => Ok(writeln!(io::stderr(), "warning: {warning}")?),
+                None => Ok(output::line(
+                    "start it with `streamflow-agent run`, or systemctl enable --now streamflow-agent",
+                )?),
+            }
+        }
     }
+}
+
+/// What to write where, when the configuration sends the agent to other addresses than the one it has just enrolled at.
+fn elsewhere(hub: &str, endpoints: &[String], config: &Path) -> Option<String> {
+    if endpoints.is_empty() || endpoints.iter().any(|endpoint| endpoint == hub) {
+        return None;
+    }
+    let file = config.display();
+    let named = endpoints.join(", ");
+    Some(format!(
+        "`run` does not go to {hub} but to hub.endpoints, which is {named}; unless that is the same hub, write in {file}: endpoints = [\"{hub}\"], or remove the key"
+    ))
 }
 
 fn secret(text: &str) -> Result<String, Failure> {

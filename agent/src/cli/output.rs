@@ -17,12 +17,29 @@ pub enum Failure {
     Failed(String),
     /// Exit status 1, and everything is said already.
     Said,
+    /// Exit status 0: nobody reads the output any more.
+    Unread,
 }
 
-impl<E: std::error::Error> From<E> for Failure {
+impl<E: std::error::Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
+        // Whoever read the output, such as `head`, has what it wanted.
+        if closed(&error) {
+            return Self::Unread;
+        }
         Self::Failed(error.to_string())
     }
+}
+
+/// Whether an error says that nobody reads the output any more.
+fn closed(error: &(dyn std::error::Error + 'static)) -> bool {
+    let pipe = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+    std::iter::successors(Some(error), |error| error.source()).any(|error| {
+        error.downcast_ref::<io::Error>().is_some_and(pipe)
+            || error
+                .downcast_ref::<serde_json::Error>()
+                .is_some_and(|error| error.io_error_kind() == Some(io::ErrorKind::BrokenPipe))
+    })
 }
 
 #[derive(Serialize)]
@@ -39,6 +56,7 @@ impl Failure {
             Self::Config(problems) => (2, "the configuration has mistakes", &problems[..]),
             Self::Failed(message) => (1, message.as_str(), &[][..]),
             Self::Said => return ExitCode::from(1),
+            Self::Unread => return ExitCode::SUCCESS,
         };
         let mut stderr = io::stderr().lock();
         let written = match output {
@@ -62,6 +80,16 @@ impl Failure {
 /// Prints one line on stdout.
 pub fn line(text: impl std::fmt::Display) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{text}")
+}
+
+/// Prints a completion script for a shell.
+pub fn completions(shell: clap_complete::Shell, mut command: clap::Command, name: &str) -> Result<(), Failure> {
+    // Made in memory first, as the generator panics when it cannot write.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, name, &mut script);
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(&script)?;
+    Ok(stdout.flush()?)
 }
 
 /// Prints one JSON value on stdout.

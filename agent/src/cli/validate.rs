@@ -15,7 +15,13 @@ pub fn validate(args: &Common) -> Result<(), Failure> {
             &json!({ "valid": true, "file": file.to_string(), "sources": sources, "processors": processors, "config": config }),
         ),
         Output::Text => Ok(output::line(format_args!(
-            "{file}: fine, {sources} sources and {processors} processors"
+            "{file}: fine, {} and {}",
+            counted(sources, "source"),
+            counted(processors, "processor")
         ))?),
     }
+}
+
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

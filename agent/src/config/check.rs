@@ -25,12 +25,6 @@ pub fn check(config: &Config) -> Vec<(String, String)> {
             "must have 1 to 256 bytes, as it becomes the `source` of events".into(),
         );
     }
-    if config.hub.endpoints.is_empty() {
-        fault(
-            "hub.endpoints",
-            "is empty, name the hub: endpoints = [\"hub.example:4433\"]".into(),
-        );
-    }
     for endpoint in &config.hub.endpoints {
         if let Err(reason) = check_endpoint(endpoint) {
             fault("hub.endpoints", format!("`{endpoint}` {reason}"));
@@ -145,7 +139,8 @@ fn check_file(file: &FileOptions, at: &str, fault: &mut impl FnMut(&str, String)
     }
 }
 
-fn check_endpoint(endpoint: &str) -> Result<(), &'static str> {
+/// Whether a text is `HOST:PORT`, and what it lacks.
+pub fn check_endpoint(endpoint: &str) -> Result<(), &'static str> {
     let (host, port) = endpoint
         .rsplit_once(':')
         .ok_or("has no port, write HOST:PORT, such as hub.example:4433")?;

@@ -69,6 +69,8 @@ pub fn parse(file: &str, text: &str, env: impl IntoIterator<Item = (String, Stri
         file,
         text,
         from_env: HashMap::new(),
+        env_spans: Vec::new(),
+        kept: HashMap::new(),
         problems: Vec::new(),
     };
     for error in errors {
@@ -85,6 +87,7 @@ pub fn parse(file: &str, text: &str, env: impl IntoIterator<Item = (String, Stri
     // An entry that was left out because of a mistake has its default now; one message about it is enough.
     let broken: Vec<String> = reader.problems.iter().map(|problem| problem.key.clone()).collect();
     for (key, message) in check(&config) {
+        let key = reader.as_written(&key);
         if !broken
             .iter()
             .any(|broken| broken.starts_with(&key) || key.starts_with(broken))
@@ -102,6 +105,10 @@ struct Reader<'a> {
     text: &'a str,
     /// Variable that set a key; such values have no place in the file.
     from_env: HashMap<String, &'a str>,
+    /// Where the values of variables stand: one after the other, behind the end of the file.
+    env_spans: Vec<(Range<usize>, &'a str)>,
+    /// For each list the places, as written, of the entries that could be read.
+    kept: HashMap<String, Vec<usize>>,
     problems: Vec<Problem>,
 }
 
@@ -109,12 +116,8 @@ type Value<'a> = Spanned<DeValue<'a>>;
 
 impl<'a> Reader<'a> {
     fn report(&mut self, span: Option<Range<usize>>, key: String, message: String) {
-        let variable = self
-            .from_env
-            .iter()
-            .find(|(set, _)| key == **set || key.starts_with(&format!("{set}.")));
-        let (file, line) = match variable {
-            Some((_, variable)) => (format!("environment variable {variable}"), None),
+        let (file, line) = match self.variable(span.as_ref(), &key) {
+            Some(variable) => (format!("environment variable {variable}"), None),
             None => (
                 self.file.to_owned(),
                 span.and_then(|span| line_of(self.text, span.start)),
@@ -128,8 +131,34 @@ impl<'a> Reader<'a> {
         });
     }
 
+    /// The variable that a message is about, by the place of the value or else by its key.
+    fn variable(&self, span: Option<&Range<usize>>, key: &str) -> Option<&'a str> {
+        let stands = |within: &Range<usize>| span.is_some_and(|span| within.contains(&span.start));
+        let by_place = self.env_spans.iter().find(|(within, _)| stands(within));
+        if let Some((_, variable)) = by_place {
+            return Some(*variable);
+        }
+        let by_key = self
+            .from_env
+            .iter()
+            .find(|(set, _)| key == **set || key.starts_with(&format!("{set}.")));
+        by_key.map(|(_, variable)| *variable)
+    }
+
+    /// A key whose list entries are numbered as in the file: entries that could not be read count there.
+    fn as_written(&self, key: &str) -> String {
+        let written = || {
+            let (list, rest) = key.split_once('[')?;
+            let (index, rest) = rest.split_once(']')?;
+            let place = self.kept.get(list)?.get(index.parse::<usize>().ok()?)?;
+            Some(format!("{list}[{place}]{rest}"))
+        };
+        written().unwrap_or_else(|| key.to_owned())
+    }
+
     fn apply_env(&mut self, root: &mut DeTable<'a>, env: &'a [(String, String)]) {
-        for (index, (name, text)) in env.iter().enumerate() {
+        let mut end = self.text.len() + 1;
+        for (name, text) in env {
             let Some(path) = name.strip_prefix(ENV_PREFIX) else {
                 continue;
             };
@@ -139,8 +168,11 @@ impl<'a> Reader<'a> {
             // `64` and `true` mean what they mean in the file; anything that is not TOML is text.
             let value = DeValue::parse(text).map_or_else(|_| DeValue::String(text.into()), Spanned::into_inner);
             // Spans past the end of the file tell these values apart from each other and from those of the file.
-            let start = self.text.len() + 1 + index;
-            if !insert(root, &keys, Spanned::new(start..start, value)) {
+            let within = end..end + text.len() + 1;
+            end = within.end;
+            self.env_spans.push((within.clone(), name.as_str()));
+            let value = Spanned::new(within.clone(), shifted(value, within.start));
+            if !insert(root, &keys, value) {
                 let message = "does not name a setting: a part of it is a value, not a table";
                 self.report(None, keys.join("."), message.to_owned());
             }
@@ -232,7 +264,12 @@ impl<'a> Reader<'a> {
             };
             let kind_name = kind.get_ref().as_str().unwrap_or_default();
             match build(self, kind_name, Spanned::new(span, DeValue::Table(table)), &key) {
-                Some(options) => built.extend(options),
+                Some(options) => {
+                    if let Some(options) = options {
+                        built.push(options);
+                        self.kept.entry(name.to_owned()).or_default().push(index);
+                    }
+                }
                 None => {
                     let message = format!("unknown kind `{kind_name}`, expected {known}");
                     self.report(Some(kind.span()), format!("{key}.kind"), message);
@@ -277,6 +314,29 @@ fn prune(value: &mut Value<'_>, span: &Range<usize>) -> Option<String> {
     }
     table.remove(key.as_str());
     Some(key)
+}
+
+/// A value with the places of all its parts moved by `by`.
+fn shifted(value: DeValue<'_>, by: usize) -> DeValue<'_> {
+    let moved = |span: Range<usize>| span.start + by..span.end + by;
+    match value {
+        DeValue::Array(items) => DeValue::Array(
+            items
+                .into_iter()
+                .map(|item| Spanned::new(moved(item.span()), shifted(item.into_inner(), by)))
+                .collect(),
+        ),
+        DeValue::Table(entries) => DeValue::Table(
+            entries
+                .into_iter()
+                .map(|(key, entry)| {
+                    let key = Spanned::new(moved(key.span()), key.into_inner());
+                    (key, Spanned::new(moved(entry.span()), shifted(entry.into_inner(), by)))
+                })
+                .collect(),
+        ),
+        plain => plain,
+    }
 }
 
 /// Sets a nested value; false when a key on the way is not a table.

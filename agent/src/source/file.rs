@@ -283,9 +283,9 @@ impl FileSource {
     fn scan(&mut self, now: Instant) {
         let found = self.patterns.discover();
         for (path, error) in &found.failures {
-            // A plain path may simply not exist yet.
             self.reports.failure(&path.to_string_lossy(), error);
         }
+        self.reports.awaits(found.missing);
         for (file, path) in &found.files {
             match self.tails.get_mut(file) {
                 Some(tail) => tail.unnamed_since = None,

@@ -61,7 +61,8 @@ pub struct OsDisk {
 impl OsDisk {
     /// Makes the folder if it is missing.
     pub fn open(dir: &Path) -> io::Result<Self> {
-        std::fs::create_dir_all(dir)?;
+        crate::folder::make(dir)?;
+        // Always: an earlier start may have been killed between the two.
         if let Some(parent) = dir.parent() {
             File::open(parent)?.sync_all()?;
         }

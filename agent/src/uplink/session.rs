@@ -288,7 +288,7 @@ impl<'a> Session<'a> {
             ),
             AgentEvent::Certificate(enrolled) => {
                 if let Some(request) = self.renewal.take() {
-                    self.identity = request.accept(enrolled);
+                    self.identity = request.accept(enrolled, &self.identity.hub);
                     self.identity.store(&self.uplink.data_dir)?;
                     self.renew_at_ms = self.identity.renew_after_ms;
                     tracing::info!(
@@ -335,7 +335,7 @@ impl<'a> Session<'a> {
         );
         tokio::task::spawn_blocking(move || {
             let mut keep = || -> io::Result<()> {
-                std::fs::create_dir_all(&dir)?;
+                crate::folder::make(&dir)?;
                 let frames = reader.read(seq, 1)?;
                 let Some(frame) = frames.first().filter(|frame| frame.header().seq == seq) else {
                     return Ok(());

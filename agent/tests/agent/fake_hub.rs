@@ -88,7 +88,7 @@ impl Ca {
     pub fn make_identity(&self, data_dir: &Path, renew_after_ms: i64) {
         let request = Request::new().unwrap();
         let enrolled = self.enrolled(&request.csr_der, renew_after_ms);
-        request.accept(enrolled).store(data_dir).unwrap();
+        request.accept(enrolled, "").store(data_dir).unwrap();
     }
 }
 

@@ -57,9 +57,12 @@ pub struct GroupSeries {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum AggregationError {
-    /// `from` is not before `to`, or the step is none.
-    #[error("`from` must be before `to`, and `step` at least 1s")]
+    /// `from` is not before `to`.
+    #[error("must be before `to`")]
     Range,
+    /// The step is too short.
+    #[error("must be at least 1s")]
+    Step,
     /// Too many steps.
     #[error("{steps} steps are too many, at most {max} are allowed; take a longer `step` or a shorter range")]
     TooManySteps {
@@ -79,7 +82,10 @@ pub enum AggregationError {
 impl AggregationQuery {
     /// Number of steps that the range touches, when that is allowed.
     fn steps(&self) -> Result<i64, AggregationError> {
-        if self.step < 1000 || self.from >= self.to {
+        if self.step < 1000 {
+            return Err(AggregationError::Step);
+        }
+        if self.from >= self.to {
             return Err(AggregationError::Range);
         }
         let steps = (self.to - 1).div_euclid(self.step) - self.from.div_euclid(self.step) + 1;
@@ -209,6 +215,8 @@ impl Collector {
                     points: starts().filter_map(value).collect(),
                 }
             })
+            // A group whose events lack what is aggregated has nothing to show.
+            .filter(|series| !series.points.is_empty())
             .collect()
     }
 }

@@ -11,6 +11,7 @@ mod follow;
 mod metrics;
 pub mod options;
 pub mod realtime;
+mod refill;
 mod routes;
 pub mod service;
 

@@ -37,7 +37,7 @@ pub struct Snapshot {
 /// Events of one type.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct TypeSeries {
-    /// The type; `other` for all beyond the first 64.
+    /// The type; `other` for all beyond 64 in view.
     #[serde(rename = "type")]
     pub kind: String,
     /// Begin of each step and the events that arrived in it.

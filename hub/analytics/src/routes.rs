@@ -50,7 +50,7 @@ async fn realtime(identity: Identity, State(context): State<Context>) -> ApiResu
 /// An aggregate of stored events by group and step of time
 ///
 /// Each point is `[begin of the step, value, whether all hosts have reported past its end]`. Counts are zero where there were no events; other aggregates have no
-/// point there. Groups beyond the limit are summed up in the group `other`.
+/// point there, and a group without any point is left out. Groups beyond the limit are summed up in the group `other`.
 #[utoipa::path(
     get, path = "/api/v1/aggregations", tag = "metrics",
     params(
@@ -80,6 +80,7 @@ async fn aggregations(
         .await;
     Ok(Data::json(series.map_err(|error| match &error {
         AggregationError::Range => invalid("from", error.to_string()),
+        AggregationError::Step => invalid("step", error.to_string()),
         AggregationError::TooManySteps { .. } => {
             ApiError::unprocessable(error.to_string()).with_details(json!({"field": "step"}))
         }

@@ -15,7 +15,7 @@ use streamflow_storage::{
     StoreError,
     store::{LogBatch, Store},
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -26,7 +26,7 @@ use crate::{
     follow::{self, FollowError, Follower, Part},
     metrics::Metrics,
     realtime::{Realtime, SPAN_MS, Snapshot, Tick},
-    routes,
+    refill, routes,
 };
 
 /// Name of the checkpoint in the store.
@@ -63,6 +63,12 @@ struct Shared {
 impl Shared {
     fn realtime(&self) -> MutexGuard<'_, Realtime> {
         self.realtime.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn show(&self, batch: &LogBatch, now: i64) {
+        if let Err(error) = self.realtime().record(batch, now) {
+            tracing::warn!(%error, "a batch cannot be read for the live view");
+        }
     }
 }
 
@@ -204,6 +210,7 @@ impl Analytics {
         let mut ticks = tokio::time::interval_at(first, TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let mut rules_live = true;
+        let _filling = self.fill_live_view();
         loop {
             let wake = tokio::select! {
                 biased;
@@ -241,6 +248,23 @@ impl Analytics {
             tracing::debug!("alerting stopped first, so the last checkpoint stands");
         }
         Ok(())
+    }
+
+    /// Fills the live view in the background with what came before the checkpoint; ends when it is dropped.
+    fn fill_live_view(&self) -> JoinSet<()> {
+        let (store, shared, end) = (
+            Arc::clone(&self.store),
+            Arc::clone(&self.shared),
+            self.follower.position(),
+        );
+        let mut filling = JoinSet::new();
+        filling.spawn(async move {
+            let show = move |batch: &LogBatch| shared.show(batch, Instant::now().0);
+            if let Err(error) = refill::refill(&*store, end, Instant::now().0, show).await {
+                tracing::warn!(%error, "the live view begins empty");
+            }
+        });
+        filling
     }
 
     async fn tick(&mut self) -> Result<Result<(), Disconnected>, AnalyticsError> {
@@ -344,9 +368,7 @@ impl Analytics {
 fn evaluate(engine: &mut Engine, batch: &LogBatch, shared: &Shared, metrics: &Metrics) -> Outcome {
     let outcome = engine.ingest(batch);
     let now = Instant::now().0;
-    if let Err(error) = shared.realtime().record(batch, now) {
-        tracing::warn!(%error, "a batch cannot be read for the live view");
-    }
+    shared.show(batch, now);
     for span in &batch.spans {
         #[expect(clippy::cast_precision_loss, reason = "milliseconds of a delay")]
         metrics.duration.observe((now - span.stored_at).max(0) as f64 / 1000.0);

@@ -12,22 +12,27 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     enroll::{self, EnrollError},
     quic::Context,
-    roster,
+    roster, seen,
 };
 
 /// Life of a token when the request names none.
 const DEFAULT_TTL: Span = Span::from_secs(3600);
 
-/// All enrolled agents as the store knows them, whether or not a hub runs.
+/// All enrolled agents as the store knows them, whether or not a hub runs. A running hub writes within seconds who comes and
+/// goes, and every half minute that a connected agent is still there.
 ///
 /// # Errors
 /// When the store fails.
 pub async fn stored(store: &dyn Store) -> Result<Vec<AgentStatus>, StoreError> {
-    Ok(enroll::agents(store)
-        .await?
-        .iter()
-        .map(|(id, agent)| roster::known(id, agent))
-        .collect())
+    let (seen, now) = (seen::all(store).await?, Instant::now());
+    let told = |(id, agent): &(String, enroll::AgentDoc)| {
+        let mut status = roster::known(id, agent);
+        if let Some(doc) = seen.get(id) {
+            doc.tell(&mut status, now);
+        }
+        status
+    };
+    Ok(enroll::agents(store).await?.iter().map(told).collect())
 }
 
 /// Takes an agent off the allow-list; a running hub closes its connection within five seconds. Answers whether there is

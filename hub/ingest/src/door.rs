@@ -24,9 +24,6 @@ pub(crate) use writer::Writer;
 
 /// Name of this door in the log.
 pub(crate) const ORIGIN: &str = "@http";
-/// The newest frames whose ids are read at the start: as many events as the window holds in all, in well under a
-/// second.
-const RESTORED_FRAMES: u64 = 1000;
 /// Requests waiting for the writer; their bodies are bounded by admission.
 const QUEUE: usize = 1024;
 
@@ -81,7 +78,8 @@ impl Door {
         metrics: Metrics,
     ) -> Result<(Self, Writer), StoreError> {
         let now = Instant::now().0;
-        let since = (now - options.dedup_window.ms()).max(affordable(&*store).await?);
+        let since =
+            (now - options.dedup_window.ms()).max(affordable(&*store, options.dedup_restore_frames, now).await?);
         let dedup = Dedup::new(
             Window::new(options.dedup_window, options.dedup_ids, since),
             metrics.dedup_evicted.clone(),
@@ -114,11 +112,14 @@ impl Door {
     }
 }
 
-/// When the oldest of the newest [`RESTORED_FRAMES`] frames was stored: a hub that takes millions of events a second
+/// When the oldest of the newest `frames` frames was stored: a hub that takes millions of events a second
 /// must not read ten minutes of them before it is ready. What clients send again after a crash are the last requests.
-async fn affordable(store: &dyn Store) -> Result<i64, StoreError> {
+async fn affordable(store: &dyn Store, frames: u64, now: i64) -> Result<i64, StoreError> {
+    if frames == 0 {
+        return Ok(now);
+    }
     let position = store.stats().await?.position;
-    let Some(after) = position.checked_sub(RESTORED_FRAMES) else {
+    let Some(after) = position.checked_sub(frames) else {
         return Ok(i64::MIN);
     };
     let oldest = match store.read_log(after, 1).await {

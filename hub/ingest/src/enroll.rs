@@ -233,16 +233,10 @@ async fn checked_token(store: &dyn Store, request: &EnrollRequest, now: Instant)
         return Err(unknown());
     }
     if token.uses_left == 0 {
-        return Err(refused(
-            RefusalCode::UsedToken,
-            "this token has been used; make a new one",
-        ));
+        return Err(refused(RefusalCode::UsedToken, "this token has been used"));
     }
     if now >= token.expires_at {
-        return Err(refused(
-            RefusalCode::ExpiredToken,
-            "this token has expired; make a new one",
-        ));
+        return Err(refused(RefusalCode::ExpiredToken, "this token has expired"));
     }
     Ok((token, doc.version))
 }
@@ -272,10 +266,7 @@ fn refused(code: RefusalCode, reason: &str) -> Refused {
 
 fn unavailable(error: impl std::fmt::Display) -> Refused {
     tracing::error!(%error, "enrolment failed");
-    refused(
-        RefusalCode::Unavailable,
-        "the hub cannot enrol agents now; try again later",
-    )
+    refused(RefusalCode::Unavailable, "the hub cannot enrol agents now")
 }
 
 fn damaged(error: serde_json::Error) -> StoreError {

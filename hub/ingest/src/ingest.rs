@@ -94,6 +94,7 @@ impl Ingest {
         let pki = Pki::load_or_create(data_dir, Instant::now().0)?;
         let roster = Roster::new(metrics.clone());
         roster.refresh(&*store).await?;
+        roster.recall(&*store).await?;
         let (door, writer) = Door::build(options, Arc::clone(&store), metrics.clone()).await?;
         let context = Context {
             store: Arc::clone(&store),

@@ -19,6 +19,7 @@ mod options;
 pub mod pki;
 mod quic;
 mod roster;
+mod seen;
 mod uplink;
 mod websocket;
 

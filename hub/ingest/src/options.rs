@@ -57,6 +57,8 @@ pub struct Options {
     pub dedup_window: Span,
     /// Ids remembered at most; the oldest are forgotten first, and counted.
     pub dedup_ids: usize,
+    /// Newest frames of the log from which ids are read back at the start; ids of older ones are forgotten by a restart.
+    pub dedup_restore_frames: u64,
     /// Open WebSocket connections at most.
     pub max_websockets: usize,
 }
@@ -68,6 +70,7 @@ impl Default for Options {
             max_pending_bytes: 64 * 1024 * 1024,
             dedup_window: Span::from_secs(600),
             dedup_ids: 1_000_000,
+            dedup_restore_frames: 1000,
             max_websockets: 1024,
         }
     }

@@ -190,7 +190,7 @@ fn create(dir: &Path, now_ms: i64) -> Result<(), PkiError> {
         path: dir.to_owned(),
         source,
     };
-    fs::create_dir_all(dir).map_err(io)?;
+    streamflow_storage::folder::make(dir).map_err(io)?;
     restrict(dir, 0o700).map_err(io)?;
     // the certificate last: when it is there, the key is there too
     write(&dir.join(CA_KEY), &key.serialize_pem())?;

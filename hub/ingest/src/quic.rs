@@ -31,7 +31,7 @@ use crate::{
     options::QuicOptions,
     pki::{self, Pki},
     roster::Roster,
-    uplink,
+    seen, uplink,
 };
 
 /// Half-open connections from which on addresses must prove themselves first.
@@ -148,9 +148,12 @@ pub(crate) async fn run(
                 Some(incoming) => admit(&context, &gate, &endpoint, incoming, &tasks, &token),
                 None => break Err(IngestError::Socket),
             },
-            _ = refresh.tick() => if let Err(error) = context.roster.refresh(&*context.store).await {
-                tracing::warn!(%error, "the allow-list of agents cannot be read now");
-            },
+            _ = refresh.tick() => {
+                if let Err(error) = context.roster.refresh(&*context.store).await {
+                    tracing::warn!(%error, "the allow-list of agents cannot be read now");
+                }
+                seen::save(&context.roster, &*context.store).await;
+            }
             _ = renew.tick() => match server_config(&context) {
                 Ok(config) => endpoint.set_server_config(Some(config)),
                 Err(error) => tracing::error!(%error, "no new server certificate"),
@@ -165,6 +168,7 @@ pub(crate) async fn run(
             "agents did not take their last acknowledgements in time"
         );
     }
+    seen::save(&context.roster, &*context.store).await;
     endpoint.close(VarInt::from_u32(close::SHUTDOWN), b"the hub is stopping");
     drop(timeout(DRAIN, endpoint.wait_idle()).await);
     served

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use crate::{
     enroll::{self, AgentDoc},
     metrics::Metrics,
+    seen::{self, SeenDoc},
 };
 
 /// An open connection. The ticket tells it from a later connection of the same agent.
@@ -26,6 +27,8 @@ struct Live {
 #[derive(Debug)]
 struct Entry {
     status: AgentStatus,
+    /// What the store knows of it.
+    saved: Option<SeenDoc>,
     live: Option<Live>,
     turn: Turn,
 }
@@ -73,6 +76,7 @@ impl Roster {
         let mut state = self.lock();
         let entry = state.agents.entry(id.to_owned()).or_insert_with(|| Entry {
             status: known(id, agent),
+            saved: None,
             live: None,
             turn: Arc::new(Semaphore::new(1)),
         });
@@ -84,6 +88,38 @@ impl Roster {
             self.metrics.agent_closed.with_label_values(&["revoked"]).inc();
             live.connection
                 .close(VarInt::from_u32(close::FORBIDDEN), b"this agent is revoked");
+        }
+    }
+
+    /// What was seen of agents before this start.
+    pub(crate) async fn recall(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let seen = seen::all(store).await?;
+        let mut state = self.lock();
+        for (id, doc) in seen {
+            if let Some(entry) = state.agents.get_mut(&id) {
+                doc.recall(&mut entry.status);
+                entry.saved = Some(doc);
+            }
+        }
+        Ok(())
+    }
+
+    /// What has to be written of up to `most` agents.
+    pub(crate) fn unsaved(&self, now: Instant, most: usize) -> Vec<(String, SeenDoc)> {
+        let state = self.lock();
+        let due = |(id, entry): (&String, &Entry)| {
+            SeenDoc::due(&entry.status, entry.saved.as_ref(), now).map(|doc| (id.clone(), doc))
+        };
+        state.agents.iter().filter_map(due).take(most).collect()
+    }
+
+    /// That has been written.
+    pub(crate) fn saved(&self, written: Vec<(String, SeenDoc)>) {
+        let mut state = self.lock();
+        for (id, doc) in written {
+            if let Some(entry) = state.agents.get_mut(&id) {
+                entry.saved = Some(doc);
+            }
         }
     }
 
@@ -128,6 +164,7 @@ impl Roster {
             && entry.live.take_if(|live| live.ticket == ticket).is_some()
         {
             entry.status.connected = false;
+            entry.status.connected_at = None;
             self.metrics.agents.dec();
             self.show_lag(&state);
         }

@@ -28,7 +28,12 @@ pub async fn list(common: &Common, store: &dyn Store) -> anyhow::Result<()> {
                 a.name.clone(),
                 a.version.clone(),
                 seen,
-                if a.revoked { "revoked" } else { "allowed" }.to_owned(),
+                match (a.revoked, a.connected) {
+                    (true, _) => "revoked",
+                    (false, true) => "connected",
+                    (false, false) => "not connected",
+                }
+                .to_owned(),
             ]
         })
         .collect();

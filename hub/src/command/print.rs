@@ -19,6 +19,19 @@ pub fn done(output: Output, text: &str, json: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Prints a completion script for a shell.
+///
+/// # Errors
+/// When stdout is closed.
+pub fn completions(shell: clap_complete::Shell, mut command: clap::Command) -> anyhow::Result<()> {
+    // Made in memory first, as the generator panics when it cannot write.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, "streamflow-hub", &mut script);
+    let mut out = std::io::stdout().lock();
+    out.write_all(&script)?;
+    Ok(out.flush()?)
+}
+
 /// Lays rows out in columns under a heading.
 pub fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = heading.iter().map(|h| h.chars().count()).collect();

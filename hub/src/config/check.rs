@@ -45,6 +45,21 @@ fn key_of(text: &str, line: usize) -> String {
     }
 }
 
+/// The line that assigns a dotted key, in a file that is written with one key a line.
+pub fn line_of(text: &str, key: &str) -> Option<usize> {
+    let (table, name) = key.rsplit_once('.').unwrap_or(("", key));
+    let mut inside = "";
+    for (number, content) in text.lines().enumerate() {
+        let content = content.trim();
+        if content.starts_with('[') {
+            inside = content.trim_matches(|c| c == '[' || c == ']');
+        } else if inside == table && content.split_once('=').is_some_and(|(key, _)| key.trim() == name) {
+            return Some(number + 1);
+        }
+    }
+    None
+}
+
 /// Replaces the lines of a span by empty ones; `false` when that changes nothing.
 fn blank(text: &mut String, span: std::ops::Range<usize>) -> bool {
     let start = text
@@ -103,6 +118,13 @@ mod tests {
                 .any(|m| m.starts_with("hub.toml:7: _inner.nope: unknown field")),
             "{found:#?}"
         );
+    }
+
+    #[test]
+    fn a_key_is_found_in_its_table() {
+        let text = "url = 1\n# [log]\n[bus]\nurl = 2\n[log]\nlevel=\"x\"\n";
+        let lines = ["url", "bus.url", "log.level", "log.url", "none"].map(|key| line_of(text, key));
+        assert_eq!(lines, [Some(1), Some(4), Some(6), None, None]);
     }
 
     #[test]

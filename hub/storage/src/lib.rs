@@ -5,6 +5,7 @@
 
 mod cursor;
 pub mod error;
+pub mod folder;
 mod frames;
 mod lru;
 mod metrics;

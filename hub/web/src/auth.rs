@@ -191,7 +191,7 @@ impl Auth {
         } else {
             self.keys
                 .verify(bearer)
-                .map_err(|reason| ApiError::unauthorized(format!("the access token is not valid: {reason}")))
+                .map_err(|refused| ApiError::unauthorized(refused.to_string()))
         }
     }
 

@@ -134,6 +134,45 @@ kind = "filter"
 }
 
 #[test]
+fn an_unknown_source_does_not_shift_the_places_of_the_next() {
+    let text = "[hub]\nendpoints = [\"h:1\"]\n[[sources]]\nkind = \"journal\"\n[[sources]]\nkind = \"file\"\npaths = [\"log\"]\n";
+    let found = problems(text, &[]);
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(found[0].starts_with("agent.toml:4: sources[0].kind: unknown kind `journal`"));
+    assert!(
+        found[1].starts_with("agent.toml:7: sources[1].paths: `log` must be an absolute path"),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn a_wrong_variable_is_named_and_not_the_file() {
+    let found = problems(
+        GOOD,
+        &[
+            ("STREAMFLOW_AGENT__SPOOLS__MAX_BYTES", "2GiB"),
+            ("STREAMFLOW_AGENT__HUB__ENDPOINT", "other:1"),
+            ("STREAMFLOW_AGENT__HUB__ENDPOINTS", "[\"other:1\", 3]"),
+            ("STREAMFLOW_AGENT__BATCH", "{ max_events = 5, linger = 7 }"),
+            ("STREAMFLOW_AGENT__DATA_DIR__X", "y"),
+        ],
+    );
+    for expected in [
+        "environment variable STREAMFLOW_AGENT__SPOOLS__MAX_BYTES: spools: unknown key",
+        "environment variable STREAMFLOW_AGENT__HUB__ENDPOINT: hub.endpoint: unknown field",
+        "environment variable STREAMFLOW_AGENT__HUB__ENDPOINTS: hub.endpoints: invalid type: integer `3`",
+        "environment variable STREAMFLOW_AGENT__BATCH: batch.linger: ",
+        "environment variable STREAMFLOW_AGENT__DATA_DIR__X: data_dir.x: does not name a setting",
+    ] {
+        assert!(
+            found.iter().any(|problem| problem.starts_with(expected)),
+            "{expected} is not in {found:#?}"
+        );
+    }
+    assert_eq!(found.len(), 5, "{found:#?}");
+}
+
+#[test]
 fn broken_toml_names_its_lines() {
     let found = problems("data_dir = \n[hub\nendpoints = 3 4\n", &[]);
     assert!(found[0].starts_with("agent.toml:1: "), "{found:#?}");

@@ -24,6 +24,8 @@ pub struct Discovered {
     pub files: BTreeMap<FileId, PathBuf>,
     /// Paths that match and cannot be looked at.
     pub failures: Vec<(PathBuf, io::Error)>,
+    /// Paths named one by one that do not exist yet.
+    pub missing: Vec<PathBuf>,
 }
 
 const MATCHING: MatchOptions = MatchOptions {
@@ -87,7 +89,12 @@ impl Patterns {
                     }
                 }
             } else {
-                self.look(Path::new(pattern), &mut found);
+                let path = Path::new(pattern);
+                match fs::symlink_metadata(path) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => found.missing.push(path.to_owned()),
+                    // A link whose target is not there yet, and everything else that is there.
+                    _ => self.look(path, &mut found),
+                }
             }
         }
         found
@@ -105,6 +112,8 @@ impl Patterns {
                     .or_insert_with(|| path.to_owned());
             }
             Ok(_) => {}
+            // Gone between being listed and being looked at, unless it is a link to nothing.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(path).is_err() => {}
             Err(error) => found.failures.push((path.to_owned(), error)),
         }
     }

@@ -1,6 +1,7 @@
 //! What a file source has to say: counted always, logged rarely, as a broken log may have millions of lines.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -45,6 +46,8 @@ pub struct Reports {
     long: Rarely,
     utf8: Rarely,
     failures: HashMap<String, Instant>,
+    /// Files that are waited for; bounded by the configured paths.
+    awaited: HashSet<PathBuf>,
 }
 
 impl Reports {
@@ -57,6 +60,7 @@ impl Reports {
             long: Rarely::default(),
             utf8: Rarely::default(),
             failures: HashMap::new(),
+            awaited: HashSet::new(),
         }
     }
 
@@ -115,6 +119,16 @@ impl Reports {
         }
         self.failures.insert(file.to_owned(), now);
         tracing::warn!(file, %error, "cannot read the file, trying again later");
+    }
+
+    /// These files do not exist yet, which is no error: a program that has not started has no log. Said once for each, and again when one has come
+    /// and gone.
+    pub fn awaits(&mut self, missing: Vec<PathBuf>) {
+        let missing: HashSet<PathBuf> = missing.into_iter().collect();
+        for file in missing.difference(&self.awaited) {
+            tracing::info!(file = %file.display(), "the file does not exist yet, waiting for it");
+        }
+        self.awaited = missing;
     }
 
     /// A file can be read again.

@@ -356,6 +356,44 @@ fn an_unreadable_file_is_reported_and_the_others_go_on() {
 }
 
 #[test]
+fn a_named_file_that_does_not_exist_yet_is_waited_for_and_is_no_error() {
+    let folder = Folder::new();
+    folder.append("a.log", "one\n");
+    std::os::unix::fs::symlink(folder.path("nothing"), folder.path("dangling.log")).unwrap();
+    let named = |names: &[&str]| FileOptions {
+        paths: names
+            .iter()
+            .map(|name| folder.path(name).to_string_lossy().into_owned())
+            .collect(),
+        ..folder.options("")
+    };
+    let running = Running::start(&named(&["later.log", "no/folder/yet.log", "a.log"]), &Positions::new());
+    running.expect(&["one"]);
+    // Several looks at the paths pass while lines come and go.
+    for (more, count) in [("two\n", 2), ("three\n", 3)] {
+        folder.append("a.log", more);
+        running.wait("a line more", |collected| collected.events.len() == count);
+    }
+    folder.append("later.log", "here\n");
+    running.wait("the new file", |collected| collected.events.len() == 4);
+    fs::create_dir_all(folder.path("no/folder")).unwrap();
+    folder.append("no/folder/yet.log", "deep\n");
+    running.wait("the new folder", |collected| collected.events.len() == 5);
+    assert_eq!(
+        (running.counters.errors.get(), running.counters.last_error()),
+        (0, None)
+    );
+    running.stop();
+
+    let found = Patterns::new(&named(&["later2.log", "dangling.log"]).paths, &[])
+        .unwrap()
+        .discover();
+    assert_eq!(found.missing, [folder.path("later2.log")]);
+    let failed: Vec<_> = found.failures.iter().map(|(path, _)| path.clone()).collect();
+    assert_eq!(failed, [folder.path("dangling.log")]);
+}
+
+#[test]
 fn a_file_without_permission_is_tried_again() {
     let folder = Folder::new();
     folder.append("a.log", "one\n");

@@ -11,7 +11,7 @@ use streamflow_storage::store::RowSpan;
 
 use super::{SPAN_MS, STEP_MS, TypeSeries, whole_step};
 
-/// More types than a chart can show.
+/// More types than a chart can show; a type that has gone out of view gives up its place to a new one.
 const MAX_TYPES: usize = 64;
 /// Name of the series of all further types.
 const OTHER: &str = "other";
@@ -27,6 +27,8 @@ struct Step {
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     names: Vec<String>,
+    /// When each type was counted last.
+    counted_at: Vec<i64>,
     numbers: HashMap<String, usize>,
     steps: VecDeque<Step>,
 }
@@ -46,34 +48,23 @@ impl Counts {
                 }
             }
             for (name, count) in dict.values.iter().zip(&by_id).filter(|(_, count)| **count > 0) {
-                let number = self.number(name);
-                self.add(whole_step(span.stored_at), number, *count);
+                self.count(name, whole_step(span.stored_at), *count);
             }
         }
         Ok(())
     }
 
-    fn number(&mut self, name: &str) -> usize {
-        if let Some(number) = self.numbers.get(name) {
-            return *number;
-        }
-        let name = if self.names.len() < MAX_TYPES { name } else { OTHER };
-        if let Some(number) = self.numbers.get(name) {
-            return *number;
-        }
-        self.names.push(name.to_owned());
-        self.numbers.insert(name.to_owned(), self.names.len() - 1);
-        self.names.len() - 1
-    }
-
-    fn add(&mut self, at: i64, number: usize, count: u64) {
+    fn count(&mut self, name: &str, at: i64, count: u64) {
         let newest = self.steps.back().map_or(at, |step| step.at.max(at));
-        while self.steps.front().is_some_and(|step| step.at < newest - SPAN_MS) {
+        let begin = newest - SPAN_MS;
+        while self.steps.front().is_some_and(|step| step.at < begin) {
             self.steps.pop_front();
         }
-        if at < newest - SPAN_MS {
+        if at < begin {
             return;
         }
+        let number = self.number(name, begin);
+        self.counted_at[number] = self.counted_at[number].max(at);
         let place = self.steps.partition_point(|step| step.at < at);
         if self.steps.get(place).is_none_or(|step| step.at != at) {
             self.steps.insert(place, Step { at, counts: Vec::new() });
@@ -81,6 +72,33 @@ impl Counts {
         let counts = &mut self.steps[place].counts;
         counts.resize(counts.len().max(number + 1), 0);
         counts[number] += count;
+    }
+
+    /// The place of a type: its own, a free one, or that of a type which no step since `begin` counts.
+    fn number(&mut self, name: &str, begin: i64) -> usize {
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        let idle = || {
+            let gone = |(known, at): (&String, &i64)| *at < begin && known != OTHER;
+            self.names.iter().zip(&self.counted_at).position(gone)
+        };
+        if self.names.len() >= MAX_TYPES
+            && let Some(number) = idle()
+        {
+            self.numbers.remove(&self.names[number]);
+            self.numbers.insert(name.to_owned(), number);
+            name.clone_into(&mut self.names[number]);
+            return number;
+        }
+        let name = if self.names.len() < MAX_TYPES { name } else { OTHER };
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        self.names.push(name.to_owned());
+        self.counted_at.push(i64::MIN);
+        self.numbers.insert(name.to_owned(), self.names.len() - 1);
+        self.names.len() - 1
     }
 
     /// Counts by type of the step that begins at `at`.

@@ -102,3 +102,35 @@ fn the_number_of_types_is_bounded() {
     assert_eq!(types.len(), 65);
     assert_eq!(types.iter().find(|t| t.kind == "other").unwrap().points, [(NOW, 36)]);
 }
+
+#[test]
+fn a_type_out_of_view_gives_its_place_to_a_new_one() {
+    let mut view = Realtime::default();
+    let events = |prefix: &str, count: usize| -> Vec<_> {
+        (0..count)
+            .map(|i| json!({"type": format!("{prefix}{i:03}"), "source": "s"}))
+            .collect()
+    };
+    view.record(&log(NOW, &events("old", 70)), NOW).unwrap();
+    let half = NOW + SPAN_MS / 2;
+    view.record(&log(half, &events("old", 40)), half).unwrap();
+    let later = NOW + SPAN_MS + 1000;
+    view.record(&log(later, &events("new", 30)), later).unwrap();
+    let types = view.snapshot(later + 1000).types;
+    let of = |prefix: &str| types.iter().filter(|t| t.kind.starts_with(prefix)).count();
+    assert_eq!(
+        (of("old"), of("new")),
+        (40, 24),
+        "24 places were free, 40 types are still in view"
+    );
+    let other = types.iter().find(|t| t.kind == "other").unwrap();
+    assert_eq!(other.points.iter().map(|(_, count)| count).sum::<u64>(), 6);
+    let new = types.iter().find(|t| t.kind == "new000").unwrap();
+    assert_eq!(
+        new.points.iter().map(|(_, count)| count).sum::<u64>(),
+        1,
+        "nothing of the old type"
+    );
+    let tick = view.tick(0, later + 1000);
+    assert_eq!((tick.events_per_second, tick.types.len()), (30, 25));
+}

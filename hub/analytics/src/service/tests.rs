@@ -200,6 +200,35 @@ async fn goes_on_after_a_kill_where_the_checkpoint_was() {
 }
 
 #[tokio::test]
+async fn the_live_view_is_filled_again_after_a_restart() {
+    let mut house = House::open().await;
+    let room = house.start(Vec::new()).await;
+    let metric = |value: f64| {
+        json!({"type": "metric", "source": "web-1",
+            "data": {"name": "host.load.1", "value": value, "unit": "", "labels": {}}})
+    };
+    house.store(&[event(0), metric(1.0)]).await;
+    let position = house.store(&[event(1)]).await;
+    house.wait_for_checkpoint(position).await;
+    room.task.abort();
+    drop(room);
+
+    let room = house.start(Vec::new()).await;
+    house.store(&[event(2)]).await;
+    let counted = |snapshot: &Snapshot| -> u64 {
+        let of_a = snapshot.types.iter().filter(|series| series.kind == "a");
+        of_a.flat_map(|series| &series.points).map(|(_, count)| count).sum()
+    };
+    let full = async {
+        while counted(&room.handle.snapshot()) < 3 || room.handle.snapshot().hosts.is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, full).await.unwrap();
+    assert_eq!(counted(&room.handle.snapshot()), 3, "each event once");
+}
+
+#[tokio::test]
 async fn answers_aggregations_and_the_live_view() {
     let mut house = House::open().await;
     let room = house.start(Vec::new()).await;
@@ -222,6 +251,18 @@ async fn answers_aggregations_and_the_live_view() {
             {"group": {"source": "s"}, "points": [[T0, 3000.0, true]]},
             {"group": {"source": "t"}, "points": [[T0 + 60_000, 7.0, true]]},
         ])
+    );
+    // A group none of whose events has the attribute has no point to show, and is not there.
+    let uri = uri.replace("sum(data.x)", "sum(data.nothing)");
+    assert_eq!(room.get(&uri).await.1["data"], json!([]));
+    let uri = format!(
+        "/api/v1/aggregations?aggregate=count()&from={T0}&to={}&step=1ms",
+        T0 + 1000
+    );
+    let (status, body) = room.get(&uri).await;
+    assert_eq!(
+        (status, &body["details"]["field"], &body["message"]),
+        (400, &json!("step"), &json!("`step`: must be at least 1s"))
     );
     let (_, body) = room
         .get(&format!(

@@ -13,6 +13,7 @@ import { AlertsPage } from "./pages/alerts";
 import { ChannelsPage } from "./pages/channels";
 import { Overview } from "./pages/overview";
 import { RulesPage } from "./pages/rules";
+import { SettingsPage } from "./pages/settings";
 import { SignIn } from "./pages/sign-in";
 import { ConnectionBar, ConnectionPill, LiveSummary } from "./parts/connection";
 import { Dialog } from "./parts/dialog";
@@ -34,6 +35,7 @@ const PAGES: PageInfo[] = [
   { path: "/rules", title: "Rules", icon: "rules", key: "g r", page: RulesPage },
   { path: "/channels", title: "Channels", icon: "channels", key: "g c", page: ChannelsPage },
   { path: "/agents", title: "Agents", icon: "agents", key: "g n", page: AgentsPage },
+  { path: "/settings", title: "Settings", icon: "settings", key: "g s", page: SettingsPage },
 ];
 
 const helping = signal(false);

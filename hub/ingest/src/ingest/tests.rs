@@ -85,11 +85,15 @@ impl Hub {
     }
 
     /// Stops it in order and starts it again on the same folder.
-    async fn restart(mut self) -> Self {
+    async fn restart(self) -> Self {
+        self.restart_with(Options::default()).await
+    }
+
+    async fn restart_with(mut self, options: Options) -> Self {
         let folder = self.folder.take();
         let dir = self.dir.clone();
         self.stop().await;
-        let mut hub = Self::open(dir, Options::default(), QuicOptions::default()).await;
+        let mut hub = Self::open(dir, options, QuicOptions::default()).await;
         hub.folder = folder;
         hub
     }

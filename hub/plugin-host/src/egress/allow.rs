@@ -27,6 +27,14 @@ impl Default for EgressOptions {
     }
 }
 
+impl EgressOptions {
+    /// The entries of `allow` that name nothing, for who checks a configuration.
+    pub fn unusable(&self) -> impl Iterator<Item = &str> {
+        let wrong = self.allow.iter().filter(|text| Entry::parse(text).is_none());
+        wrong.map(String::as_str)
+    }
+}
+
 /// A target that may not be connected to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}; to allow it, add \"{entry}\" to [egress] allow")]
@@ -236,6 +244,12 @@ mod tests {
             "*.example.org",
         ] {
             assert_eq!(Entry::parse(text), None, "{text}");
+            let allow = vec!["10.0.0.1".to_owned(), text.to_owned()];
+            let options = EgressOptions {
+                allow,
+                ..EgressOptions::default()
+            };
+            assert_eq!(options.unusable().collect::<Vec<_>>(), [text]);
         }
     }
 }

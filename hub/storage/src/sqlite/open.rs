@@ -48,7 +48,7 @@ pub fn lock(data_dir: &Path) -> Result<File, StoreError> {
         path: path.display().to_string(),
         source: Arc::new(source),
     };
-    std::fs::create_dir_all(data_dir).map_err(io)?;
+    crate::folder::make(data_dir).map_err(io)?;
     let file = File::options()
         .create(true)
         .truncate(false)
@@ -69,9 +69,9 @@ pub fn lock(data_dir: &Path) -> Result<File, StoreError> {
 /// # Errors
 /// When the file cannot be opened, belongs to a newer release, or the library is too old.
 pub async fn writer(path: &Path, options: &Options) -> Result<SqliteConnection, StoreError> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(|source| StoreError::Io {
-            path: folder.display().to_string(),
+    if let Some(parent) = path.parent() {
+        crate::folder::make(parent).map_err(|source| StoreError::Io {
+            path: parent.display().to_string(),
             source: Arc::new(source),
         })?;
     }

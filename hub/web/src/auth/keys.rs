@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
 use rcgen::{KeyPair, PKCS_ED25519};
 use serde::{Deserialize, Serialize};
 use streamflow_model::{Instant, Role, Span};
@@ -95,12 +95,32 @@ impl Keys {
         jsonwebtoken::encode(&header, &claims, &self.signing)
     }
 
-    pub(super) fn verify(&self, token: &str) -> Result<Identity, jsonwebtoken::errors::Error> {
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.checking, &self.validation)?.claims;
+    pub(super) fn verify(&self, token: &str) -> Result<Identity, Refused> {
+        let claims = jsonwebtoken::decode::<Claims>(token, &self.checking, &self.validation)
+            .map_err(|error| Refused::from(error.kind()))?
+            .claims;
         Ok(Identity {
             name: claims.sub,
             role: claims.role,
         })
+    }
+}
+
+/// Why an access token is not accepted. What exactly is wrong with a token helps nobody but a forger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refused {
+    #[error("the access token has expired; sign in again, or exchange the refresh token at /auth/refresh")]
+    Expired,
+    #[error("the access token is not one of this hub; sign in at /auth/login, or use an API token")]
+    Foreign,
+}
+
+impl From<&ErrorKind> for Refused {
+    fn from(kind: &ErrorKind) -> Self {
+        match kind {
+            ErrorKind::ExpiredSignature => Self::Expired,
+            _ => Self::Foreign,
+        }
     }
 }
 

@@ -153,7 +153,15 @@ async fn tokens_of_other_keys_algorithms_and_times_are_refused() {
         ("expired", &expired),
         ("empty", ""),
     ] {
-        assert_eq!(auth.identify(token).await.unwrap_err().status(), 401, "{what}");
+        let refused = auth.identify(token).await.unwrap_err();
+        assert_eq!(refused.status(), 401, "{what}");
+        let said = refused.to_string();
+        let expected = if what == "expired" {
+            "has expired"
+        } else {
+            "is not one of this hub"
+        };
+        assert!(said.contains(expected) && !said.contains("Invalid"), "{what}: {said}");
     }
 }
 

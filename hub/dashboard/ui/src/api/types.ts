@@ -15,6 +15,19 @@ export interface Me {
   role: Role;
 }
 
+export interface User {
+  username: string;
+  role: Role;
+  created_at: string;
+}
+
+export interface ApiToken {
+  name: string;
+  role: Role;
+  created_at: string;
+  expires_at: string | null;
+}
+
 export interface Tokens {
   access_token: string;
   token_type: string;

@@ -6,11 +6,11 @@ export class Api {
     this.token = token;
   }
 
-  static async signIn(base, password) {
+  static async signIn(base, password, username = "admin") {
     const response = await fetch(`${base}/auth/login`, {
       method: "POST",
       headers: { "content-type": "application/json" },
-      body: JSON.stringify({ username: "admin", password }),
+      body: JSON.stringify({ username, password }),
     });
     if (!response.ok) throw new Error(`sign-in: ${response.status} ${await response.text()}`);
     return new Api(base, (await response.json()).access_token);

@@ -36,9 +36,9 @@ export async function open(browser, options = {}) {
   return { context, page, errors };
 }
 
-export async function signIn(page, base, password) {
+export async function signIn(page, base, password, username = "admin") {
   await page.goto(base);
-  await page.fill("#username", "admin");
+  await page.fill("#username", username);
   await page.fill("#password", password);
   await page.click("button[type=submit]");
   await page.waitForSelector("[data-testid=overview]:not(.skeleton)");

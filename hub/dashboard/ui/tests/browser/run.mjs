@@ -24,6 +24,7 @@ const PAGES = [
   { key: "r", path: "/rules" },
   { key: "c", path: "/channels" },
   { key: "n", path: "/agents" },
+  { key: "s", path: "/settings" },
 ];
 
 /** Most that a page may jump in all; the web's own limit for "good". */
@@ -187,6 +188,78 @@ test("a channel that may not be reached is refused in words", async () => {
   await page.waitForSelector("dialog", { state: "detached" });
 });
 
+test("a user is added, changes the own password, and is removed", async () => {
+  const { page } = main;
+  const name = `kim-${run}`;
+  await page.click('.nav[href="/settings"]');
+  await page.click("text=Add user");
+  await page.fill('.field:has-text("Name") input', name);
+  await page.fill('.field:has-text("Password") input', "short");
+  await page.click("dialog .primary");
+  await page.waitForSelector('.field.wrong:has-text("Password") .field-error');
+  await picture(page, "user-form");
+  await page.fill('.field:has-text("Password") input', "first-password");
+  await page.click("dialog .primary");
+  await page.waitForSelector(`[data-testid=users] tr:has-text("${name}")`);
+
+  const kim = await open(browser);
+  await signIn(kim.page, base, "first-password", name);
+  await kim.page.click('.nav[href="/settings"]');
+  await kim.page.waitForSelector("[data-testid=account]");
+  assert.equal(await kim.page.locator("[data-testid=users], [data-testid=tokens]").count(), 0);
+  await picture(kim.page, "settings-viewer");
+  await kim.page.click("text=Change password");
+  await kim.page.fill('.field:has-text("Present password") input', "not-it-at-all");
+  await kim.page.fill('.field:has-text("at least") input', "second-password");
+  await kim.page.fill('.field:has-text("again") input', "second-passwort");
+  assert.ok(await kim.page.isDisabled("dialog .primary"), "two different passwords");
+  await kim.page.fill('.field:has-text("again") input', "second-password");
+  await kim.page.click("dialog .primary");
+  await kim.page.waitForSelector('.field.wrong:has-text("Present password")');
+  await kim.page.fill('.field:has-text("Present password") input', "first-password");
+  await kim.page.keyboard.press("Enter");
+  await kim.page.waitForSelector(".toast.good");
+  await kim.page.reload();
+  await kim.page.waitForSelector("[data-testid=account]");
+  await kim.context.close();
+  await Api.signIn(base, "second-password", name);
+  await assert.rejects(Api.signIn(base, "first-password", name), /401/);
+
+  await page.click(`[aria-label="Edit ${name}"]`);
+  await page.selectOption("dialog select", "editor");
+  await page.click("dialog .primary");
+  await page.waitForSelector(`[data-testid=users] tr:has-text("${name}"):has-text("editor")`);
+  await page.click(`[aria-label="Remove ${name}"]`);
+  await page.click("dialog .danger");
+  await eventually("the user is gone", async () => (await page.locator(`[data-testid=users] tr:has-text("${name}")`).count()) === 0);
+  await assert.rejects(Api.signIn(base, "second-password", name), /401/);
+});
+
+test("an API token is shown once, works, and is revoked", async () => {
+  const { page } = main;
+  const name = `ci-${run}`;
+  await page.click('.nav[href="/settings"]');
+  await page.click("text=New token");
+  await page.fill('.field:has-text("What it is for") input', name);
+  await page.fill('.field:has-text("Valid for") input', "soon");
+  await page.click("dialog .primary");
+  await page.waitForSelector("dialog .text-error");
+  await page.fill('.field:has-text("Valid for") input', "1h");
+  await page.click("dialog .primary");
+  const [, key] = /Bearer (\S{20,})$/.exec(await page.textContent("[data-testid=token]"));
+  await picture(page, "token");
+  await page.click("dialog .primary");
+  await page.waitForSelector("dialog", { state: "detached" });
+  await picture(page, "settings");
+  assert.ok(!(await page.content()).includes(key), "the key is gone from the page");
+  const program = new Api(base, key);
+  await program.event(`token.${run}`);
+  await page.click(`[aria-label="Revoke ${name}"]`);
+  await page.click("dialog .danger");
+  await eventually("the token is gone", async () => (await page.locator(`[data-testid=tokens] tr:has-text("${name}")`).count()) === 0);
+  await assert.rejects(program.event(`token.${run}`), /401/);
+});
+
 test("the keyboard goes everywhere", async () => {
   const { page } = main;
   await page.keyboard.press("g");
@@ -219,6 +292,7 @@ test("both themes can be read by everybody", async () => {
     await page.click(`.nav[href="${path}"]`);
     await page.waitForSelector(".page:not(:has(.loading))");
     assert.deepEqual(await axe(page), [], path);
+    if (path === "/settings") await picture(page, "settings-light");
   }
   await page.click('.nav[href="/"]');
   await choose(page, "system");
@@ -235,7 +309,7 @@ test("a reload keeps the sign-in, and a page's address can be opened", async () 
 test("nothing jumped, and nothing was complained of", async () => {
   const { page, errors } = main;
   assert.ok((await shift(page)) < MAX_SHIFT, `layout shift ${await shift(page)}`);
-  // The browser itself writes refusals into the console; these two were provoked: a rule with a mistake, a channel nobody answers.
+  // The browser itself writes refusals into the console; these were provoked: a rule, a user and a token with a mistake, a channel nobody answers.
   const provoked = /Failed to load resource.*\b(400|422|502|503)\b/;
   assert.deepEqual(errors.filter((error) => !provoked.test(error)), []);
 });

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { ApiError, readFields } from "../../src/api/client";
 import { setting } from "../../src/pages/channel-setting";
 import { draftOf, newRule, sentence, words } from "../../src/pages/rule-draft";
+import { validity } from "../../src/settings/validity";
 
 describe("readFields", () => {
   it("finds fields wherever the hub puts them", () => {
@@ -23,6 +24,15 @@ describe("rules", () => {
     const saved = { ...newRule(), id: "1", version: 3, created_at: "", updated_at: "" };
     expect(draftOf(saved)).toEqual(newRule());
     expect(words(" source, data.host  x ")).toEqual(["source", "data.host", "x"]);
+  });
+});
+
+describe("validity", () => {
+  it("tells how long a token is good for", () => {
+    const now = Date.parse("2026-01-01T00:00:00Z");
+    expect(validity("2026-01-31T00:00:00Z", now)).toEqual({ text: "30 d more", over: false });
+    expect(validity("2026-01-01T00:00:00Z", now)).toEqual({ text: "expired", over: true });
+    expect(validity(null, now)).toEqual({ text: "without end", over: false });
   });
 });
 

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use streamflow_model::Role;
 use tower::ServiceExt as _;
 
-use super::Hub;
+use super::{Hub, until};
+use crate::Options;
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 const LINES: (&str, &str) = ("content-type", "application/x-ndjson");
@@ -212,6 +213,35 @@ async fn large_bodies_come_in_every_encoding_and_bombs_do_not() {
         let (status, _) = post(&hub, "/events/batch", &[LINES, ("content-encoding", encoding)], body).await;
         assert_eq!(status, 413, "{encoding}");
     }
+    hub.stop().await;
+}
+
+#[tokio::test]
+async fn a_restart_remembers_the_ids_of_as_many_frames_as_it_is_told_to() {
+    let mut hub = Hub::start().await;
+    let with_id = |n: u128| {
+        let mut event = event(1);
+        event["id"] = json!(uuid::Uuid::from_u128(n).to_string());
+        event.to_string()
+    };
+    for n in 1..=3 {
+        assert_eq!(post(&hub, "/events", &[JSON], with_id(n)).await.0, 202);
+        // Ids are read back by the time at which they were stored; the three must differ in it.
+        let stored = streamflow_model::Instant::now();
+        until("the clock moves on", async || streamflow_model::Instant::now() > stored).await;
+    }
+    let options = |frames| Options {
+        dedup_restore_frames: frames,
+        ..Options::default()
+    };
+    hub = hub.restart_with(options(1)).await;
+    for (id, count) in [(3, 3), (2, 4)] {
+        assert_eq!(post(&hub, "/events", &[JSON], with_id(id)).await.0, 202);
+        assert_eq!(hub.count().await, count, "id {id}");
+    }
+    hub = hub.restart_with(options(0)).await;
+    assert_eq!(post(&hub, "/events", &[JSON], with_id(3)).await.0, 202);
+    assert_eq!(hub.count().await, 5);
     hub.stop().await;
 }
 

@@ -48,6 +48,30 @@ async fn frames_are_stored_once_over_cuts_and_a_restart() {
 }
 
 #[tokio::test]
+async fn who_reads_the_store_and_who_starts_again_learns_when_an_agent_was_seen() {
+    let hub = Hub::start().await;
+    let credentials = enroll(&hub).await;
+    let stored = async |hub: &Hub| crate::agents::stored(&*hub.store).await.unwrap().remove(0);
+    let agent = stored(&hub).await;
+    assert_eq!((agent.connected, agent.last_seen), (false, None));
+    let (agent, _) = Agent::open(&hub, &credentials, 7).await;
+    until("the store tells of the connection", async || {
+        let agent = stored(&hub).await;
+        agent.connected && agent.last_seen.is_some() && agent.connected_at.is_some()
+    })
+    .await;
+
+    let hub = hub.restart().await;
+    drop(agent);
+    let told = stored(&hub).await;
+    assert!(!told.connected && told.connected_at.is_none(), "{told:?}");
+    let known = hub.handle.agents().remove(0);
+    assert_eq!((known.connected, known.last_seen), (false, told.last_seen));
+    assert!(known.last_seen.is_some());
+    hub.stop().await;
+}
+
+#[tokio::test]
 async fn a_broken_stream_ends_alone() {
     let hub = Hub::start().await;
     let credentials = enroll(&hub).await;
