@@ -9,7 +9,9 @@ use super::{
 use crate::{
     batch::{Batch, DecodeError},
     bitmap::Bitmap,
+    frame::HEADER_LEN,
 };
+use bytes::Bytes;
 use foldhash::fast::FixedState;
 
 impl BatchBuilder {
@@ -17,7 +19,7 @@ impl BatchBuilder {
     pub fn view(&self) -> Result<Batch, DecodeError> {
         let mut raw = Vec::new();
         self.encode(&mut Streams::default(), &mut raw);
-        Batch::from_payload(raw.into())
+        Batch::from_payload(Bytes::from(raw).slice(HEADER_LEN..))
     }
 
     /// Keeps the rows in the set and forgets the others.
