@@ -15,6 +15,10 @@ pub(crate) fn describe(alert: &mut Alert, rule: &Rule, signal: &Signal) {
     data.insert("aggregate".to_owned(), json!(rule.draft.aggregate));
     data.insert("condition".to_owned(), json!(rule.draft.condition));
     data.insert("running".to_owned(), json!(signal.running));
+    data.insert("revision".to_owned(), json!(signal.revision));
+    if !signal.top.is_empty() {
+        data.insert("top".to_owned(), json!(signal.top));
+    }
     if !signal.met && !alert.title.is_empty() {
         return;
     }
