@@ -275,6 +275,7 @@ mod tests {
             (false, 2, 3, &["slow".to_owned()][..], (-2000, 98_000))
         );
         // b falls silent and stops holding back; later everybody has, and the clock goes on.
+        agents.report("slow", 1000, 101_000, &options);
         agents.report("a", 130_000, 130_500, &options);
         agents.advance(130_500, &options);
         assert_eq!(agents.watermark(), 128_000);

@@ -137,12 +137,13 @@ impl Sessions {
         let in_time = folded.late.as_ref().map(|late| input.rows.and_not(late));
         let rows = in_time.as_ref().unwrap_or(input.rows);
         let spec = &asks.compiled.aggregate;
-        aggregate::fold(spec, columns, rows, &scratch.slot_of_row, &mut self.accumulators)?;
+        let added = aggregate::fold(spec, columns, rows, &scratch.slot_of_row, &mut self.accumulators);
         for (from, into) in &joined {
             let part = std::mem::replace(&mut self.accumulators[*from as usize], Accumulator::new(spec));
             self.accumulators[*into as usize].merge(&part);
             self.remove(groups, *from);
         }
+        added?;
         let touched = &mut scratch.touched;
         touched.retain(|slot| !joined.iter().any(|(from, _)| from == slot));
         touched.sort_by(|a, b| self.order(groups, *a).cmp(&self.order(groups, *b)));
