@@ -280,3 +280,20 @@ fn hostile_times_and_values_neither_panic_nor_count_wrongly() {
     engine.tick(i64::MAX);
     assert_eq!(engine.status().rules.iter().map(|rule| rule.groups).sum::<u64>(), 0);
 }
+
+/// Rules that people copy must work.
+#[test]
+fn every_rule_of_the_documentation_is_taken() {
+    let text = include_str!("../../../../../docs/analytics.md");
+    let blocks = text
+        .split("```json\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next());
+    let mut taken = 0;
+    for block in blocks {
+        let draft: streamflow_model::RuleDraft = serde_json::from_str(block).unwrap_or_else(|e| panic!("{block}: {e}"));
+        draft.compile().unwrap_or_else(|e| panic!("{block}: {e:?}"));
+        taken += 1;
+    }
+    assert!(taken >= 4, "{taken} rules");
+}
