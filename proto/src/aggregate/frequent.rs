@@ -25,6 +25,12 @@ pub struct Frequent {
     pub error: u64,
 }
 
+/// Ten counters for each of the `k` most frequent values, so that the error of a count is at most a tenth of `n / k`; and at least a hundred.
+pub(super) const fn counters(k: u32) -> usize {
+    let wanted = (k as usize).saturating_mul(10);
+    if wanted < 100 { 100 } else { wanted }
+}
+
 /// Counters of the most frequent values.
 #[derive(Clone)]
 pub(super) struct TopValues {
@@ -60,9 +66,9 @@ fn hash(value: &str) -> u64 {
 }
 
 impl TopValues {
-    /// Counters enough for the `k` most frequent: ten for each, so that the error of a count is at most a tenth of `n / k`.
+    /// Counters enough for the `k` most frequent.
     pub(super) fn new(k: u32) -> Self {
-        Self::with_capacity((k as usize).saturating_mul(10).clamp(100, 1000))
+        Self::with_capacity(counters(k))
     }
 
     fn with_capacity(capacity: usize) -> Self {

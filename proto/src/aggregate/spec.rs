@@ -121,6 +121,17 @@ impl AggregateSpec {
         matches!(self.func, Func::Percentile(_) | Func::Distinct | Func::TopK(_))
     }
 
+    /// Most bytes that the state of one group may take, about.
+    #[must_use]
+    pub const fn max_bytes(&self) -> usize {
+        match self.func {
+            Func::Percentile(_) => 16 << 10,
+            Func::Distinct => 4 << 10,
+            Func::TopK(k) => super::frequent::counters(k) * 128,
+            _ => 64,
+        }
+    }
+
     /// Whether its value depends on the length of its window.
     #[must_use]
     pub const fn is_rate(&self) -> bool {

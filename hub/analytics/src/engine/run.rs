@@ -15,10 +15,10 @@ use super::{
 };
 use crate::Options;
 
-/// Most values in progress of one rule, at about a hundred bytes each.
-const MAX_VALUES: usize = 2_000_000;
-/// Most sketches in progress of one rule, at some kilobytes each.
-const MAX_SKETCHES: usize = 100_000;
+/// Most bytes of one rule's values in progress.
+const MAX_BYTES: usize = 512 << 20;
+/// What a value in progress takes besides its aggregate.
+const CELL_BYTES: usize = 128;
 
 /// The part of a rule that a checkpoint holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -135,11 +135,7 @@ impl Run {
     fn limits(&self, options: &Options) -> Limits {
         Limits {
             groups: self.asks.rule.draft.max_groups.unwrap_or(options.max_groups) as usize,
-            cells: if self.asks.compiled.aggregate.is_sketch() {
-                MAX_SKETCHES
-            } else {
-                MAX_VALUES
-            },
+            cells: MAX_BYTES / (CELL_BYTES + self.asks.compiled.aggregate.max_bytes()),
         }
     }
 
