@@ -92,7 +92,7 @@ async fn sessions_are_told_apart_by_key_and_by_gap() {
     let (_hub, api) = patient_hub().await;
     save(
         &api,
-        json!({"name": "long visit", "match": "type == 'click'", "window": {"session_gap": "5s", "by": ["session_id"]},
+        json!({"name": "long visit", "match": "type == 'click'", "window": {"session_gap": "10s", "by": ["session_id"]},
                "condition": "value >= threshold", "threshold": 3, "evaluate": "on_close"}),
     )
     .await;
@@ -101,10 +101,15 @@ async fn sessions_are_told_apart_by_key_and_by_gap() {
     // One visit of three clicks, of which the middle one comes last, and two visits of two clicks.
     send(
         &api,
-        &[click("one", 0), click("two", 0), click("one", 7000), click("two", 1000)],
+        &[
+            click("one", 0),
+            click("two", 0),
+            click("one", 11_000),
+            click("two", 1000),
+        ],
     )
     .await;
-    send(&api, &[click("one", 3500), click("two", 6000), click("two", 7000)]).await;
+    send(&api, &[click("one", 5000), click("two", 11_500), click("two", 11_600)]).await;
     send(
         &api,
         &[json!({"type": "other", "source": "web", "timestamp": begin + 40_000})],
@@ -120,7 +125,7 @@ async fn sessions_are_told_apart_by_key_and_by_gap() {
     let message = alert["message"].as_str().unwrap();
     let window = message.split_once("Window: ").unwrap().1.trim_end_matches('.');
     let (from, to) = window.split_once(" to ").unwrap();
-    assert_eq!((ms(&json!(from)), ms(&json!(to))), (begin, begin + 12_000), "{message}");
+    assert_eq!((ms(&json!(from)), ms(&json!(to))), (begin, begin + 21_000), "{message}");
     assert_eq!(
         alerts_of(&api, "long visit").await.len(),
         1,

@@ -211,7 +211,7 @@ fn value(aggregate: &str, events: &[Event], length: i64) -> f64 {
 fn top(events: &[Event]) -> Vec<Frequent> {
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     for event in events {
-        *counts.entry(event.2.to_string()).or_default() += 1;
+        *counts.entry(format!("{:?}", event.2)).or_default() += 1;
     }
     let mut all: Vec<_> = counts.into_iter().collect();
     all.sort_by(|a, b| (std::cmp::Reverse(a.1), &a.0).cmp(&(std::cmp::Reverse(b.1), &b.0)));
