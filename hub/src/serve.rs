@@ -5,7 +5,7 @@ use std::{io::Write as _, net::SocketAddr, path::Path, sync::Arc};
 use anyhow::Context;
 use prometheus::Registry;
 use streamflow_alerting::Alerting;
-use streamflow_analytics::Analytics;
+use streamflow_analytics::{Analytics, Heartbeats};
 use streamflow_bus::signals;
 use streamflow_dashboard::Dashboard;
 use streamflow_ingest::Ingest;
@@ -120,10 +120,12 @@ async fn build(config: &HubConfig, public_url: &str, registry: &Registry) -> any
     )
     .await
     .context("alerting")?;
+    let uplink = ingest.handle();
     let analytics = Analytics::build(&config.analytics, store.clone(), alerting.rules(), sender, registry)
         .await
         .context("analytics")?
-        .with_open(&alerting.open_groups());
+        .with_open(&alerting.open_groups())
+        .with_heartbeats(Heartbeats::new(move || uplink.agents()));
     let auth =
         Arc::new(Auth::build(&config.auth, dir, streamflow_dashboard::accounts(store.clone())).context("sign-in")?);
     let dashboard = Dashboard::build(

@@ -122,6 +122,24 @@ impl Filter {
         self.pred.required(path).map(|set| set.into_iter().collect())
     }
 
+    /// Each attribute that must have one of some values for an event to match, with those values.
+    #[must_use]
+    pub fn requirements(&self) -> Vec<(Path, Vec<String>)> {
+        let mut compared = std::collections::BTreeSet::new();
+        self.pred.compared(&mut compared);
+        let required = compared.into_iter().filter_map(|path| {
+            let values = self.required(&path)?;
+            Some((path, values))
+        });
+        required.collect()
+    }
+
+    /// Attributes without which no event matches.
+    #[must_use]
+    pub fn needed(&self) -> Vec<Path> {
+        self.pred.needed().into_iter().collect()
+    }
+
     /// How it runs.
     #[must_use]
     pub fn plan(&self) -> Plan {

@@ -22,3 +22,4 @@ mod path;
 mod query;
 mod realtime;
 mod websocket;
+mod windows;

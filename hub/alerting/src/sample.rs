@@ -64,8 +64,9 @@ pub(crate) fn signal(window: i64, value: f64) -> Signal {
         completeness: Completeness {
             complete: true,
             reported: 1,
-            missing: Vec::new(),
+            ..Completeness::default()
         },
+        top: Vec::new(),
         stored_at: T0,
     }
 }
@@ -76,6 +77,7 @@ pub(crate) fn incomplete(window: i64, value: f64) -> Signal {
         complete: false,
         reported: 0,
         missing: vec!["agent-7".to_owned()],
+        ..Completeness::default()
     };
     Signal {
         completeness,

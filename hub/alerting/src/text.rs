@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use streamflow_model::{Alert, Instant, Rule, Signal};
+use streamflow_model::{Alert, Instant, Rule, Signal, Span};
 
 /// Writes title, message and details of an alert for its newest verdict. The text of a verdict that ends it keeps the value
 /// that raised it.
@@ -15,6 +15,10 @@ pub(crate) fn describe(alert: &mut Alert, rule: &Rule, signal: &Signal) {
     data.insert("aggregate".to_owned(), json!(rule.draft.aggregate));
     data.insert("condition".to_owned(), json!(rule.draft.condition));
     data.insert("running".to_owned(), json!(signal.running));
+    data.insert("revision".to_owned(), json!(signal.revision));
+    if !signal.top.is_empty() {
+        data.insert("top".to_owned(), json!(signal.top));
+    }
     if !signal.met && !alert.title.is_empty() {
         return;
     }
@@ -28,7 +32,7 @@ pub(crate) fn describe(alert: &mut Alert, rule: &Rule, signal: &Signal) {
     alert.message = format!(
         "{} over {} is {}, and the condition `{}` holds.\nWindow: {} to {}{}.",
         rule.draft.aggregate,
-        rule.draft.window.size(),
+        Span::from_ms(signal.window_end.saturating_sub(signal.window_start)),
         number(alert.value),
         rule.draft.condition,
         Instant(signal.window_start),

@@ -8,12 +8,15 @@ pub mod aggregation;
 mod checkpoint;
 pub mod engine;
 mod follow;
+mod heartbeats;
 mod metrics;
 pub mod options;
 pub mod realtime;
 mod refill;
 mod routes;
 pub mod service;
+mod tally;
 
+pub use heartbeats::Heartbeats;
 pub use options::Options;
 pub use service::{Analytics, AnalyticsHandle};

@@ -25,6 +25,10 @@ pub struct AgentStatus {
     pub epoch: u64,
     /// Highest sequence durably stored in that epoch.
     pub last_seq: u64,
+    /// Its last heartbeat.
+    pub heartbeat_at: Option<Instant>,
+    /// How far its clock is ahead of the hub's, ms; negative when it is behind. As its last heartbeats tell, about the time that they take.
+    pub clock_skew_ms: Option<i64>,
     /// Age of its oldest unacknowledged event, ms.
     pub lag_ms: i64,
     /// Bytes waiting in its spool.
@@ -37,4 +41,12 @@ pub struct AgentStatus {
     pub dropped_total: u64,
     /// Taken off the allow-list.
     pub revoked: bool,
+}
+
+impl AgentStatus {
+    /// Whether everything that it had read was stored when it sent its last heartbeat.
+    #[must_use]
+    pub const fn is_drained(&self) -> bool {
+        self.heartbeat_at.is_some() && self.spool_events == 0 && self.lag_ms == 0
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Instant, Level};
+use crate::{Completeness, Instant, Level};
 
 /// Where an incident stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
@@ -35,17 +35,6 @@ impl AlertState {
             Self::Stale => "stale",
         }
     }
-}
-
-/// Which agents a window result rests on.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Completeness {
-    /// Every known agent has reported past the window's end.
-    pub complete: bool,
-    /// Agents that have reported past the end.
-    pub reported: u32,
-    /// Agents that have not.
-    pub missing: Vec<String>,
 }
 
 /// One line of an alert's history.

@@ -3,19 +3,23 @@
 pub mod agent;
 pub mod alert;
 pub mod channel;
+pub mod completeness;
 pub mod delivery;
 pub mod duration;
 pub mod instant;
 pub mod rule;
 pub mod signal;
 pub mod user;
+pub mod window;
 
 pub use agent::AgentStatus;
-pub use alert::{Alert, AlertState, Completeness, TimelineEntry};
+pub use alert::{Alert, AlertState, TimelineEntry};
 pub use channel::Channel;
+pub use completeness::Completeness;
 pub use delivery::{Delivery, DeliveryState};
 pub use duration::Span;
 pub use instant::Instant;
-pub use rule::{Evaluate, Level, Rule, RuleDraft, RuleError, RuleKind, WindowSpec};
+pub use rule::{Evaluate, Level, Rule, RuleDraft, RuleError, RuleKind};
 pub use signal::{OpenGroup, Signal};
 pub use user::{ApiToken, Role, Session, User};
+pub use window::WindowSpec;

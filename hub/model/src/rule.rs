@@ -8,7 +8,7 @@ use streamflow_proto::{
     path::Path,
 };
 
-use crate::{Instant, Span};
+use crate::{Instant, Span, WindowSpec};
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, utoipa::ToSchema)]
@@ -60,24 +60,6 @@ pub enum Evaluate {
     OnClose,
 }
 
-/// The window over which the aggregate runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(untagged)]
-pub enum WindowSpec {
-    /// Tumbling, aligned to multiples of its size since 1970.
-    Tumbling(Span),
-}
-
-impl WindowSpec {
-    /// Length of the window.
-    #[must_use]
-    pub const fn size(self) -> Span {
-        match self {
-            Self::Tumbling(size) => size,
-        }
-    }
-}
-
 /// A rule as a user writes it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -96,9 +78,15 @@ pub struct RuleDraft {
     /// Over which window.
     #[serde(default = "five_minutes")]
     pub window: WindowSpec,
+    /// How long after a window's end late events still correct its result. Later ones are counted as late.
+    #[serde(default)]
+    pub allowed_lateness: Span,
     /// One group for each combination of these attributes.
     #[serde(default)]
     pub group_by: Vec<String>,
+    /// Most groups at a time, further ones are counted in the group `other`; the hub's `analytics.max_groups` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_groups: Option<u32>,
     /// CEL over `value`, `threshold` and `labels`.
     #[serde(default = "above")]
     pub condition: String,
@@ -178,8 +166,10 @@ pub struct Compiled {
     pub condition: Condition,
 }
 
-/// Shortest and longest window that a rule may have.
-pub const WINDOW_BOUNDS: (Span, Span) = (Span::from_ms(1000), Span::from_secs(7 * 86_400));
+/// Most attributes that tell groups apart.
+const MAX_GROUP_BY: usize = 8;
+/// Most groups that a rule may ask for.
+const MAX_GROUPS: u32 = 100_000;
 
 impl RuleDraft {
     /// Checks everything at once.
@@ -191,15 +181,12 @@ impl RuleDraft {
         if self.name.trim().is_empty() || self.name.len() > 128 {
             errors.push(plain("name", "must have 1 to 128 bytes"));
         }
-        let size = self.window.size();
-        if size < WINDOW_BOUNDS.0 || size > WINDOW_BOUNDS.1 {
+        self.window.check(self.allowed_lateness, &mut errors);
+        if let Some(groups) = self.max_groups.filter(|groups| !(1..=MAX_GROUPS).contains(groups)) {
             errors.push(plain(
-                "window",
-                format!("must be between {} and {}", WINDOW_BOUNDS.0, WINDOW_BOUNDS.1),
+                "max_groups",
+                format!("must be between 1 and {MAX_GROUPS}, not {groups}"),
             ));
-        }
-        if self.group_by.len() > 8 {
-            errors.push(plain("group_by", "at most 8 attributes"));
         }
         let mut keep = |field: &str, e: streamflow_proto::filter::ExprError| {
             errors.push(RuleError {
@@ -222,13 +209,7 @@ impl RuleDraft {
         if self.threshold.is_some_and(|t| !t.is_finite()) {
             errors.push(plain("threshold", "must be a finite number"));
         }
-        let mut group_by = Vec::with_capacity(self.group_by.len());
-        for text in &self.group_by {
-            match Path::parse(text) {
-                Ok(path) => group_by.push(path),
-                Err(e) => errors.push(plain("group_by", format!("`{text}`: {e}"))),
-            }
-        }
+        let group_by = self.groups(&mut errors);
         match (filter, condition, aggregate) {
             (Some(filter), Some(condition), Some(aggregate)) if errors.is_empty() => Ok(Compiled {
                 filter,
@@ -239,9 +220,26 @@ impl RuleDraft {
             _ => Err(errors),
         }
     }
+
+    /// The attributes that tell groups apart: of its sessions first, then its own.
+    fn groups(&self, errors: &mut Vec<RuleError>) -> Vec<Path> {
+        let mut paths: Vec<Path> = Vec::new();
+        let by = self.window.by().iter().map(|text| ("window.by", text));
+        for (field, text) in by.chain(self.group_by.iter().map(|text| ("group_by", text))) {
+            match Path::parse(text) {
+                Ok(path) if paths.contains(&path) => {}
+                Ok(path) => paths.push(path),
+                Err(e) => errors.push(plain(field, format!("`{text}`: {e}"))),
+            }
+        }
+        if paths.len() > MAX_GROUP_BY {
+            errors.push(plain("group_by", format!("at most {MAX_GROUP_BY} attributes")));
+        }
+        paths
+    }
 }
 
-fn plain(field: &str, reason: impl Into<String>) -> RuleError {
+pub(crate) fn plain(field: &str, reason: impl Into<String>) -> RuleError {
     RuleError {
         field: field.to_owned(),
         reason: reason.into(),

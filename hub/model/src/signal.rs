@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use streamflow_proto::aggregate::Frequent;
+
 use crate::Completeness;
 
 /// A rule's verdict on one window of one group. Signals of one group arrive in the order of their windows; the same
@@ -16,6 +18,8 @@ pub struct Signal {
     pub labels: BTreeMap<String, String>,
     /// Value of the aggregate; `None` when the group's windows have emptied.
     pub value: Option<f64>,
+    /// The most frequent values, when the aggregate is a top-k.
+    pub top: Vec<Frequent>,
     /// Whether the condition holds.
     pub met: bool,
     /// `true` when the window may still change (eager evaluation).

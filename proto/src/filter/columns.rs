@@ -87,7 +87,10 @@ impl<'a> Columns<'a> {
     }
 
     /// Rows that have anything at a path.
-    pub(super) fn present(&mut self, path: &Path) -> Result<Rc<Bitmap>, DecodeError> {
+    ///
+    /// # Errors
+    /// When the column does not decode.
+    pub fn present(&mut self, path: &Path) -> Result<Rc<Bitmap>, DecodeError> {
         let rows = self.batch.len();
         let present = cached(&mut self.present, path, || self.batch.present(path).map(Some))?;
         Ok(present.unwrap_or_else(|| Rc::new(Bitmap::new(rows, false))))

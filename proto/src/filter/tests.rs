@@ -166,6 +166,34 @@ fn knows_which_values_a_match_requires() {
 }
 
 #[test]
+fn knows_which_attributes_a_match_needs() {
+    for (source, expected) in [
+        ("type == 'a' && data.x > 1", vec!["data.x", "type"]),
+        ("data.x > 1 || data.y > 1", vec![]),
+        ("(data.x > 1 && data.y > 1) || data.y < 0", vec!["data.y"]),
+        ("!(data.x > 1)", vec!["data.x"]),
+        ("has(data.x)", vec!["data.x"]),
+        ("!has(data.x)", vec![]),
+        ("true", vec![]),
+    ] {
+        let needed: Vec<String> = Filter::compile(source)
+            .unwrap()
+            .needed()
+            .iter()
+            .map(Path::to_string)
+            .collect();
+        assert_eq!(needed, expected, "{source}");
+    }
+    let both = Filter::compile("type == 'a' && data.path in ['/x', '/y'] && source != 'b'").unwrap();
+    let found: Vec<(String, usize)> = both
+        .requirements()
+        .iter()
+        .map(|(path, values)| (path.to_string(), values.len()))
+        .collect();
+    assert_eq!(found, [("data.path".to_owned(), 2), ("type".to_owned(), 1)]);
+}
+
+#[test]
 fn conditions_decide() {
     let labels = [
         ("source".to_owned(), "web-1".to_owned()),
@@ -340,6 +368,17 @@ proptest! {
         for row in found.iter_ones() {
             let kind = types.get(row).unwrap();
             prop_assert!(required.as_ref().is_none_or(|list| list.iter().any(|one| one == kind)), "{}", source);
+        }
+        for (path, values) in filter.requirements() {
+            let texts = batch.strings(&path).unwrap();
+            for row in found.iter_ones() {
+                let text = texts.as_ref().and_then(|texts| texts.get(row));
+                prop_assert!(text.is_some_and(|text| values.iter().any(|one| one == text)), "{source}: {path} is {text:?}, not of {values:?}");
+            }
+        }
+        for path in filter.needed() {
+            let present = batch.present(&path).unwrap();
+            prop_assert!(found.and_not(&present).is_empty(), "{source}: {path}");
         }
     }
 

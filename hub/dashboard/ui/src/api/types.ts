@@ -88,6 +88,8 @@ export interface Agent {
   remote: string | null;
   epoch: number;
   last_seq: number;
+  heartbeat_at: string | null;
+  clock_skew_ms: number | null;
   lag_ms: number;
   spool_bytes: number;
   spool_events: number;
@@ -96,12 +98,17 @@ export interface Agent {
   revoked: boolean;
 }
 
+/** Tumbling, sliding or sessions. */
+export type RuleWindow = string | { size: string; slide: string } | { session_gap: string; by?: string[] };
+
 export interface RuleDraft {
   name: string;
   kind: string;
   match: string;
   aggregate: string;
-  window: string;
+  window: RuleWindow;
+  allowed_lateness?: string;
+  max_groups?: number;
   group_by: string[];
   condition: string;
   threshold: number | null;

@@ -11,7 +11,7 @@ import { Dialog } from "../parts/dialog";
 import { Icon } from "../parts/icons";
 import { Empty, Failure, Loading } from "../parts/states";
 import { complain, say } from "../parts/toast";
-import { draftOf, newRule } from "./rule-draft";
+import { draftOf, newRule, windowText } from "./rule-draft";
 import { RuleForm } from "./rule-form";
 
 const rules = resource(async () => (await call<Page<Rule>>("GET", "/api/v1/rules?limit=500")).data);
@@ -156,7 +156,7 @@ function Row({ rule }: { rule: Rule }) {
         </small>
       </td>
       <td class="num">
-        {rule.window}
+        {windowText(rule.window)}
         {rule.for !== "0s" && <small>for {rule.for}</small>}
       </td>
       <td>

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { ApiError, readFields } from "../../src/api/client";
 import { setting } from "../../src/pages/channel-setting";
-import { draftOf, newRule, sentence, words } from "../../src/pages/rule-draft";
+import { draftOf, newRule, readWindow, sentence, windowText, words } from "../../src/pages/rule-draft";
 import { validity } from "../../src/settings/validity";
 
 describe("readFields", () => {
@@ -39,5 +39,17 @@ describe("validity", () => {
 describe("setting", () => {
   it("is JSON where it looks like it, else text", () => {
     expect(["5", "-1.5", "true", '{"a":1}', "[1]", "https://x", "{broken", "007x", "truely"].map(setting)).toEqual([5, -1.5, true, { a: 1 }, [1], "https://x", "{broken", "007x", "truely"]);
+  });
+});
+
+describe("windows of a rule", () => {
+  it("are read and shown in all three forms", () => {
+    expect(readWindow("5m")).toBe("5m");
+    expect(readWindow('{"size":"5m","slide":"1m"}')).toEqual({ size: "5m", slide: "1m" });
+    expect(readWindow('{"size":"5m"')).toBe('{"size":"5m"');
+    expect(windowText({ size: "5m", slide: "1m" })).toBe("5m every 1m");
+    expect(windowText({ session_gap: "30s", by: ["session_id"] })).toBe("sessions with a gap of 30s by session_id");
+    const draft = { ...newRule(), window: { session_gap: "30s" } };
+    expect(sentence(draft)).toContain("in sessions with a gap of 30s");
   });
 });
