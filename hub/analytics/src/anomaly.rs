@@ -6,6 +6,7 @@ pub(crate) mod model;
 pub(crate) mod models;
 pub(crate) mod review;
 pub(crate) mod robust;
+pub(crate) mod series;
 
 #[cfg(test)]
 mod tests;

@@ -10,4 +10,4 @@ pub(crate) mod program;
 pub(crate) mod run;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

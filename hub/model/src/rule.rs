@@ -72,6 +72,12 @@ impl RuleKind {
             Self::Anomaly => "anomaly",
         }
     }
+
+    /// Whether rules of this kind compute over windows.
+    #[must_use]
+    pub const fn has_windows(self) -> bool {
+        matches!(self, Self::Threshold | Self::Anomaly)
+    }
 }
 
 /// When a window's verdict is taken.
@@ -233,16 +239,19 @@ impl RuleDraft {
         let mut keep = |field: &str, e: ExprError| errors.push(expression(field, e));
         let filter = Filter::compile(&self.matches).map_err(|e| keep("match", e)).ok();
         // Windows of an anomaly rule say their value whatever it is; another core judges it.
-        let asked = if self.kind == RuleKind::Anomaly { "true" } else { &self.condition };
-        let condition = Condition::compile(asked)
-            .map_err(|e| keep("condition", e))
-            .ok();
+        let asked = if self.kind == RuleKind::Anomaly {
+            "true"
+        } else {
+            &self.condition
+        };
+        let condition = Condition::compile(asked).map_err(|e| keep("condition", e)).ok();
         let aggregate = AggregateSpec::parse(&self.aggregate)
             .map_err(|e| errors.push(plain("aggregate", e.to_string())))
             .ok();
         if self.kind == RuleKind::Threshold
             && self.threshold.is_none()
-            && condition.as_ref().is_some_and(Condition::uses_threshold) {
+            && condition.as_ref().is_some_and(Condition::uses_threshold)
+        {
             errors.push(plain("threshold", "is required, because `condition` uses it"));
         }
         if self.threshold.is_some_and(|t| !t.is_finite()) {
@@ -305,11 +314,18 @@ impl RuleDraft {
         own("anomaly", RuleKind::Anomaly, self.anomaly.is_some(), false);
         let mut idle = |field: &str, given: bool, instead: &str| {
             if given {
-                errors.push(plain(field, format!("says nothing to kind `{}`; {instead}", kind.name())));
+                errors.push(plain(
+                    field,
+                    format!("says nothing to kind `{}`; {instead}", kind.name()),
+                ));
             }
         };
         if matches!(kind, RuleKind::Pattern | RuleKind::Absence) {
-            let instead = if kind == RuleKind::Pattern { "use `pattern`" } else { "use `absence`" };
+            let instead = if kind == RuleKind::Pattern {
+                "use `pattern`"
+            } else {
+                "use `absence`"
+            };
             idle("aggregate", self.aggregate != count(), instead);
             idle("window", self.window != five_minutes(), instead);
         }

@@ -130,7 +130,15 @@ impl AbsenceRun {
                     summary: format!("heard from again at {}", Instant(at)),
                     ..Account::default()
                 };
-                self.tell(rule, id, (at, at.saturating_add(1)), Some(0.0), Some(account), hosts, out);
+                self.tell(
+                    rule,
+                    id,
+                    (at, at.saturating_add(1)),
+                    Some(0.0),
+                    Some(account),
+                    hosts,
+                    out,
+                );
             }
         }
         refused
@@ -154,14 +162,17 @@ impl AbsenceRun {
             return;
         }
         self.state.expecting = true;
-        let begin = (hosts.watermark().max(self.state.since), hosts.now().max(self.state.since));
+        let begin = (
+            hosts.watermark().max(self.state.since),
+            hosts.now().max(self.state.since),
+        );
         for labels in &self.spec.expect {
             let room = cap.max(self.spec.expect.len());
             if let Some(id) = self.state.groups.intern(labels.iter().map(String::as_str), begin, room) {
                 let silent_for = self.spec.silent_for;
-                self.state.groups.change(id, |group| {
-                    ((), Some(group.last.saturating_add(silent_for)))
-                });
+                self.state
+                    .groups
+                    .change(id, |group| ((), Some(group.last.saturating_add(silent_for))));
             }
         }
     }
@@ -187,7 +198,15 @@ impl AbsenceRun {
                 #[expect(clippy::cast_precision_loss, reason = "a time in seconds")]
                 let value = silent as f64 / 1000.0;
                 let account = self.account(id);
-                self.tell(rule, id, (ends - self.spec.silent_for, ends), Some(value), account, hosts, out);
+                self.tell(
+                    rule,
+                    id,
+                    (ends - self.spec.silent_for, ends),
+                    Some(value),
+                    account,
+                    hosts,
+                    out,
+                );
             }
             // It fired, and now nobody knows.
             (false, true) if known != Presence::Unknown => {
@@ -204,7 +223,11 @@ impl AbsenceRun {
             return false;
         }
         // An alert goes on only as long as the hosts go on saying so.
-        let at = if group.met { ends.max(hosts.watermark().saturating_sub(FRESH)) } else { ends };
+        let at = if group.met {
+            ends.max(hosts.watermark().saturating_sub(FRESH))
+        } else {
+            ends
+        };
         let mut answering = group.hosts().peekable();
         if answering.peek().is_none() {
             return hosts.completeness(at).complete && heard_long_enough(hosts, silent_for);
@@ -219,10 +242,16 @@ impl AbsenceRun {
     }
 
     fn forget(&mut self, rule: &Rule, id: u32, hosts: &dyn Hosts, out: &mut Vec<Signal>) {
-        let met = self.state.groups.change(id, |group| (std::mem::take(&mut group.met), None));
+        let met = self
+            .state
+            .groups
+            .change(id, |group| (std::mem::take(&mut group.met), None));
         if met == Some(true) {
             let account = Account {
-                summary: format!("silent for {}, so it is forgotten", Span::from_ms(self.spec.forget_after)),
+                summary: format!(
+                    "silent for {}, so it is forgotten",
+                    Span::from_ms(self.spec.forget_after)
+                ),
                 ..Account::default()
             };
             let at = hosts.watermark();
@@ -289,7 +318,9 @@ impl AbsenceRun {
         let Some((group, absent)) = told else { return };
         let over = account.is_some() && !group.met;
         let mut completeness = hosts.completeness(end);
-        let missing = group.hosts().filter(|host| !host.starts_with(DOOR) && !hosts.passed(host, end));
+        let missing = group
+            .hosts()
+            .filter(|host| !host.starts_with(DOOR) && !hosts.passed(host, end));
         for host in missing {
             if !completeness.missing.iter().any(|known| known == host) {
                 completeness.missing.push(host.to_owned());

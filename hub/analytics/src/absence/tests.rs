@@ -107,7 +107,9 @@ impl Test {
 
     fn presence(&self, source: &str) -> Option<Presence> {
         let mut groups = self.run.state.groups.all();
-        groups.find(|group| group.labels == [source]).map(|group| group.presence)
+        groups
+            .find(|group| group.labels == [source])
+            .map(|group| group.presence)
     }
 }
 
@@ -151,11 +153,17 @@ fn a_cut_host_proves_nothing() {
     assert!(test.advance(world.at(602_000, &["cut", "up"])).is_empty());
     assert_eq!(test.presence("a"), Some(Presence::Present));
     // Silent while its host is up: absent. Then the host is cut off: nobody knows, then it is back and still silent.
-    assert_eq!(shown(&test.advance(world.at(620_000, &["cut", "up"]))), [("a", true, true)]);
+    assert_eq!(
+        shown(&test.advance(world.at(620_000, &["cut", "up"]))),
+        [("a", true, true)]
+    );
     let stale = test.advance(world.at(660_000, &["up"]));
     assert_eq!(shown(&stale), [("a", false, false)]);
     assert_eq!(stale[0].completeness.missing, ["cut"]);
-    assert_eq!(shown(&test.advance(world.at(670_000, &["cut", "up"]))), [("a", true, true)]);
+    assert_eq!(
+        shown(&test.advance(world.at(670_000, &["cut", "up"]))),
+        [("a", true, true)]
+    );
 }
 
 #[test]
@@ -187,10 +195,20 @@ fn expected_groups_need_no_first_event() {
     let mut world = World::new(&["h"]);
     assert!(test.advance(world.at(1_000, &["h"])).is_empty());
     test.hear(world.at(8_000, &["h"]), "h", "b");
-    assert!(test.advance(world.at(12_000, &[])).is_empty(), "a host that is missing may have it");
+    assert!(
+        test.advance(world.at(12_000, &[])).is_empty(),
+        "a host that is missing may have it"
+    );
     let absent = test.advance(world.at(13_000, &["h"]));
     assert_eq!(shown(&absent), [("a", true, true)]);
-    assert!(absent[0].account.as_ref().unwrap().message.starts_with("Nothing has come since"));
+    assert!(
+        absent[0]
+            .account
+            .as_ref()
+            .unwrap()
+            .message
+            .starts_with("Nothing has come since")
+    );
 }
 
 #[test]
@@ -204,7 +222,10 @@ fn groups_are_bounded_and_forgotten() {
     assert_eq!(test.presence("a"), None);
     assert_eq!(test.advance(world.at(30_000, &["h"])).len(), 3);
     let over = test.advance(world.at(70_000, &["h"]));
-    assert_eq!(shown(&over), [("b", false, true), ("c", false, true), ("d", false, true)]);
+    assert_eq!(
+        shown(&over),
+        [("b", false, true), ("c", false, true), ("d", false, true)]
+    );
     assert_eq!(test.run.state.groups.len(), 0);
 }
 
@@ -218,14 +239,22 @@ fn a_restart_goes_on_where_it_was() {
     test.advance(world.at(10_150, &["h"]));
     let bytes = bincode::serde::encode_to_vec(&test.run.state, bincode::config::standard()).unwrap();
     let mut restored = Test::new(json!({"silent_for": "10s"}));
-    restored.run.state = bincode::serde::decode_from_slice(&bytes, bincode::config::standard()).unwrap().0;
+    restored.run.state = bincode::serde::decode_from_slice(&bytes, bincode::config::standard())
+        .unwrap()
+        .0;
     restored.run.state.groups.reindex();
     world.at(30_000, &["h", "cut"]);
     assert_eq!(test.advance(&world), restored.advance(&world));
-    assert_eq!(bincode::serde::encode_to_vec(&restored.run.state, bincode::config::standard()).unwrap(),
-        bincode::serde::encode_to_vec(&test.run.state, bincode::config::standard()).unwrap());
+    assert_eq!(
+        bincode::serde::encode_to_vec(&restored.run.state, bincode::config::standard()).unwrap(),
+        bincode::serde::encode_to_vec(&test.run.state, bincode::config::standard()).unwrap()
+    );
     // Without any state, an alert that is open still ends.
     let mut lost = Test::new(json!({"silent_for": "10s"}));
-    lost.run.owe(&OpenGroup { rule_id: "r".to_owned(), labels: BTreeMap::from([("source".to_owned(), "a".to_owned())]), told_until: 10_100 });
+    lost.run.owe(&OpenGroup {
+        rule_id: "r".to_owned(),
+        labels: BTreeMap::from([("source".to_owned(), "a".to_owned())]),
+        told_until: 10_100,
+    });
     assert_eq!(shown(&lost.hear(&world, "h", "a")), [("a", false, true)]);
 }

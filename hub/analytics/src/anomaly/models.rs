@@ -61,7 +61,9 @@ impl Models {
         };
         if !self.known.contains_key(labels) {
             while self.known.len() >= cap.max(1) {
-                let Some((_, oldest)) = self.recency.pop_first() else { break };
+                let Some((_, oldest)) = self.recency.pop_first() else {
+                    break;
+                };
                 self.known.remove(&oldest);
                 self.evicted += 1;
             }

@@ -78,9 +78,15 @@ impl Anomaly {
             by_end.entry(signal.window_end).or_default().push(signal);
         }
         // Of a long silence only as many windows as are remembered.
-        let remembered = self.slide.saturating_mul(i64::try_from(self.frame.spec.history).unwrap_or(i64::MAX));
-        let from = state.until.map(|until| until.max(closed.until.saturating_sub(remembered)));
-        if self.counts && let Some(from) = from {
+        let remembered = self
+            .slide
+            .saturating_mul(i64::try_from(self.frame.spec.history).unwrap_or(i64::MAX));
+        let from = state
+            .until
+            .map(|until| until.max(closed.until.saturating_sub(remembered)));
+        if self.counts
+            && let Some(from) = from
+        {
             let ends = std::iter::successors(from.checked_add(self.slide), |end| end.checked_add(self.slide));
             for end in ends.take_while(|end| *end <= closed.until) {
                 by_end.entry(end).or_default();
@@ -95,7 +101,7 @@ impl Anomaly {
             if !self.counts {
                 continue;
             }
-            for labels in state.models.unseen(end) {
+            for labels in state.models.unseen(end.saturating_sub(self.slide)) {
                 let nothing = Signal {
                     rule_id: closed.rule.id.clone(),
                     rule_version: closed.rule.version,
@@ -134,7 +140,10 @@ impl Anomaly {
             }
             return;
         };
-        let (at, complete) = (signal.window_end, signal.completeness.complete);
+        let (at, complete) = (
+            signal.window_end.saturating_sub(self.slide),
+            signal.completeness.complete,
+        );
         let judged = state.models.judge(&self.frame, &labels, at, value);
         if complete && signal.revision == 0 {
             state.models.learn(&self.frame, &labels, at, value, cap);
@@ -189,7 +198,10 @@ impl Anomaly {
             ("upper", band.upper),
             ("score", judged.score),
         ];
-        let mut data: Map<String, Value> = data.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
+        let mut data: Map<String, Value> = data
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), json!(value)))
+            .collect();
         data.insert("method".to_owned(), json!(self.frame.spec.method));
         Account { summary, message, data }
     }

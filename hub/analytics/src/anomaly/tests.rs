@@ -58,7 +58,10 @@ fn a_spike_is_odd_after_learning_and_not_before() {
     }
     let at = 200 * MINUTE;
     let band = model.band(&frame, at).unwrap();
-    assert!(band.lower < 100.0 && band.upper > 110.0 && (104.0..106.0).contains(&band.expected), "{band:?}");
+    assert!(
+        band.lower < 100.0 && band.upper > 110.0 && (104.0..106.0).contains(&band.expected),
+        "{band:?}"
+    );
     assert!(model.judge(&frame, at, 200.0).anomalous && model.judge(&frame, at, 0.0).anomalous);
     let mut one_sided = frame;
     one_sided.spec.direction = Direction::Below;
@@ -66,7 +69,10 @@ fn a_spike_is_odd_after_learning_and_not_before() {
     one_sided.spec.direction = Direction::Above;
     assert!(!model.judge(&one_sided, at, 0.0).anomalous);
     one_sided.spec.min_change = 500.0;
-    assert!(!model.judge(&one_sided, at, 200.0).anomalous, "less than the smallest change that matters");
+    assert!(
+        !model.judge(&one_sided, at, 200.0).anomalous,
+        "less than the smallest change that matters"
+    );
     // Spikes do not widen the band; a new level becomes normal once half of the history is of it.
     for minute in 200..205 {
         model.learn(&frame, minute * MINUTE, 1000.0);
@@ -116,7 +122,10 @@ fn a_week_has_its_shape() {
     let expected = |at: i64| model.band(&frame, at).unwrap().expected;
     assert!((95.0..115.0).contains(&expected(noon)), "{}", expected(noon));
     assert!(expected(midnight) < 10.0 && expected(sunday_noon) < 10.0);
-    assert!(model.judge(&frame, sunday_noon, 100.0).anomalous, "what is normal on other days is odd on this one");
+    assert!(
+        model.judge(&frame, sunday_noon, 100.0).anomalous,
+        "what is normal on other days is odd on this one"
+    );
     assert!(odd * 20 < (14 * DAY / MINUTE) as usize, "{odd} false alarms");
 }
 

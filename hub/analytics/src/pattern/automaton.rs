@@ -263,7 +263,11 @@ impl Automaton {
         let starts = self.stages.iter().flat_map(|stage| {
             let newest = stage.paths.back().map(|(_, path)| path);
             let entry = stage.entry.iter().map(|(_, path)| path);
-            newest.into_iter().chain(entry).chain(&stage.full).map(|path| path.start)
+            newest
+                .into_iter()
+                .chain(entry)
+                .chain(&stage.full)
+                .map(|path| path.start)
         });
         starts.max().map(|start| start.saturating_add(program.within))
     }

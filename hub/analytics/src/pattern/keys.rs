@@ -264,7 +264,10 @@ impl Keys {
             return ahead.step(program, last.seen, last.mask).found;
         }
         let mut ahead = key.automaton.clone();
-        let steps = key.pending.iter().map(|event| ahead.step(program, event.seen, event.mask).found);
+        let steps = key
+            .pending
+            .iter()
+            .map(|event| ahead.step(program, event.seen, event.mask).found);
         let found = steps.fold(None, |first, found| first.or(found));
         key.ahead = Some(ahead);
         found

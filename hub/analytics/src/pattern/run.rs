@@ -84,6 +84,11 @@ impl PatternRun {
         })
     }
 
+    /// Whether a match is told before its turn.
+    pub(crate) const fn is_eager(&self) -> bool {
+        self.eager
+    }
+
     /// Owes alerting a verdict on a key whose alert is open.
     pub(crate) fn owe(&mut self, open: &OpenGroup) {
         let labels = self.names.iter().map(|name| open.labels.get(name).map(String::as_str));
@@ -169,7 +174,9 @@ impl PatternRun {
         while let Some(turn) = self.state.keys.next(facts.watermark) {
             match turn {
                 Turn::Event(id, event) => {
-                    let Some(key) = self.state.keys.get_mut(id) else { continue };
+                    let Some(key) = self.state.keys.get_mut(id) else {
+                        continue;
+                    };
                     let stepped = key.automaton.step(&self.program, event.seen, event.mask);
                     let alerts = key.told.met && stepped.forbidden;
                     self.state.keys.dropped += stepped.dropped;
@@ -206,7 +213,11 @@ impl PatternRun {
                 self.found(rule, id, &found, false, facts, outcome);
             }
         }
-        let ended = self.state.keys.get(id).filter(|key| key.told.met && key.told.ends <= at);
+        let ended = self
+            .state
+            .keys
+            .get(id)
+            .filter(|key| key.told.met && key.told.ends <= at);
         if let Some(ends) = ended.map(|key| key.told.ends) {
             self.over(rule, id, ends, None, facts, outcome);
         }

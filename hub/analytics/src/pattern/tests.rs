@@ -9,12 +9,15 @@ use super::{
 
 /// Steps as (bits taken, count, bits forbidden after it).
 pub(crate) fn program(within: i64, steps: &[(Mask, usize, Mask)]) -> Program {
-    let positions = steps.iter().zip(0..).map(|(&(takes, count, forbids), number)| Position {
-        name: format!("s{number}"),
-        takes,
-        count,
-        forbids,
-    });
+    let positions = steps
+        .iter()
+        .zip(0..)
+        .map(|(&(takes, count, forbids), number)| Position {
+            name: format!("s{number}"),
+            takes,
+            count,
+            forbids,
+        });
     let mut program = Program {
         positions: positions.collect(),
         within,
@@ -50,7 +53,14 @@ fn run(program: &Program, events: &[Event], end: i64) -> (Vec<(i64, i64)>, Autom
 
 /// All ways to choose the events of the steps in order, written as the definition reads: answers the starts of those that end with event `last`.
 fn starts(program: &Program, events: &[Event], from: usize, last: usize) -> BTreeSet<i64> {
-    fn choose(program: &Program, events: &[Event], at: usize, last: usize, chosen: &mut Vec<usize>, starts: &mut BTreeSet<i64>) {
+    fn choose(
+        program: &Program,
+        events: &[Event],
+        at: usize,
+        last: usize,
+        chosen: &mut Vec<usize>,
+        starts: &mut BTreeSet<i64>,
+    ) {
         let (mut number, mut done) = (0, 0);
         for _ in chosen.iter() {
             done += 1;
@@ -83,7 +93,7 @@ fn starts(program: &Program, events: &[Event], from: usize, last: usize) -> BTre
 }
 
 /// The definition of the matches of a key, without any cleverness: the match that is complete first, of those the one that begins last; then on behind it.
-fn naive(program: &Program, events: &[Event], end: i64) -> Vec<(i64, i64)> {
+pub(crate) fn naive(program: &Program, events: &[Event], end: i64) -> Vec<(i64, i64)> {
     let forbidden = program.forbidden_at_the_end();
     let (mut from, mut found) = (0, Vec::new());
     for last in 0..events.len() {
@@ -110,14 +120,23 @@ fn naive(program: &Program, events: &[Event], end: i64) -> Vec<(i64, i64)> {
 #[test]
 fn a_sequence_skips_what_lies_between_and_uses_events_once() {
     let abc = program(100, &[(1, 1, 0), (2, 1, 0), (4, 1, 0)]);
-    assert_eq!(run(&abc, &[(0, 1), (10, 8), (20, 2), (30, 1), (40, 4), (50, 4)], 500).0, [(0, 40)]);
+    assert_eq!(
+        run(&abc, &[(0, 1), (10, 8), (20, 2), (30, 1), (40, 4), (50, 4)], 500).0,
+        [(0, 40)]
+    );
     // Too far apart, but the later beginning is near enough.
     assert_eq!(run(&abc, &[(0, 1), (50, 1), (60, 2), (101, 4)], 500).0, [(50, 101)]);
     assert!(run(&abc, &[(0, 1), (50, 2), (101, 4)], 500).0.is_empty());
-    assert!(run(&abc, &[(0, 2), (1, 1), (2, 4)], 500).0.is_empty(), "the order counts");
+    assert!(
+        run(&abc, &[(0, 2), (1, 1), (2, 4)], 500).0.is_empty(),
+        "the order counts"
+    );
     // One event that fits two steps takes one of them.
     assert!(run(&program(100, &[(1, 1, 0), (2, 1, 0)]), &[(0, 3)], 500).0.is_empty());
-    assert_eq!(run(&program(100, &[(1, 1, 0), (2, 1, 0)]), &[(0, 3), (1, 3)], 500).0, [(0, 1)]);
+    assert_eq!(
+        run(&program(100, &[(1, 1, 0), (2, 1, 0)]), &[(0, 3), (1, 3)], 500).0,
+        [(0, 1)]
+    );
 }
 
 #[test]
@@ -133,7 +152,10 @@ fn a_repetition_counts_within_the_time_and_begins_anew() {
 fn a_negation_fires_when_its_time_is_over() {
     let unpaid = program(100, &[(1, 1, 2)]);
     assert_eq!(run(&unpaid, &[(0, 1), (101, 2)], 102).0, [(0, 100)]);
-    assert!(run(&unpaid, &[(0, 1), (100, 2)], 999).0.is_empty(), "the last moment is in time");
+    assert!(
+        run(&unpaid, &[(0, 1), (100, 2)], 999).0.is_empty(),
+        "the last moment is in time"
+    );
     assert!(run(&unpaid, &[(0, 1)], 100).0.is_empty(), "not before it is over");
     // Between two steps it breaks what lies around it only.
     let clean = program(100, &[(1, 1, 4), (2, 1, 0)]);

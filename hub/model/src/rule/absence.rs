@@ -90,7 +90,11 @@ fn listed(names: &[&str]) -> String {
     if names.is_empty() {
         return "nothing".to_owned();
     }
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    names
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 const fn one_day() -> Span {

@@ -134,7 +134,10 @@ impl AnomalySpec {
             Sensitivity::High => 2.5,
         });
         if !(0.5..=100.0).contains(&deviations) {
-            errors.push(plain("anomaly.deviations", format!("is {deviations}; must be between 0.5 and 100")));
+            errors.push(plain(
+                "anomaly.deviations",
+                format!("is {deviations}; must be between 0.5 and 100"),
+            ));
         }
         if !self.min_change.is_finite() || self.min_change < 0.0 {
             errors.push(plain("anomaly.min_change", "must be a finite number, zero or more"));

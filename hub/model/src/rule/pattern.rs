@@ -115,13 +115,19 @@ impl PatternStep {
         if self.name.trim().is_empty() || self.name.len() > 64 {
             errors.push(plain(&field("name"), "must have 1 to 64 bytes"));
         } else if earlier.iter().any(|step| step.name == self.name) {
-            errors.push(plain(&field("name"), format!("`{}` is the name of an earlier step", self.name)));
+            errors.push(plain(
+                &field("name"),
+                format!("`{}` is the name of an earlier step", self.name),
+            ));
         }
         if self.count == 0 || self.count > MAX_COUNT {
             let reason = format!("is {}; must be between 1 and {MAX_COUNT}", self.count);
             errors.push(plain(&field("count"), reason));
         } else if self.not && self.count != 1 {
-            errors.push(plain(&field("count"), "a negated step has no count: one such event is too many"));
+            errors.push(plain(
+                &field("count"),
+                "a negated step has no count: one such event is too many",
+            ));
         }
         let filter = Filter::compile(&self.matches)
             .map_err(|e| errors.push(expression(&field("match"), e)))
