@@ -7,6 +7,7 @@
 mod absence;
 pub mod aggregation;
 mod anomaly;
+mod band;
 mod checkpoint;
 pub mod engine;
 mod follow;

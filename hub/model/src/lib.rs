@@ -19,9 +19,7 @@ pub use completeness::Completeness;
 pub use delivery::{Delivery, DeliveryState};
 pub use duration::Span;
 pub use instant::Instant;
-pub use rule::{
-    AbsenceSpec, AnomalySpec, Evaluate, Level, PatternSpec, Rule, RuleDraft, RuleError, RuleKind,
-};
+pub use rule::{AbsenceSpec, AnomalySpec, Evaluate, Level, PatternSpec, Rule, RuleDraft, RuleError, RuleKind};
 pub use signal::{Account, OpenGroup, Signal};
 pub use user::{ApiToken, Role, Session, User};
 pub use window::WindowSpec;

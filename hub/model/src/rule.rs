@@ -298,6 +298,22 @@ impl RuleDraft {
         paths
     }
 
+    /// How far back the rule may have to look at any time: so much of the log rebuilds what it knows.
+    #[must_use]
+    pub fn reach(&self) -> Span {
+        let window = self.window.reach();
+        let own = match self.kind {
+            RuleKind::Threshold => window,
+            RuleKind::Pattern => self.pattern.as_ref().map_or(Span::ZERO, |pattern| pattern.within),
+            RuleKind::Absence => self.absence.as_ref().map_or(Span::ZERO, |absence| absence.silent_for),
+            RuleKind::Anomaly => {
+                let anomaly = self.anomaly.clone().unwrap_or_default();
+                Span::from_ms(window.ms().saturating_add(anomaly.memory(&self.window).ms()))
+            }
+        };
+        Span::from_ms(own.ms().saturating_add(self.allowed_lateness.ms()))
+    }
+
     /// Each kind has fields of its own: one that says nothing to a rule's kind is a mistake of whoever wrote it, unless it has its default.
     fn check_fields(&self, errors: &mut Vec<RuleError>) {
         let kind = self.kind;

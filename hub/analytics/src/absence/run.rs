@@ -333,6 +333,7 @@ impl AbsenceRun {
             rule_version: rule.version,
             labels: self.names.iter().cloned().zip(group.labels).collect(),
             value,
+            top: Vec::new(),
             met: absent && group.met,
             running: false,
             window_start: start.min(group.told.0),

@@ -107,6 +107,7 @@ impl Anomaly {
                     rule_version: closed.rule.version,
                     labels: self.names.iter().cloned().zip(labels).collect(),
                     value: Some(0.0),
+                    top: Vec::new(),
                     met: true,
                     running: false,
                     window_start: end.saturating_sub(self.size),

@@ -212,6 +212,10 @@ impl PatternRun {
             if let Some(found) = key.automaton.overdue(at.saturating_add(1)) {
                 self.found(rule, id, &found, false, facts, outcome);
             }
+            // What had to wait for missing hosts is not over at once.
+            if let Some(key) = self.state.keys.get_mut(id) {
+                key.told.ends = key.told.ends.max(at.saturating_add(self.program.within));
+            }
         }
         let ended = self
             .state
@@ -294,15 +298,15 @@ impl PatternRun {
         let told = &mut key.told;
         told.revision = if verdict.end > told.until { 0 } else { told.revision + 1 };
         told.until = told.until.max(verdict.end);
-        let mut completeness = (facts.completeness)(verdict.end);
-        if verdict.value.is_some() && !told.met {
-            completeness.complete = true;
-        }
+        let mut completeness = (facts.completeness)(verdict.end.saturating_sub(1));
+        // An end is told only when it is sure.
+        completeness.complete |= !told.met;
         outcome.signals.push(Signal {
             rule_id: rule.id.clone(),
             rule_version: rule.version,
             labels: labels(&self.names, &key.labels),
             value: verdict.value,
+            top: Vec::new(),
             met: told.met && !told.stale,
             running: told.running,
             window_start: verdict.start.min(told.until),

@@ -104,6 +104,22 @@ pub struct CompiledAnomaly {
 }
 
 impl AnomalySpec {
+    /// How long it learns, and what it remembers then.
+    pub(super) fn memory(&self, window: &WindowSpec) -> Span {
+        let window = window.slide().unwrap_or_else(|| window.size()).ms();
+        let history = window.saturating_mul(i64::from(self.history));
+        Span::from_ms(self.learning(window).max(history))
+    }
+
+    /// How long it learns, ms, with windows of this length.
+    fn learning(&self, window: i64) -> i64 {
+        let default = match self.method {
+            AnomalyMethod::Robust => window.saturating_mul(30),
+            AnomalyMethod::Seasonal => window.saturating_mul(30).saturating_add(WEEK.ms()),
+        };
+        self.learning.map_or(default, Span::ms)
+    }
+
     /// Checks everything at once.
     pub(super) fn compile(&self, window: &WindowSpec, errors: &mut Vec<RuleError>) -> Option<CompiledAnomaly> {
         let before = errors.len();
@@ -120,11 +136,7 @@ impl AnomalySpec {
             let reason = format!("windows of {window} are longer than the hours that `seasonal` compares; at most 1h");
             errors.push(plain("anomaly.method", reason));
         }
-        let default = match self.method {
-            AnomalyMethod::Robust => window.ms().saturating_mul(30),
-            AnomalyMethod::Seasonal => window.ms().saturating_mul(30).saturating_add(WEEK.ms()),
-        };
-        let learning = self.learning.map_or(default, Span::ms);
+        let learning = self.learning(window.ms());
         if learning > WEEK.ms().saturating_mul(52) {
             errors.push(plain("anomaly.learning", "must be at most 52 weeks (364d)"));
         }
