@@ -1,8 +1,8 @@
 //! What is normal for one group.
 //!
 //! `robust`: the median of the last windows, plus and minus so many robust deviations. `seasonal`: first what is usual for the hour of the week is taken out (the
-//! median, over the last weeks, of that hour's median), then the same is done with what remains; so the band follows the week and, through the median of the
-//! remainders, a change of level within half a history. This is the decomposition of Hochenbaum, Vallis, Kejariwal: Automatic Anomaly Detection in the Cloud
+//! median, over the last weeks, of that hour's median), then the same is done with what remains, whose deviation is at least what is usual for that hour; so the
+//! band follows the week and, through the median of the remainders, a change of level within half a history. This is the decomposition of Hochenbaum, Vallis, Kejariwal: Automatic Anomaly Detection in the Cloud
 //! Via Statistical Learning (2017), with a season of 168 hours.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -66,8 +66,8 @@ pub(crate) struct Model {
     first: Option<i64>,
     /// The last windows' values, less what is usual for their hour.
     recent: VecDeque<f64>,
-    /// Medians of each hour of the week, oldest first.
-    hours: BTreeMap<u8, VecDeque<f64>>,
+    /// Median and deviation of each hour of the week, oldest first.
+    hours: BTreeMap<u8, VecDeque<(f64, f64)>>,
     /// The hour under way, since 1970, and its values.
     hour: i64,
     values: Vec<f64>,
@@ -95,7 +95,7 @@ impl Model {
         if !learned || self.recent.len() < LEAST_SEEN as usize {
             return None;
         }
-        let usual = self.usual(frame, at)?;
+        let (usual, spread_then) = self.usual(frame, at)?;
         let mut recent: Vec<f64> = self.recent.iter().copied().collect();
         let (location, spread) = robust::location_and_scale(&mut recent)?;
         let expected = usual + location;
@@ -104,7 +104,11 @@ impl Model {
             Noise::Counts(times) => (expected / times).max(1.0).sqrt() * times,
         };
         // A deviation of zero would make anything infinitely odd.
-        let deviation = spread.max(least).max(expected.abs() * 1e-6).max(f64::MIN_POSITIVE);
+        let deviation = spread
+            .max(spread_then)
+            .max(least)
+            .max(expected.abs() * 1e-6)
+            .max(f64::MIN_POSITIVE);
         let half = (deviation * frame.spec.deviations).max(frame.spec.min_change);
         let lower = match frame.noise {
             Noise::Unknown => expected - half,
@@ -124,7 +128,7 @@ impl Model {
             return;
         }
         self.first.get_or_insert(at);
-        if let Some(usual) = self.usual(frame, at) {
+        if let Some((usual, _)) = self.usual(frame, at) {
             self.recent.push_back(value - usual);
             while self.recent.len() > frame.spec.history {
                 self.recent.pop_front();
@@ -138,11 +142,11 @@ impl Model {
     fn learn_hour(&mut self, frame: &Frame, at: i64, value: f64) {
         let hour = at.div_euclid(HOUR);
         if hour != self.hour {
-            if let Some(median) = robust::median(&mut self.values) {
-                let medians = self.hours.entry(of_week(self.hour)).or_default();
-                medians.push_back(median);
-                while medians.len() > WEEKS {
-                    medians.pop_front();
+            if let Some(over) = robust::location_and_scale(&mut self.values) {
+                let weeks = self.hours.entry(of_week(self.hour)).or_default();
+                weeks.push_back(over);
+                while weeks.len() > WEEKS {
+                    weeks.pop_front();
                 }
             }
             self.values.clear();
@@ -155,13 +159,14 @@ impl Model {
         }
     }
 
-    /// What is usual for the time; `None` when nothing is known of that hour yet.
-    fn usual(&self, frame: &Frame, at: i64) -> Option<f64> {
+    /// What is usual for the time, value and deviation; `None` when nothing is known of that hour yet.
+    fn usual(&self, frame: &Frame, at: i64) -> Option<(f64, f64)> {
         match frame.spec.method {
-            AnomalyMethod::Robust => Some(0.0),
+            AnomalyMethod::Robust => Some((0.0, 0.0)),
             AnomalyMethod::Seasonal => {
-                let medians = self.hours.get(&of_week(at.div_euclid(HOUR)))?;
-                robust::median(&mut medians.iter().copied().collect::<Vec<f64>>())
+                let weeks = self.hours.get(&of_week(at.div_euclid(HOUR)))?;
+                let (mut values, mut spreads): (Vec<f64>, Vec<f64>) = weeks.iter().copied().unzip();
+                Some((robust::median(&mut values)?, robust::median(&mut spreads)?))
             }
         }
     }

@@ -176,7 +176,6 @@ impl Run {
             }
         }?;
         self.tally.corrections += work.out.corrections - before;
-        self.review(told, limits.groups, work.agents, work.out);
         self.tally.late += folded.late.as_ref().map_or(0, |late| late.count_ones() as u64);
         if folded.surplus > 0 {
             if self.tally.exploded.is_none() {
@@ -185,6 +184,7 @@ impl Run {
             }
             self.tally.surplus += folded.surplus;
         }
+        self.review(told, limits.groups, work.agents, work.out);
         Ok(folded)
     }
 
