@@ -333,12 +333,6 @@ impl Keys {
             self.evict(oldest);
         }
     }
-
-    /// Keys with their state, in no order.
-    #[cfg(test)]
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Key> {
-        self.slots.iter().flatten()
-    }
 }
 
 impl Key {
