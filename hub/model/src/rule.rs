@@ -242,7 +242,7 @@ impl RuleDraft {
         let asked = if self.kind == RuleKind::Anomaly {
             "true"
         } else {
-            &self.condition
+            self.condition.as_str()
         };
         let condition = Condition::compile(asked).map_err(|e| keep("condition", e)).ok();
         let aggregate = AggregateSpec::parse(&self.aggregate)
