@@ -21,5 +21,6 @@ mod make_run;
 mod path;
 mod query;
 mod realtime;
+mod watching;
 mod websocket;
 mod windows;

@@ -465,10 +465,11 @@ fn asks_the_same(old: &Rule, new: &Rule) -> bool {
         (
             texts,
             d.kind,
-            d.window,
+            d.window.clone(),
             d.group_by.clone(),
             d.threshold.map(f64::to_bits),
             d.evaluate,
+            (d.pattern.clone(), d.absence.clone(), d.anomaly.clone()),
         )
     };
     old.draft.enabled && question(old) == question(new)

@@ -68,6 +68,7 @@ pub(crate) fn signal(window: i64, value: f64) -> Signal {
         },
         top: Vec::new(),
         stored_at: T0,
+        account: None,
     }
 }
 

@@ -37,6 +37,8 @@ pub struct AggregationQuery {
     pub filter: Arc<Filter>,
     /// One series for each combination of these attributes.
     pub group_by: Vec<Path>,
+    /// Only the combination with these values, by attribute.
+    pub only: Option<BTreeMap<String, String>>,
     /// Event time from, inclusive.
     pub from: i64,
     /// Event time to, exclusive.
@@ -169,6 +171,17 @@ impl Collector {
         let mut columns = Columns::new(batch);
         let times: Rc<Vec<i64>> = columns.timestamps()?;
         let groups = LocalGroups::new(&mut columns, &self.query.group_by)?;
+        let chosen = self.query.only.as_ref().map(|only| {
+            let names = || self.query.group_by.iter().map(ToString::to_string);
+            let wanted: Vec<String> = names()
+                .map(|name| only.get(&name).cloned().unwrap_or_default())
+                .collect();
+            let wanted: Vec<bool> = (0..groups.len())
+                .map(|group| groups.labels(group).eq(&wanted))
+                .collect();
+            Bitmap::from_fn(rows.len(), |row| rows.get(row) && wanted[groups.of(row)])
+        });
+        let rows = chosen.as_ref().unwrap_or(rows);
         let input = Input {
             cap: self.cap,
             ..Input::new(rows, &times, &groups, 0)

@@ -15,6 +15,8 @@ mod run;
 mod sessions;
 mod status;
 mod verdict;
+mod watch;
+mod watches;
 
 use std::collections::HashMap;
 
@@ -30,7 +32,10 @@ use index::Index;
 use part::Part;
 use run::{Run, State, Work};
 use verdict::Verdicts;
+use watch::{Glance, WatchState, WatchStateRef};
+use watches::Watches;
 
+pub use crate::absence::groups::{Presence, SilentGroup};
 pub use agents::{Heard, Standing};
 pub use status::{AgentProgress, EngineStatus, RuleStatus, SurplusStatus};
 
@@ -53,6 +58,10 @@ pub struct Outcome {
     pub condition_errors: u64,
     /// Columns that did not decode.
     pub unreadable: u64,
+    /// Keys and groups of rules without windows that were dropped for want of room.
+    pub evicted: u64,
+    /// Events of such rules that found no room.
+    pub dropped: u64,
     #[cfg(test)]
     results: Vec<tests::Concluded>,
 }
@@ -62,6 +71,8 @@ impl Outcome {
         self.signals = out.signals;
         self.condition_errors = out.condition_errors;
         self.corrections = out.corrections;
+        self.evicted = out.evicted;
+        self.dropped = out.dropped;
         #[cfg(test)]
         {
             self.results = out.results;
@@ -96,6 +107,7 @@ pub struct Surplus {
 pub struct EngineState {
     agents: Agents,
     rules: Vec<(String, String, State)>,
+    watches: Vec<(String, String, WatchState)>,
 }
 
 /// The same, as it is written.
@@ -103,6 +115,7 @@ pub struct EngineState {
 pub struct EngineStateRef<'a> {
     agents: &'a Agents,
     rules: Vec<(&'a str, &'a str, &'a State)>,
+    watches: Vec<(&'a str, &'a str, WatchStateRef<'a>)>,
 }
 
 /// Rules at work.
@@ -119,6 +132,8 @@ pub struct Engine {
     /// No window closes before the watermark reaches this.
     next_close: i64,
     scratch: Scratch,
+    /// Rules that have no windows.
+    watches: Watches,
 }
 
 impl Engine {
@@ -135,6 +150,7 @@ impl Engine {
             index,
             next_close: i64::MIN,
             scratch,
+            watches: Watches::default(),
         }
     }
 
@@ -151,6 +167,7 @@ impl Engine {
                 ((id, question), state)
             })
             .collect();
+        engine.watches.resume(state.watches);
         engine
     }
 
@@ -165,6 +182,7 @@ impl Engine {
         EngineStateRef {
             agents: &self.agents,
             rules,
+            watches: self.watches.state(),
         }
     }
 
@@ -175,7 +193,11 @@ impl Engine {
             .into_iter()
             .map(|run| (run.asks.rule.id.clone(), run))
             .collect();
-        for rule in rules.iter().filter(|rule| rule.draft.enabled) {
+        self.watches.set_rules(rules, self.agents.watermark(), &mut refused);
+        for rule in rules
+            .iter()
+            .filter(|rule| rule.draft.enabled && rule.draft.kind.has_windows())
+        {
             let question = run::question(&rule.draft);
             if let Some(mut run) = earlier.remove(&rule.id).filter(|run| run.question == question) {
                 run.renew(rule);
@@ -203,6 +225,7 @@ impl Engine {
             if let Some(run) = self.runs.iter_mut().find(|run| run.asks.rule.id == group.rule_id) {
                 run.owe(group);
             }
+            self.watches.owe(group);
         }
         self.next_close = i64::MIN;
     }
@@ -212,6 +235,11 @@ impl Engine {
         for one in heard {
             self.agents.hear(one, &self.options);
         }
+    }
+
+    /// The hub begins to listen, wall clock ms, or does so again after a break: nobody could reach its doors before.
+    pub fn listen_from(&mut self, now: i64) {
+        self.watches.listen_from(now);
     }
 
     /// Lets time pass while no batch comes, so that windows close all the same.
@@ -254,11 +282,12 @@ impl Engine {
     fn advance(&mut self, now: i64, out: &mut Verdicts) {
         self.agents.advance(now, &self.options);
         out.agents_moved();
+        self.watches.advance(&self.options, &self.agents, out);
         if self.agents.watermark() < self.next_close {
             return;
         }
         for run in &mut self.runs {
-            run.close(&self.agents, out);
+            run.close(&self.options, &self.agents, out);
         }
         self.next_close = self.runs.iter().map(Run::next_close).min().unwrap_or(i64::MAX);
     }
@@ -316,6 +345,18 @@ impl Engine {
                 }
             }
         }
+        let glance = Glance {
+            position: span.position,
+            agent: &span.agent,
+            stored_at: span.stored_at,
+            rows: &counted,
+        };
+        let seen = self.watches.add(&glance, part, &self.options, &self.agents, out);
+        outcome.unreadable += seen.unreadable;
+        let late = match (late, seen.late) {
+            (Some(known), Some(more)) => Some(known.or(&more)),
+            (known, more) => known.or(more),
+        };
         if let Some(late) = late {
             outcome.late.extend(part.late(&span.agent, &late));
         }

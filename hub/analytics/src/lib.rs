@@ -4,13 +4,17 @@
 //! The [`service`] around it follows the log from its checkpoint, hands verdicts to alerting, and saves a checkpoint only once they are durable there, so that a
 //! restart continues from the checkpoint and arrives at the same windows and verdicts.
 
+mod absence;
 pub mod aggregation;
+mod anomaly;
+mod band;
 mod checkpoint;
 pub mod engine;
 mod follow;
 mod heartbeats;
 mod metrics;
 pub mod options;
+mod pattern;
 pub mod realtime;
 mod refill;
 mod routes;

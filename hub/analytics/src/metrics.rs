@@ -13,6 +13,8 @@ pub(crate) struct Metrics {
     surplus_groups: IntCounterVec,
     condition_errors: IntCounter,
     unreadable: IntCounter,
+    evicted: IntCounter,
+    dropped: IntCounter,
     signals: IntCounter,
     pub(crate) lag: IntGauge,
     pub(crate) duration: Histogram,
@@ -72,6 +74,14 @@ impl Metrics {
                 "streamflow_analytics_unreadable_batches_total",
                 "Batches or columns that do not decode",
             )?,
+            evicted: counter(
+                "streamflow_analytics_evicted_keys_total",
+                "Keys of patterns, groups of absences and models of anomalies that were dropped for want of room",
+            )?,
+            dropped: counter(
+                "streamflow_analytics_dropped_events_total",
+                "Events of patterns and absences that found no room",
+            )?,
             signals: counter("streamflow_analytics_signals_total", "Verdicts handed to alerting")?,
             lag: gauge(
                 "streamflow_analytics_log_lag_batches",
@@ -90,6 +100,8 @@ impl Metrics {
         self.condition_errors.inc_by(outcome.condition_errors);
         self.corrections.inc_by(outcome.corrections);
         self.unreadable.inc_by(outcome.unreadable);
+        self.evicted.inc_by(outcome.evicted);
+        self.dropped.inc_by(outcome.dropped);
         self.signals.inc_by(outcome.signals.len() as u64);
         for late in &outcome.late {
             let [agent, source] = tallies.late.add([&late.agent, &late.source], late.events);

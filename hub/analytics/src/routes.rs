@@ -5,10 +5,11 @@ use std::sync::Arc;
 use axum::extract::State;
 use serde::Serialize;
 use serde_json::json;
-use streamflow_model::{Instant, Role, Span};
+use streamflow_model::{Instant, Role, Rule, Span};
 use streamflow_proto::{aggregate::AggregateSpec, filter::Filter, path::Path};
 use streamflow_storage::{StoreError, store::Store};
 use streamflow_web::{ApiError, ApiResult, Data, ErrorBody, Identity, Path as UrlPath, Query};
+use tokio::sync::watch;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
@@ -30,6 +31,7 @@ pub(crate) struct Context {
     pub(crate) handle: AnalyticsHandle,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) max_groups: usize,
+    pub(crate) rules: watch::Receiver<Arc<Vec<Rule>>>,
 }
 
 pub(crate) fn routes(context: Context) -> OpenApiRouter {
@@ -38,6 +40,7 @@ pub(crate) fn routes(context: Context) -> OpenApiRouter {
         .routes(routes!(aggregations))
         .routes(routes!(status))
         .routes(routes!(rule_status))
+        .routes(routes!(crate::band::band))
         .with_state(context)
 }
 
@@ -138,7 +141,12 @@ async fn aggregations(
     let series = query
         .run(&*context.store, context.max_groups, context.handle.complete_until())
         .await;
-    Ok(Data::json(series.map_err(|error| match &error {
+    Ok(Data::json(series.map_err(refused)?))
+}
+
+/// Why there is no series.
+pub(crate) fn refused(error: AggregationError) -> ApiError {
+    match &error {
         AggregationError::Range => invalid("from", error.to_string()),
         AggregationError::Step => invalid("step", error.to_string()),
         AggregationError::TooManySteps { .. } => {
@@ -146,7 +154,7 @@ async fn aggregations(
         }
         AggregationError::Store(StoreError::Full | StoreError::Closed) => ApiError::unavailable(5),
         AggregationError::Store(_) | AggregationError::Decode(_) => ApiError::internal(error),
-    })?))
+    }
 }
 
 fn invalid(field: &str, reason: impl std::fmt::Display) -> ApiError {
@@ -200,6 +208,7 @@ fn read(pairs: &[(String, String)], now: i64) -> ApiResult<AggregationQuery> {
         spec,
         filter: Arc::new(filter),
         group_by,
+        only: None,
         from,
         to,
         step,

@@ -184,6 +184,7 @@ impl Analytics {
         let now_rules = Arc::clone(&rules.borrow_and_update());
         let (mut engine, position) = open(*options, &*store, &now_rules).await?;
         take_rules(&mut engine, &now_rules);
+        engine.listen_from(Instant::now().0);
         let shared = Arc::new(Shared {
             realtime: Mutex::default(),
             complete_until: AtomicI64::new(i64::MIN),
@@ -241,6 +242,7 @@ impl Analytics {
             handle: self.handle(),
             store,
             max_groups,
+            rules: self.rules.clone(),
         })
     }
 
@@ -459,13 +461,7 @@ async fn open(options: Options, store: &dyn Store, rules: &[Rule]) -> Result<(En
     }
     let longest = rules
         .iter()
-        .map(|rule| {
-            rule.draft
-                .window
-                .reach()
-                .ms()
-                .saturating_add(rule.draft.allowed_lateness.ms())
-        })
+        .map(|rule| rule.draft.reach().ms())
         .max()
         .unwrap_or(0)
         .max(SPAN_MS);

@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Instant;
 
+/// How long after it has connected an agent is taken to have read what was written while it was away.
+const SETTLE_MS: i64 = 5000;
+
 /// An enrolled agent and how it does. `lag_ms` is the age of its oldest unacknowledged event as it last reported.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AgentStatus {
@@ -44,9 +47,14 @@ pub struct AgentStatus {
 }
 
 impl AgentStatus {
-    /// Whether everything that it had read was stored when it sent its last heartbeat.
+    /// Whether everything that it had read was stored when it sent its last heartbeat. An agent that has just come back has not read yet what was written
+    /// meanwhile, so its first heartbeats do not say so.
     #[must_use]
-    pub const fn is_drained(&self) -> bool {
-        self.heartbeat_at.is_some() && self.spool_events == 0 && self.lag_ms == 0
+    pub fn is_drained(&self) -> bool {
+        let Some(heard) = self.heartbeat_at else { return false };
+        let settled = self
+            .connected_at
+            .is_none_or(|since| heard.0.saturating_sub(since.0) >= SETTLE_MS);
+        settled && self.spool_events == 0 && self.lag_ms == 0
     }
 }

@@ -4,11 +4,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use streamflow_proto::{
     aggregate::AggregateSpec,
-    filter::{Condition, Filter},
+    filter::{Condition, ExprError, Filter},
     path::Path,
 };
 
 use crate::{Instant, Span, WindowSpec};
+
+pub mod absence;
+pub mod anomaly;
+pub mod pattern;
+
+pub use absence::{AbsenceSpec, CompiledAbsence};
+pub use anomaly::{AnomalyMethod, AnomalySpec, CompiledAnomaly, Direction, Sensitivity};
+pub use pattern::{CompiledPattern, CompiledStep, PatternSpec, PatternStep};
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, utoipa::ToSchema)]
@@ -45,6 +53,31 @@ pub enum RuleKind {
     /// An aggregate over windows against a condition.
     #[default]
     Threshold,
+    /// Events of one key in an order, within a time.
+    Pattern,
+    /// No event for some time.
+    Absence,
+    /// An aggregate over windows outside of what is normal for it.
+    Anomaly,
+}
+
+impl RuleKind {
+    /// The name used in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Threshold => "threshold",
+            Self::Pattern => "pattern",
+            Self::Absence => "absence",
+            Self::Anomaly => "anomaly",
+        }
+    }
+
+    /// Whether rules of this kind compute over windows.
+    #[must_use]
+    pub const fn has_windows(self) -> bool {
+        matches!(self, Self::Threshold | Self::Anomaly)
+    }
 }
 
 /// When a window's verdict is taken.
@@ -99,6 +132,15 @@ pub struct RuleDraft {
     /// When the verdict is taken.
     #[serde(default)]
     pub evaluate: Evaluate,
+    /// What a rule of kind `pattern` looks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<PatternSpec>,
+    /// What a rule of kind `absence` waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absence: Option<AbsenceSpec>,
+    /// What a rule of kind `anomaly` takes for normal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anomaly: Option<AnomalySpec>,
     /// Severity of its alerts.
     #[serde(default)]
     pub level: Level,
@@ -164,6 +206,12 @@ pub struct Compiled {
     pub group_by: Vec<Path>,
     /// The verdict.
     pub condition: Condition,
+    /// Of a rule of kind `pattern`.
+    pub pattern: Option<CompiledPattern>,
+    /// Of a rule of kind `absence`.
+    pub absence: Option<CompiledAbsence>,
+    /// Of a rule of kind `anomaly`.
+    pub anomaly: Option<CompiledAnomaly>,
 }
 
 /// Most attributes that tell groups apart.
@@ -188,34 +236,46 @@ impl RuleDraft {
                 format!("must be between 1 and {MAX_GROUPS}, not {groups}"),
             ));
         }
-        let mut keep = |field: &str, e: streamflow_proto::filter::ExprError| {
-            errors.push(RuleError {
-                field: field.to_owned(),
-                reason: e.message,
-                line: Some(e.line),
-                column: Some(e.column),
-            });
-        };
+        let mut keep = |field: &str, e: ExprError| errors.push(expression(field, e));
         let filter = Filter::compile(&self.matches).map_err(|e| keep("match", e)).ok();
-        let condition = Condition::compile(&self.condition)
-            .map_err(|e| keep("condition", e))
-            .ok();
+        // Windows of an anomaly rule say their value whatever it is; another core judges it.
+        let asked = if self.kind == RuleKind::Anomaly {
+            "true"
+        } else {
+            self.condition.as_str()
+        };
+        let condition = Condition::compile(asked).map_err(|e| keep("condition", e)).ok();
         let aggregate = AggregateSpec::parse(&self.aggregate)
             .map_err(|e| errors.push(plain("aggregate", e.to_string())))
             .ok();
-        if self.threshold.is_none() && condition.as_ref().is_some_and(Condition::uses_threshold) {
+        if self.kind == RuleKind::Threshold
+            && self.threshold.is_none()
+            && condition.as_ref().is_some_and(Condition::uses_threshold)
+        {
             errors.push(plain("threshold", "is required, because `condition` uses it"));
         }
         if self.threshold.is_some_and(|t| !t.is_finite()) {
             errors.push(plain("threshold", "must be a finite number"));
         }
         let group_by = self.groups(&mut errors);
+        self.check_fields(&mut errors);
+        let pattern = self.pattern.as_ref().and_then(|spec| spec.compile(&mut errors));
+        let absence = self
+            .absence
+            .as_ref()
+            .and_then(|spec| spec.compile(&self.group_by, &mut errors));
+        let anomaly = (self.kind == RuleKind::Anomaly)
+            .then(|| self.anomaly.clone().unwrap_or_default())
+            .and_then(|spec| spec.compile(&self.window, &mut errors));
         match (filter, condition, aggregate) {
             (Some(filter), Some(condition), Some(aggregate)) if errors.is_empty() => Ok(Compiled {
                 filter,
                 aggregate,
                 group_by,
                 condition,
+                pattern,
+                absence,
+                anomaly,
             }),
             _ => Err(errors),
         }
@@ -236,6 +296,75 @@ impl RuleDraft {
             errors.push(plain("group_by", format!("at most {MAX_GROUP_BY} attributes")));
         }
         paths
+    }
+
+    /// How far back the rule may have to look at any time: so much of the log rebuilds what it knows.
+    #[must_use]
+    pub fn reach(&self) -> Span {
+        let window = self.window.reach();
+        let own = match self.kind {
+            RuleKind::Threshold => window,
+            RuleKind::Pattern => self.pattern.as_ref().map_or(Span::ZERO, |pattern| pattern.within),
+            RuleKind::Absence => self.absence.as_ref().map_or(Span::ZERO, |absence| absence.silent_for),
+            RuleKind::Anomaly => {
+                let anomaly = self.anomaly.clone().unwrap_or_default();
+                Span::from_ms(window.ms().saturating_add(anomaly.memory(&self.window).ms()))
+            }
+        };
+        Span::from_ms(own.ms().saturating_add(self.allowed_lateness.ms()))
+    }
+
+    /// Each kind has fields of its own: one that says nothing to a rule's kind is a mistake of whoever wrote it, unless it has its default.
+    fn check_fields(&self, errors: &mut Vec<RuleError>) {
+        let kind = self.kind;
+        let mut own = |field: &str, of: RuleKind, given: bool, required: bool| {
+            if given && of != kind {
+                let reason = format!("is for kind `{}`, and this rule has kind `{}`", of.name(), kind.name());
+                errors.push(plain(field, reason));
+            } else if required && !given && of == kind {
+                errors.push(plain(field, format!("is required for kind `{}`", of.name())));
+            }
+        };
+        own("pattern", RuleKind::Pattern, self.pattern.is_some(), true);
+        own("absence", RuleKind::Absence, self.absence.is_some(), true);
+        own("anomaly", RuleKind::Anomaly, self.anomaly.is_some(), false);
+        let mut idle = |field: &str, given: bool, instead: &str| {
+            if given {
+                errors.push(plain(
+                    field,
+                    format!("says nothing to kind `{}`; {instead}", kind.name()),
+                ));
+            }
+        };
+        if matches!(kind, RuleKind::Pattern | RuleKind::Absence) {
+            let instead = if kind == RuleKind::Pattern {
+                "use `pattern`"
+            } else {
+                "use `absence`"
+            };
+            idle("aggregate", self.aggregate != count(), instead);
+            idle("window", self.window != five_minutes(), instead);
+        }
+        if kind != RuleKind::Threshold {
+            let instead = format!("use `{}`", kind.name());
+            idle("condition", self.condition != above(), &instead);
+            idle("threshold", self.threshold.is_some(), &instead);
+        }
+        let eager = self.evaluate == Evaluate::Eager;
+        let undone = self.pattern.as_ref().is_some_and(PatternSpec::has_negation);
+        if eager && (matches!(kind, RuleKind::Absence | RuleKind::Anomaly) || (kind == RuleKind::Pattern && undone)) {
+            let reason = "`eager` would fire for what a later event takes back; use `auto` or `on_close`";
+            errors.push(plain("evaluate", reason));
+        }
+    }
+}
+
+fn expression(field: &str, e: ExprError) -> RuleError {
+    RuleError {
+        field: field.to_owned(),
+        reason: e.message,
+        line: Some(e.line),
+        column: Some(e.column),
     }
 }
 
@@ -263,3 +392,6 @@ const fn five_minutes() -> WindowSpec {
 const fn yes() -> bool {
     true
 }
+
+#[cfg(test)]
+mod tests;

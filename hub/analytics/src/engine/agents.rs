@@ -183,6 +183,13 @@ impl Agents {
         }
     }
 
+    /// Whether a host has passed a point in event time. One that is not known has not.
+    pub(super) fn passed(&self, agent: &str, at: i64) -> bool {
+        self.known
+            .get(agent)
+            .is_some_and(|progress| progress.passed_until() >= at)
+    }
+
     /// Who has passed `end`, who is silent, and who is behind; and the stretch of ends, without its begin, of which the same is true.
     pub(super) fn completeness(&self, end: i64) -> (Completeness, (i64, i64)) {
         let mut found = Completeness::default();

@@ -54,6 +54,11 @@ impl Aligned {
         }
     }
 
+    /// Windows that end by then are closed.
+    pub(super) const fn closed_end(&self) -> i64 {
+        self.closed_end
+    }
+
     /// When the next window closes.
     pub(super) const fn next_close(&self) -> i64 {
         self.closed_end.saturating_add(self.slide)

@@ -14,6 +14,7 @@ use super::{
     grouping::LocalGroups,
     index::{Index, Plan},
     run::Run,
+    watch::Sight,
 };
 
 /// A batch of the log while rules read it.
@@ -24,6 +25,8 @@ pub(super) struct Part<'a> {
     matches: Vec<Option<Rc<Bitmap>>>,
     /// Groups of the rows, by the number of the list of attributes.
     groups: Vec<Option<Rc<LocalGroups>>>,
+    /// What rules without windows have worked out.
+    pub(super) sight: Sight,
 }
 
 impl<'a> Part<'a> {
@@ -34,6 +37,7 @@ impl<'a> Part<'a> {
             times,
             matches: vec![None; filters],
             groups: vec![None; groupings],
+            sight: Sight::default(),
         }
     }
 

@@ -13,7 +13,10 @@ use super::{
     sessions::Sessions,
     verdict::{Asks, Verdicts},
 };
-use crate::Options;
+use crate::{
+    Options,
+    anomaly::review::{Anomaly, AnomalyState, Closed},
+};
 
 /// Most bytes of one rule's values in progress.
 const MAX_BYTES: usize = 512 << 20;
@@ -25,6 +28,8 @@ const CELL_BYTES: usize = 128;
 pub(super) struct State {
     pub(super) groups: Groups,
     windows: Windows,
+    /// What an anomaly rule has learned.
+    anomaly: Option<AnomalyState>,
     /// Batches stored before this, when the rule was not there yet, do not count.
     pub(super) since: i64,
 }
@@ -64,6 +69,8 @@ pub(super) struct Run {
     pub(super) question: String,
     pub(super) state: State,
     pub(super) tally: Tally,
+    /// What an anomaly rule takes for normal.
+    anomaly: Option<Anomaly>,
 }
 
 /// What decides a rule's verdicts. Changes of anything else, such as its channels, leave its windows as they are.
@@ -79,6 +86,7 @@ pub(super) fn question(draft: &RuleDraft) -> String {
         &draft.condition,
         threshold,
         evaluate,
+        (draft.kind, &draft.anomaly),
     );
     format!("{asked:?}")
 }
@@ -97,15 +105,18 @@ impl Run {
             Some(slide) => Windows::Aligned(Aligned::new(&rule.draft, slide.ms(), watermark, whole)),
             None => Windows::Sessions(Sessions::new(&rule.draft, watermark, whole)),
         };
+        let anomaly = Anomaly::new(rule, &asks.compiled);
         Ok(Self {
             asks,
             question: question(&rule.draft),
             state: State {
                 groups: Groups::default(),
                 windows,
+                anomaly: anomaly.is_some().then(AnomalyState::default),
                 since: rule.updated_at.0,
             },
             tally: Tally::default(),
+            anomaly,
         })
     }
 
@@ -118,6 +129,9 @@ impl Run {
     pub(super) fn owe(&mut self, open: &OpenGroup) {
         if let Some(labels) = self.asks.labels_of(&open.labels) {
             self.state.groups.owe(&labels, open.told_until);
+            if let (Some(anomaly), Some(state)) = (&self.anomaly, &mut self.state.anomaly) {
+                anomaly.owe(state, open);
+            }
             if let Windows::Sessions(sessions) = &mut self.state.windows {
                 sessions.owe();
             }
@@ -150,6 +164,7 @@ impl Run {
         let limits = self.limits(options);
         input.cap = limits.groups;
         let (groups, before) = (&mut self.state.groups, work.out.corrections);
+        let told = work.out.signals.len();
         let folded = match &mut self.state.windows {
             Windows::Aligned(windows) => {
                 input.max_cells = windows.max_cells(&limits);
@@ -169,6 +184,7 @@ impl Run {
             }
             self.tally.surplus += folded.surplus;
         }
+        self.review(told, limits.groups, work.agents, work.out);
         Ok(folded)
     }
 
@@ -183,11 +199,46 @@ impl Run {
     }
 
     /// Closes every window that the watermark has passed.
-    pub(super) fn close(&mut self, agents: &Agents, out: &mut Verdicts) {
+    pub(super) fn close(&mut self, options: &Options, agents: &Agents, out: &mut Verdicts) {
+        let told = out.signals.len();
         match &mut self.state.windows {
             Windows::Aligned(windows) => windows.close(&self.asks, &mut self.state.groups, agents, out),
             Windows::Sessions(sessions) => sessions.close(&self.asks, &mut self.state.groups, agents, out),
         }
+        self.review(told, self.limits(options).groups, agents, out);
+    }
+
+    /// Lets an anomaly rule judge what its windows have said since there were `told` verdicts.
+    fn review(&mut self, told: usize, cap: usize, agents: &Agents, out: &mut Verdicts) {
+        let (Some(anomaly), Some(state), Windows::Aligned(windows)) =
+            (&self.anomaly, &mut self.state.anomaly, &self.state.windows)
+        else {
+            return;
+        };
+        let signals = out.signals.split_off(told);
+        let before = state.models.evicted;
+        let verdicts = anomaly.review(
+            state,
+            Closed {
+                rule: &self.asks.rule,
+                signals,
+                until: windows.closed_end(),
+                watermark: agents.watermark(),
+                now: agents.now(),
+                completeness: &mut |end| out.completeness(agents, end),
+                cap,
+            },
+        );
+        out.evicted += state.models.evicted - before;
+        out.signals.extend(verdicts);
+    }
+
+    /// Groups whose normal is known, and groups that were forgotten for want of room.
+    pub(super) fn learned(&self) -> Option<(usize, u64)> {
+        self.state
+            .anomaly
+            .as_ref()
+            .map(|state| (state.models.len(), state.models.evicted))
     }
 }
 
@@ -202,6 +253,9 @@ impl State {
     /// Builds what a checkpoint does not hold.
     pub(super) fn reindex(&mut self) {
         self.groups.reindex();
+        if let Some(anomaly) = &mut self.anomaly {
+            anomaly.models.reindex();
+        }
         if let Windows::Sessions(sessions) = &mut self.windows {
             sessions.reindex();
         }

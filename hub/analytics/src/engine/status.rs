@@ -1,10 +1,10 @@
 //! What the engine shows of itself.
 
 use serde::Serialize;
-use streamflow_model::{Instant, WindowSpec};
+use streamflow_model::{Instant, RuleKind, WindowSpec};
 
-use super::{Engine, Standing, run::Run};
-use crate::Options;
+use super::{Engine, Standing, run::Run, watch::Watch};
+use crate::{Options, absence::groups::SilentGroup};
 
 /// How far the engine is.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, utoipa::ToSchema)]
@@ -40,8 +40,11 @@ pub struct RuleStatus {
     pub rule_id: String,
     /// Its name.
     pub rule: String,
-    /// Its windows.
-    pub window: WindowSpec,
+    /// Its kind.
+    pub kind: RuleKind,
+    /// Its windows, if it has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<WindowSpec>,
     /// Whether windows are judged while they run.
     pub eager: bool,
     /// When its next window closes, in event time, as far as one is known to.
@@ -56,6 +59,15 @@ pub struct RuleStatus {
     pub corrections: u64,
     /// What was too much, when there were too many groups.
     pub surplus: Option<SurplusStatus>,
+    /// Events and steps that a pattern holds.
+    pub held: u64,
+    /// Keys, groups or models that were dropped for want of room since the rule was made.
+    pub evicted: u64,
+    /// Events that found no room since the rule was made.
+    pub dropped: u64,
+    /// Groups of an absence that are silent, or unknown because their hosts are cut off: the first hundred.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub silent: Vec<SilentGroup>,
 }
 
 /// Groups beyond the most that a rule may have.
@@ -85,7 +97,12 @@ impl Engine {
                     standing,
                 })
                 .collect(),
-            rules: self.runs.iter().map(|run| rule(run, &self.options)).collect(),
+            rules: self
+                .runs
+                .iter()
+                .map(|run| rule(run, &self.options))
+                .chain(self.watches.all().map(|watch| watched(watch, &self.options)))
+                .collect(),
         }
     }
 }
@@ -95,7 +112,8 @@ fn rule(run: &Run, options: &Options) -> RuleStatus {
     RuleStatus {
         rule_id: rule.id.clone(),
         rule: rule.draft.name.clone(),
-        window: rule.draft.window.clone(),
+        kind: rule.draft.kind,
+        window: Some(rule.draft.window.clone()),
         eager: run.asks.eager,
         next_close: instant(run.next_close()),
         groups: run.state.groups.len() as u64,
@@ -107,6 +125,31 @@ fn rule(run: &Run, options: &Options) -> RuleStatus {
             attribute: attribute.clone(),
             values: *values as u64,
         }),
+        held: 0,
+        evicted: run.learned().map_or(0, |(_, evicted)| evicted),
+        dropped: 0,
+        silent: Vec::new(),
+    }
+}
+
+fn watched(watch: &Watch, options: &Options) -> RuleStatus {
+    let (rule, status) = (&watch.rule, watch.status());
+    RuleStatus {
+        rule_id: rule.id.clone(),
+        rule: rule.draft.name.clone(),
+        kind: rule.draft.kind,
+        window: None,
+        eager: watch.is_eager(),
+        next_close: None,
+        groups: status.groups as u64,
+        max_groups: rule.draft.max_groups.unwrap_or(options.max_groups),
+        late_events: status.late,
+        corrections: 0,
+        surplus: None,
+        held: status.held as u64,
+        evicted: status.evicted,
+        dropped: status.dropped,
+        silent: status.silent,
     }
 }
 

@@ -8,6 +8,7 @@ use crate::checkpoint;
 
 mod naive;
 mod properties;
+mod watches;
 mod windows;
 
 /// A window's value as it was concluded, whether alerting was told or not.

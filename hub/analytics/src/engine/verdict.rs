@@ -155,6 +155,7 @@ impl Asks {
             watermark: agents.watermark(),
             completeness,
             stored_at: verdict.stored_at,
+            account: None,
         });
     }
 
@@ -251,6 +252,10 @@ pub(super) struct Verdicts {
     pub(super) condition_errors: u64,
     /// Results that late events have changed.
     pub(super) corrections: u64,
+    /// Keys and groups of rules without windows that were dropped for want of room.
+    pub(super) evicted: u64,
+    /// Events of such rules that found no room.
+    pub(super) dropped: u64,
     #[cfg(test)]
     pub(super) results: Vec<super::tests::Concluded>,
     /// What is known, of all windows that end after the first time and until the second.
@@ -263,7 +268,7 @@ impl Verdicts {
         self.completeness = None;
     }
 
-    fn completeness(&mut self, agents: &Agents, end: i64) -> Completeness {
+    pub(super) fn completeness(&mut self, agents: &Agents, end: i64) -> Completeness {
         match &self.completeness {
             Some(((after, until), known)) if *after < end && end <= *until => known.clone(),
             _ => {

@@ -101,9 +101,32 @@ export interface Agent {
 /** Tumbling, sliding or sessions. */
 export type RuleWindow = string | { size: string; slide: string } | { session_gap: string; by?: string[] };
 
+export type RuleKind = "threshold" | "pattern" | "absence" | "anomaly" | "plugin";
+
+export interface PatternSpec {
+  steps: { name: string; match: string; count: number; not: boolean }[];
+  within: string;
+}
+
+export interface AbsenceSpec {
+  silent_for: string;
+  expect?: Record<string, string>[];
+  forget_after: string;
+}
+
+export interface AnomalySpec {
+  method: "robust" | "seasonal";
+  history: number;
+  learning?: string;
+  sensitivity: "low" | "medium" | "high";
+  deviations?: number;
+  direction: "both" | "above" | "below";
+  min_change: number;
+}
+
 export interface RuleDraft {
   name: string;
-  kind: string;
+  kind: RuleKind;
   match: string;
   aggregate: string;
   window: RuleWindow;
@@ -114,6 +137,9 @@ export interface RuleDraft {
   threshold: number | null;
   for: string;
   evaluate: "auto" | "eager" | "on_close";
+  pattern?: PatternSpec;
+  absence?: AbsenceSpec;
+  anomaly?: AnomalySpec;
   level: Level;
   channels: string[];
   suppression_minutes: number;

@@ -63,3 +63,31 @@ export function sentence(draft: RuleDraft): string {
   const who = draft.channels.length > 0 ? `tells ${draft.channels.join(" and ")}` : "tells nobody";
   return `Of ${which}, ${typeof draft.window === "object" && "session_gap" in draft.window ? "in" : "in windows of"} ${windowText(draft.window)}${group}: when ${condition}${hold}, a ${draft.level} alert fires and ${who}.`;
 }
+
+/** What makes a rule fire, in one line, and over how long it looks. */
+export function summary(draft: RuleDraft): { fires: string; over: string } {
+  const over = windowText(draft.window);
+  if (draft.kind === "pattern" && draft.pattern !== undefined) {
+    const steps = draft.pattern.steps.map((step) => (step.not ? `no ${step.name}` : step.count > 1 ? `${step.count} × ${step.name}` : step.name));
+    return { fires: steps.join(", then "), over: draft.pattern.within };
+  }
+  if (draft.kind === "absence" && draft.absence !== undefined) {
+    return { fires: `nothing for ${draft.absence.silent_for}`, over: draft.absence.silent_for };
+  }
+  if (draft.kind === "anomaly") {
+    const anomaly = draft.anomaly;
+    const side = anomaly === undefined || anomaly.direction === "both" ? "outside of" : anomaly.direction;
+    const season = anomaly?.method === "seasonal" ? " for the hour of the week" : "";
+    return { fires: `${draft.aggregate} ${side} what is normal${season}`, over };
+  }
+  const limit = draft.threshold === null ? "threshold" : String(draft.threshold);
+  const condition = draft.condition.replace(/^value\s*/, "").replace(/\bthreshold\b/, limit);
+  return { fires: `${draft.aggregate} ${condition}`, over };
+}
+
+/** Which events a rule looks at, in one line. */
+export function looksAt(draft: RuleDraft): string {
+  const steps = draft.pattern?.steps.map((step) => `${step.name}: ${step.match}`).join("; ");
+  const all = draft.match === "true" ? undefined : draft.match;
+  return [all, steps].filter((part) => part !== undefined).join(" · ") || "all events";
+}

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { ApiError, readFields } from "../../src/api/client";
 import { setting } from "../../src/pages/channel-setting";
-import { draftOf, newRule, readWindow, sentence, windowText, words } from "../../src/pages/rule-draft";
+import { draftOf, looksAt, newRule, readWindow, sentence, summary, windowText, words } from "../../src/pages/rule-draft";
 import { validity } from "../../src/settings/validity";
 
 describe("readFields", () => {
@@ -52,4 +52,22 @@ describe("windows of a rule", () => {
     const draft = { ...newRule(), window: { session_gap: "30s" } };
     expect(sentence(draft)).toContain("in sessions with a gap of 30s");
   });
+});
+
+it("every kind of rule says in a line what makes it fire", () => {
+  const base = { ...newRule(), match: "true" };
+  expect(summary({ ...base, threshold: 50 })).toEqual({ fires: "count() > 50", over: "1m" });
+  expect(looksAt(base)).toBe("all events");
+  const steps = [
+    { name: "failure", match: "type == 'f'", count: 5, not: false },
+    { name: "success", match: "type == 's'", count: 1, not: false },
+    { name: "logout", match: "type == 'l'", count: 1, not: true },
+  ];
+  const pattern = { ...base, kind: "pattern" as const, pattern: { steps, within: "10m" } };
+  expect(summary(pattern)).toEqual({ fires: "5 × failure, then success, then no logout", over: "10m" });
+  expect(looksAt(pattern)).toBe("failure: type == 'f'; success: type == 's'; logout: type == 'l'");
+  expect(summary({ ...base, kind: "absence", absence: { silent_for: "5m", forget_after: "1d" } }).fires).toBe("nothing for 5m");
+  const anomaly = { method: "seasonal" as const, history: 120, sensitivity: "medium" as const, direction: "above" as const, min_change: 0 };
+  expect(summary({ ...base, kind: "anomaly", anomaly }).fires).toBe("count() above what is normal for the hour of the week");
+  expect(summary({ ...base, kind: "anomaly" }).fires).toBe("count() outside of what is normal");
 });
