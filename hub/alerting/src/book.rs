@@ -465,7 +465,7 @@ fn asks_the_same(old: &Rule, new: &Rule) -> bool {
         (
             texts,
             d.kind,
-            d.window,
+            d.window.clone(),
             d.group_by.clone(),
             d.threshold.map(f64::to_bits),
             d.evaluate,

@@ -5,8 +5,10 @@
 //! restart continues from the checkpoint and arrives at the same windows and verdicts.
 
 pub mod aggregation;
+pub mod backtest;
 mod checkpoint;
 pub mod engine;
+pub mod evidence;
 mod follow;
 mod heartbeats;
 mod metrics;
