@@ -2,6 +2,10 @@
 
 mod agent;
 mod print;
+mod remote;
+mod rule;
+mod rule_file;
+mod rule_test;
 mod user;
 
 use std::io::Write as _;
@@ -19,6 +23,11 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct UsageError(pub String);
+
+/// What was asked for was done, and its outcome is a failure, such as a test that fails.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Failed(pub String);
 
 /// Runs what the command line asks for.
 ///
@@ -73,6 +82,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         }) => with_store(&common, async |_, store| {
             user::create_token(&common, store, &name, role, ttl).await
         }),
+        Command::Rule(command) => block_on(rule::run(command)),
         Command::Completions { shell } => print::completions(shell, Cli::command()),
     }
 }

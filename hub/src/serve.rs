@@ -13,9 +13,11 @@ use streamflow_plugin_host::PluginHost;
 use streamflow_storage::{Store, StoreHealth};
 use streamflow_web::{Auth, FinishOptions, Health};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::HubConfig,
+    past::{self, Past},
     shipped,
     shutdown::{self, Stages},
 };
@@ -41,7 +43,7 @@ pub async fn serve(config: HubConfig, ready_json: bool) -> anyhow::Result<()> {
     let mut stages = Stages::default();
     let built = build(&config, &public_url, &registry).await?;
     let quic = built.ingest.quic_addr();
-    let (router, health) = (built.router, built.health);
+    let (router, health, past) = (built.router, built.health, built.past);
     let limits = config.http.limits.clone();
 
     // The order of these lines is the order of stopping: doors first, the store last.
@@ -77,6 +79,7 @@ pub async fn serve(config: HubConfig, ready_json: bool) -> anyhow::Result<()> {
         error = stages.failed() => Err(error),
     };
     health.stopping();
+    past.cancel();
     stages.stop().await;
     tracing::info!("stopped");
     outcome
@@ -92,6 +95,7 @@ struct Built {
     storage: streamflow_storage::Service,
     router: axum::Router,
     health: Health,
+    past: CancellationToken,
     admin_password: Option<String>,
 }
 
@@ -139,6 +143,11 @@ async fn build(config: &HubConfig, public_url: &str, registry: &Registry) -> any
     )
     .context("dashboard")?;
 
+    let options = past::Options {
+        analytics: config.analytics,
+        alerting: config.alerting.clone(),
+    };
+    let past = Past::build(options, store.clone(), alerting.handle(), registry).context("backtests")?;
     let health = Health::default();
     let log = store.clone();
     health.register("storage", move || match log.health() {
@@ -152,6 +161,7 @@ async fn build(config: &HubConfig, public_url: &str, registry: &Registry) -> any
         .merge(ingest.routes())
         .merge(analytics.routes())
         .merge(alerting.routes())
+        .merge(past::routes(past.clone()))
         .merge(plugins.routes())
         .merge(dashboard.routes());
     let options = FinishOptions {
@@ -174,6 +184,7 @@ async fn build(config: &HubConfig, public_url: &str, registry: &Registry) -> any
         storage,
         router,
         health,
+        past: past.stop(),
         admin_password,
     })
 }

@@ -10,11 +10,14 @@
 
 mod columns;
 mod condition;
+mod explain;
 mod interpret;
+mod places;
 mod plan;
 mod predicate;
 mod prune;
 mod syntax;
+mod types;
 
 use std::fmt;
 
@@ -27,6 +30,7 @@ use crate::{
 
 pub use columns::Columns;
 pub use condition::{Condition, ConditionInput};
+pub use explain::{Explained, Skip, Way};
 use predicate::Pred;
 
 /// Why an expression was refused.
@@ -78,8 +82,8 @@ impl Filter {
     /// # Errors
     /// The first mistake, with its place.
     pub fn compile(source: &str) -> Result<Self, ExprError> {
-        let expr = syntax::parse(source, &syntax::EVENT)?;
-        let pred = plan::predicate(&expr);
+        let (expr, places) = syntax::parse_with_places(source, &syntax::EVENT)?;
+        let pred = plan::predicate(&expr, &places);
         let plan = match pred.first_reason() {
             None => Plan::Columnar,
             Some(reason) => Plan::Interpreted {
@@ -144,6 +148,18 @@ impl Filter {
     #[must_use]
     pub fn plan(&self) -> Plan {
         self.plan.clone()
+    }
+
+    /// Each predicate with the way in which it is answered, in the order in which they are.
+    #[must_use]
+    pub fn explain(&self) -> Vec<Explained> {
+        self.pred.explain()
+    }
+
+    /// Attributes that its columns or the interpreter read.
+    #[must_use]
+    pub fn reads(&self) -> Vec<String> {
+        self.pred.reads()
     }
 
     /// As written.

@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 
 use serde::de::DeserializeOwned;
-use streamflow_model::{Channel, DeliveryState, Rule};
+use streamflow_model::{Alert, Channel, DeliveryState, Rule};
 use streamflow_storage::{Doc, Store, StoreError};
+use streamflow_web::{ApiError, ApiResult};
 use uuid::Uuid;
 
 use crate::{
@@ -29,6 +30,13 @@ pub(crate) fn newest_first(id: &str) -> String {
         |_| id.to_owned(),
         |id| Uuid::from_u128(!id.as_u128()).simple().to_string(),
     )
+}
+
+/// An alert as it was last written.
+pub(crate) async fn alert(store: &dyn Store, id: &str) -> ApiResult<Option<Alert>> {
+    let doc = store.doc(ALERT, &newest_first(id)).await.map_err(ApiError::internal)?;
+    let incident = doc.map(|doc| serde_json::from_value::<Incident>(doc.body)).transpose();
+    Ok(incident.map_err(ApiError::internal)?.map(|incident| incident.alert))
 }
 
 /// Everything of a collection. What does not decode is logged and left out: one damaged rule must not stop all others.

@@ -6,10 +6,15 @@ use std::{
 };
 
 use streamflow_model::{Alert, Channel, Rule};
+use streamflow_storage::Store;
 use streamflow_web::{ApiError, ApiResult, CheckResult};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use crate::{desk::Desk, metrics::Metrics};
+use crate::{
+    desk::{Desk, no_alert},
+    documents,
+    metrics::Metrics,
+};
 
 /// Changes of alerts kept for a listener that is behind; one further behind reads [`AlertingHandle::open_alerts`] anew.
 const EVENTS: usize = 1024;
@@ -69,6 +74,23 @@ impl AlertingHandle {
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<Alert> {
         self.board.events.subscribe()
+    }
+
+    /// All rules as they are now, oldest first.
+    #[must_use]
+    pub fn rules(&self) -> Arc<Vec<Rule>> {
+        self.board.rules.borrow().clone()
+    }
+
+    /// An alert, open or over, as long as it is kept.
+    ///
+    /// # Errors
+    /// 404 when there is none, 500 when the store cannot be read.
+    pub async fn alert(&self, store: &dyn Store, id: &str) -> ApiResult<Alert> {
+        if let Some(alert) = self.board.alert(id) {
+            return Ok(Alert::clone(&alert));
+        }
+        documents::alert(store, id).await?.ok_or_else(|| no_alert(id))
     }
 
     /// Readiness: red while changes cannot be made durable.

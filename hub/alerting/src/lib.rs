@@ -15,6 +15,7 @@ mod incident;
 mod metrics;
 mod options;
 mod outbox;
+mod rehearsal;
 mod routes;
 #[cfg(test)]
 mod sample;
@@ -43,6 +44,7 @@ use crate::{
 pub use error::AlertingError;
 pub use handle::AlertingHandle;
 pub use options::Options;
+pub use rehearsal::{Firing, Rehearsal, Rehearsed};
 
 /// The alerting stage, ready to run.
 pub struct Alerting {

@@ -9,6 +9,11 @@ use streamflow_model::{Alert, Instant, Rule, RuleKind, Signal, Span};
 /// that raised it.
 pub(crate) fn describe(alert: &mut Alert, rule: &Rule, signal: &Signal) {
     let data = &mut alert.data;
+    // Where its evidence begins, for whoever explains it later.
+    if !data.contains_key("first_window_start") {
+        data.insert("first_window_start".to_owned(), json!(Instant(signal.window_start)));
+        data.insert("first_window_end".to_owned(), json!(Instant(signal.window_end)));
+    }
     data.insert("window_start".to_owned(), json!(Instant(signal.window_start)));
     data.insert("window_end".to_owned(), json!(Instant(signal.window_end)));
     if matches!(rule.draft.kind, RuleKind::Threshold | RuleKind::Anomaly) {

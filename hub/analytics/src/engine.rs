@@ -154,6 +154,20 @@ impl Engine {
         }
     }
 
+    /// An engine for the past: nothing but [`Engine::advance_to`] closes its windows, so no event is late, in whatever order the log is read.
+    #[must_use]
+    pub fn replay(options: Options, origin: i64) -> Self {
+        let mut engine = Self::new(options, origin);
+        engine.agents = Agents::new(origin).driven();
+        engine
+    }
+
+    /// Tells an engine for the past that no event before this time is to come.
+    pub fn advance_to(&mut self, watermark: i64) -> Outcome {
+        self.agents.drive(watermark);
+        self.tick(watermark)
+    }
+
     /// An engine that goes on from a checkpoint. Give it the rules before the first batch.
     #[must_use]
     pub fn restore(options: Options, state: EngineState) -> Self {

@@ -184,6 +184,9 @@ pub(crate) async fn tokens(store: &dyn Store) -> Result<Vec<ApiToken>, UserError
     Ok(all(store, TOKENS).await?)
 }
 
+/// Names of the tokens that the command line makes for itself begin like this.
+pub const COMMAND_LINE: &str = "command-line-";
+
 /// Makes an API token and answers its key, which is not kept.
 ///
 /// # Errors

@@ -7,6 +7,7 @@ mod merge;
 mod open;
 mod part;
 mod read;
+mod replay;
 mod service;
 mod task;
 mod writer;
@@ -42,7 +43,8 @@ use crate::{
     metrics::Metrics,
     options::Options,
     store::{
-        Doc, DocOp, EventPage, EventQuery, LogBatch, Origin, Receipt, Scanned, Store, StoreHealth, StoreStats, Visit,
+        Doc, DocOp, EventPage, EventQuery, LogBatch, Origin, Receipt, Replay, Replayed, Scanned, Store, StoreHealth,
+        StoreStats, Visit,
     },
 };
 
@@ -208,6 +210,16 @@ impl Store for SqliteStore {
         visit: Visit,
     ) -> Result<Scanned, StoreError> {
         self.reader.scan(from, to, filter, visit).await
+    }
+
+    async fn replay(
+        &self,
+        from: i64,
+        to: i64,
+        filter: Option<Arc<Filter>>,
+        visit: Replay,
+    ) -> Result<Replayed, StoreError> {
+        self.reader.replay(from, to, filter, visit).await
     }
 
     async fn event(&self, id: Uuid) -> Result<Option<Event>, StoreError> {

@@ -132,6 +132,33 @@ pub struct EventPage {
 /// Sees each batch with the rows that match; breaks to stop early.
 pub type Visit = Box<dyn FnMut(&Batch, &Bitmap) -> ControlFlow<()> + Send>;
 
+/// A part of a replay.
+#[derive(Debug)]
+pub struct ReplayPart {
+    /// Its batch; the spans cover the rows that belong to this part.
+    pub log: LogBatch,
+    /// No later part holds an event before this time; `i64::MAX` with the last one.
+    pub floor: i64,
+    /// Events in the parts up to this one, with those that were passed over.
+    pub done: u64,
+    /// Events in all parts.
+    pub total: u64,
+}
+
+/// Sees each part of a replay, on a thread where it may take its time; breaks to stop early.
+pub type Replay = Box<dyn FnMut(&ReplayPart) -> ControlFlow<()> + Send>;
+
+/// What a replay had to read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// What was opened.
+    pub scanned: Scanned,
+    /// Parts that hold events of the range, but certainly none that match.
+    pub skipped: u64,
+    /// Parts that do not decode.
+    pub unreadable: u64,
+}
+
 /// A document: rules, channels, alerts, deliveries, users, tokens, agents.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Doc {
@@ -229,6 +256,17 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
         filter: Option<Arc<Filter>>,
         visit: Visit,
     ) -> Result<Scanned, StoreError>;
+
+    /// Replays the events in `[from, to)` in the order of event time, as far as parts of the log can be put into one: parts may overlap, and each says from
+    /// where on no later part holds anything. Parts that certainly hold no match are passed over; other rows of a part are shown whether they match or not.
+    /// Ends early, with nothing running on, when the future is dropped.
+    async fn replay(
+        &self,
+        from: i64,
+        to: i64,
+        filter: Option<Arc<Filter>>,
+        visit: Replay,
+    ) -> Result<Replayed, StoreError>;
 
     /// One event by its id.
     async fn event(&self, id: Uuid) -> Result<Option<Event>, StoreError>;

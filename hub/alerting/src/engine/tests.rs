@@ -18,7 +18,8 @@ use streamflow_bus::{
 use streamflow_model::{AlertState, Delivery, Rule, Signal, Span};
 use streamflow_plugin_host::{ChannelError, Notice};
 use streamflow_storage::{
-    Appended, Doc, EventPage, EventQuery, LogBatch, Origin, Receipt, Scanned, StoreError, StoreStats, Visit,
+    Appended, Doc, EventPage, EventQuery, LogBatch, Origin, Receipt, Replay, Replayed, Scanned, StoreError, StoreStats,
+    Visit,
 };
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -106,6 +107,15 @@ impl Store for Memory {
         _: Option<Arc<streamflow_proto::filter::Filter>>,
         _: Visit,
     ) -> Result<Scanned, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn replay(
+        &self,
+        _: i64,
+        _: i64,
+        _: Option<Arc<streamflow_proto::filter::Filter>>,
+        _: Replay,
+    ) -> Result<Replayed, StoreError> {
         Err(StoreError::Closed)
     }
     async fn event(&self, _: uuid::Uuid) -> Result<Option<streamflow_proto::event::Event>, StoreError> {

@@ -83,6 +83,9 @@ pub(super) struct Agents {
     now: i64,
     /// An agent of which nothing was heard for this long is silent.
     idle: i64,
+    /// Whoever replays the past moves the watermark, not the agents and not the clock.
+    #[serde(skip)]
+    driven: bool,
 }
 
 impl Agents {
@@ -93,7 +96,19 @@ impl Agents {
             watermark,
             now: i64::MIN,
             idle: i64::MAX,
+            driven: false,
         }
+    }
+
+    /// From now on the watermark is moved by [`Self::drive`] alone.
+    pub(super) fn driven(self) -> Self {
+        Self { driven: true, ..self }
+    }
+
+    /// Raises the watermark of a replay.
+    pub(super) fn drive(&mut self, watermark: i64) {
+        self.watermark = self.watermark.max(watermark);
+        self.now = self.now.max(watermark);
     }
 
     pub(super) const fn watermark(&self) -> i64 {
@@ -146,6 +161,9 @@ impl Agents {
     pub(super) fn advance(&mut self, now: i64, options: &Options) {
         self.now = self.now.max(now);
         self.idle = options.idle_timeout.ms();
+        if self.driven {
+            return;
+        }
         let now = self.now;
         self.known
             .retain(|_, p| now.saturating_sub(p.last_sign()) <= options.forget_agents.ms());

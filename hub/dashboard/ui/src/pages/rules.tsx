@@ -11,6 +11,7 @@ import { Dialog } from "../parts/dialog";
 import { Icon } from "../parts/icons";
 import { Empty, Failure, Loading } from "../parts/states";
 import { complain, say } from "../parts/toast";
+import { Backtest } from "./backtest";
 import { draftOf, looksAt, newRule, summary } from "./rule-draft";
 import { RuleForm } from "./rule-form";
 import { RuleText } from "./rule-text";
@@ -19,6 +20,7 @@ const rules = resource(async () => (await call<Page<Rule>>("GET", "/api/v1/rules
 const text = signal("");
 const editing = signal<Rule | "new" | null>(null);
 const removing = signal<Rule | null>(null);
+const trying = signal<Rule | null>(null);
 
 const shown = computed(() => {
   const wanted = text.value.toLowerCase();
@@ -90,6 +92,7 @@ export function RulesPage() {
           }}
         />
       )}
+      {trying.value !== null && <Backtest rule={trying.value} close={() => (trying.value = null)} />}
       {removing.value !== null && (
         <Dialog title="Delete rule" close={() => (removing.value = null)}>
           <p class="dialog-lead">
@@ -182,6 +185,9 @@ function Row({ rule }: { rule: Rule }) {
         </label>
       </td>
       <td class="row-actions">
+        <button type="button" class="ghost square" aria-label={`Backtest ${rule.name}`} title="Backtest" onClick={() => (trying.value = rule)}>
+          <Icon name="back" />
+        </button>
         {edit && (
           <>
             <button type="button" class="ghost square" aria-label={`Edit ${rule.name}`} title="Edit" onClick={() => (editing.value = rule)}>

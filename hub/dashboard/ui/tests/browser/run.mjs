@@ -151,6 +151,19 @@ test("a rule is made on the page, and its mistakes stand at their fields", async
   await eventually("it is gone", async () => (await page.locator(`.table :text("made here ${run}")`).count()) === 0);
 });
 
+test("a rule is tried on the past from the page", async () => {
+  const { page } = main;
+  await page.click('.nav[href="/rules"]');
+  await page.click(`[aria-label="Backtest browser ${run}"]`);
+  await page.selectOption("dialog select", { label: "Last hour" });
+  await page.click("dialog button.primary");
+  await page.waitForSelector(".backtest-result .table tbody tr");
+  assert.match(await page.textContent(".backtest-result [role=status]"), /Would have fired\s*[1-9]/);
+  await picture(page, "backtest");
+  await page.keyboard.press("Escape");
+  await page.waitForSelector("dialog", { state: "detached" });
+});
+
 test("an agent's token is shown once, with its command", async () => {
   const { page } = main;
   await page.click('.nav[href="/agents"]');
