@@ -7,8 +7,8 @@
 mod absence;
 pub mod aggregation;
 mod anomaly;
-mod band;
 pub mod backtest;
+mod band;
 mod checkpoint;
 pub mod engine;
 pub mod evidence;
