@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc};
 use anyhow::Context;
 use prometheus::Registry;
 use streamflow_alerting::Alerting;
-use streamflow_analytics::Analytics;
+use streamflow_analytics::{Analytics, Rollups};
 use streamflow_bus::signals;
 use streamflow_dashboard::Dashboard;
 use streamflow_ingest::Ingest;
@@ -56,6 +56,10 @@ pub async fn serve(config: HubConfig, ready_json: bool) -> anyhow::Result<()> {
         Ok(built.analytics.run(token).await?)
     });
     stages.start(
+        "metrics",
+        move |token| async move { Ok(built.rollups.run(token).await?) },
+    );
+    stages.start(
         "alerting",
         move |token| async move { Ok(built.alerting.run(token).await?) },
     );
@@ -86,6 +90,7 @@ pub async fn serve(config: HubConfig, ready_json: bool) -> anyhow::Result<()> {
 struct Built {
     ingest: Ingest,
     analytics: Analytics,
+    rollups: Rollups,
     alerting: Alerting,
     dashboard: Dashboard,
     plugins: Arc<PluginHost>,
@@ -124,6 +129,9 @@ async fn build(config: &HubConfig, public_url: &str, registry: &Registry) -> any
         .await
         .context("analytics")?
         .with_open(&alerting.open_groups());
+    let rollups = Rollups::build(&config.analytics, store.clone(), analytics.handle(), registry)
+        .await
+        .context("metrics")?;
     let auth =
         Arc::new(Auth::build(&config.auth, dir, streamflow_dashboard::accounts(store.clone())).context("sign-in")?);
     let dashboard = Dashboard::build(
@@ -149,6 +157,7 @@ async fn build(config: &HubConfig, public_url: &str, registry: &Registry) -> any
     let routes = streamflow_storage::routes(store.clone())
         .merge(ingest.routes())
         .merge(analytics.routes())
+        .merge(rollups.routes())
         .merge(alerting.routes())
         .merge(plugins.routes())
         .merge(dashboard.routes());
@@ -166,6 +175,7 @@ async fn build(config: &HubConfig, public_url: &str, registry: &Registry) -> any
     Ok(Built {
         ingest,
         analytics,
+        rollups,
         alerting,
         dashboard,
         plugins,

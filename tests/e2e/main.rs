@@ -18,6 +18,7 @@ mod health;
 mod ingest_http;
 mod kills;
 mod make_run;
+mod metrics;
 mod path;
 mod query;
 mod realtime;

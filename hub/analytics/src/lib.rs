@@ -11,8 +11,11 @@ mod follow;
 mod metrics;
 pub mod options;
 pub mod realtime;
+pub mod rollup;
 mod routes;
 pub mod service;
+mod views;
 
 pub use options::Options;
+pub use rollup::{History, Rollups};
 pub use service::{Analytics, AnalyticsHandle};

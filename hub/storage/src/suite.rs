@@ -12,6 +12,7 @@ mod documents;
 mod life;
 mod log;
 mod query;
+mod rollup;
 
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ pub use documents::*;
 pub use life::*;
 pub use log::*;
 pub use query::*;
+pub use rollup::*;
 
 /// A store at one place, which can be closed and opened again.
 #[async_trait]
@@ -56,6 +58,7 @@ macro_rules! store_suite {
             a_replay_is_known, the_log_is_dense_and_ordered, followers_see_every_commit_in_order, the_log_replays_from_every_place,
             marks_and_places_survive_everything, what_was_acknowledged_survives_a_crash, old_events_expire, totals_are_kept,
             documents_have_versions, documents_commit_together_or_not_at_all, checkpoints_are_replaced,
+            rollups_and_their_place_move_together, rollups_expire_by_resolution,
         );
     };
 }
