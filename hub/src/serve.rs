@@ -160,7 +160,8 @@ async fn build(config: &HubConfig, public_url: &str, registry: &Registry) -> any
         .merge(rollups.routes())
         .merge(alerting.routes())
         .merge(plugins.routes())
-        .merge(dashboard.routes());
+        .merge(dashboard.routes())
+        .merge(streamflow_dashboard::prometheus(store.clone(), rollups.history()));
     let options = FinishOptions {
         auth,
         health: health.clone(),

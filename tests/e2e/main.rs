@@ -20,6 +20,7 @@ mod kills;
 mod make_run;
 mod metrics;
 mod path;
+mod prometheus;
 mod query;
 mod realtime;
 mod websocket;
