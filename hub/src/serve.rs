@@ -5,7 +5,7 @@ use std::{io::Write as _, net::SocketAddr, path::Path, sync::Arc};
 use anyhow::Context;
 use prometheus::Registry;
 use streamflow_alerting::Alerting;
-use streamflow_analytics::{Analytics, Heartbeats};
+use streamflow_analytics::{Analytics, Heartbeats, Rollups};
 use streamflow_bus::signals;
 use streamflow_dashboard::Dashboard;
 use streamflow_ingest::Ingest;
@@ -58,6 +58,10 @@ pub async fn serve(config: HubConfig, ready_json: bool) -> anyhow::Result<()> {
         Ok(built.analytics.run(token).await?)
     });
     stages.start(
+        "metrics",
+        move |token| async move { Ok(built.rollups.run(token).await?) },
+    );
+    stages.start(
         "alerting",
         move |token| async move { Ok(built.alerting.run(token).await?) },
     );
@@ -89,6 +93,7 @@ pub async fn serve(config: HubConfig, ready_json: bool) -> anyhow::Result<()> {
 struct Built {
     ingest: Ingest,
     analytics: Analytics,
+    rollups: Rollups,
     alerting: Alerting,
     dashboard: Dashboard,
     plugins: Arc<PluginHost>,
@@ -130,6 +135,9 @@ async fn build(config: &HubConfig, public_url: &str, registry: &Registry) -> any
         .context("analytics")?
         .with_open(&alerting.open_groups())
         .with_heartbeats(Heartbeats::new(move || uplink.agents()));
+    let rollups = Rollups::build(&config.analytics, store.clone(), analytics.handle(), registry)
+        .await
+        .context("metrics")?;
     let auth =
         Arc::new(Auth::build(&config.auth, dir, streamflow_dashboard::accounts(store.clone())).context("sign-in")?);
     let dashboard = Dashboard::build(
@@ -160,10 +168,12 @@ async fn build(config: &HubConfig, public_url: &str, registry: &Registry) -> any
     let routes = streamflow_storage::routes(store.clone())
         .merge(ingest.routes())
         .merge(analytics.routes())
+        .merge(rollups.routes())
         .merge(alerting.routes())
         .merge(past::routes(past.clone()))
         .merge(plugins.routes())
-        .merge(dashboard.routes());
+        .merge(dashboard.routes())
+        .merge(streamflow_dashboard::prometheus(store.clone(), rollups.history()));
     let options = FinishOptions {
         auth,
         health: health.clone(),
@@ -178,6 +188,7 @@ async fn build(config: &HubConfig, public_url: &str, registry: &Registry) -> any
     Ok(Built {
         ingest,
         analytics,
+        rollups,
         alerting,
         dashboard,
         plugins,

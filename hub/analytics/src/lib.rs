@@ -19,10 +19,13 @@ pub mod options;
 mod pattern;
 pub mod realtime;
 mod refill;
+pub mod rollup;
 mod routes;
 pub mod service;
 mod tally;
+mod views;
 
 pub use heartbeats::Heartbeats;
 pub use options::Options;
+pub use rollup::{History, Rollups};
 pub use service::{Analytics, AnalyticsHandle};

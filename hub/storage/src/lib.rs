@@ -25,5 +25,5 @@ pub use routes::routes;
 pub use sqlite::{Service, build, open_tool};
 pub use store::{
     Appended, Doc, DocOp, EventPage, EventQuery, LogBatch, Order, Origin, Receipt, Replay, ReplayPart, Replayed,
-    RowSpan, Scanned, Store, StoreHealth, StoreStats, Visit,
+    RollupQuery, RollupRow, RollupSeries, RollupWrite, RowSpan, Scanned, Store, StoreHealth, StoreStats, Visit,
 };

@@ -195,6 +195,58 @@ pub enum DocOp {
     },
 }
 
+/// One series' aggregate over one window; the store does not look into `body`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RollupRow {
+    /// Which metric.
+    pub metric: Arc<str>,
+    /// Values of its labels.
+    pub labels: Arc<[String]>,
+    /// Length of the window, ms.
+    pub resolution: i64,
+    /// Begin of the window, ms since 1970.
+    pub start: i64,
+    /// The aggregate.
+    pub body: Vec<u8>,
+}
+
+/// Rows that take the place of older ones, and the part of the log that they add.
+#[derive(Debug, Clone)]
+pub struct RollupWrite {
+    /// Name of the checkpoint that holds the place in the log.
+    pub checkpoint: String,
+    /// The place that must be saved now; `None` = none yet.
+    pub after: Option<u64>,
+    /// The place that is saved with the rows.
+    pub position: u64,
+    /// The rows.
+    pub rows: Vec<RollupRow>,
+}
+
+/// Which windows to read.
+#[derive(Debug, Clone)]
+pub struct RollupQuery {
+    /// Which metric.
+    pub metric: Arc<str>,
+    /// Length of the windows, ms.
+    pub resolution: i64,
+    /// First window begins at or after this, ms since 1970.
+    pub from: i64,
+    /// Last window begins before this.
+    pub to: i64,
+    /// Most windows of the answer.
+    pub limit: usize,
+}
+
+/// The windows of one series.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RollupSeries {
+    /// Values of its labels.
+    pub labels: Vec<String>,
+    /// Begin and aggregate of each window, oldest first.
+    pub windows: Vec<(i64, Vec<u8>)>,
+}
+
 /// Totals of the store.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct StoreStats {
@@ -302,4 +354,40 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
 
     /// The last saved state.
     async fn checkpoint(&self, name: &str) -> Result<Option<(u64, Vec<u8>)>, StoreError>;
+
+    /// Writes rollups and the place in the log that they reach, together.
+    ///
+    /// # Errors
+    /// `StoreError::Conflict` when another place is saved than the writer read from; nothing is written then.
+    async fn put_rollups(&self, _write: RollupWrite) -> Result<(), StoreError> {
+        Err(no_rollups())
+    }
+
+    /// Windows of a metric by series, in the order of the labels.
+    ///
+    /// # Errors
+    /// `StoreError::BadRequest` when there are more than `limit`.
+    async fn rollups(&self, _query: RollupQuery) -> Result<Vec<RollupSeries>, StoreError> {
+        Err(no_rollups())
+    }
+
+    /// Begin of a metric's newest window.
+    async fn newest_rollup(&self, _metric: &str, _resolution: i64) -> Result<Option<i64>, StoreError> {
+        Err(no_rollups())
+    }
+
+    /// Removes windows of this length that begin before a point in time, and series that have none left; answers how many windows went.
+    async fn expire_rollups(&self, _resolution: i64, _before: i64) -> Result<u64, StoreError> {
+        Err(no_rollups())
+    }
+
+    /// Removes all windows of a metric; answers how many went.
+    async fn drop_rollups(&self, _metric: &str) -> Result<u64, StoreError> {
+        Err(no_rollups())
+    }
+}
+
+/// The answer of stores that keep a log alone.
+fn no_rollups() -> StoreError {
+    StoreError::Unsupported("this store keeps no rollups".to_owned())
 }

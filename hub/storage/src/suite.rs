@@ -13,6 +13,7 @@ mod life;
 mod log;
 mod query;
 mod replay;
+mod rollup;
 
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ pub use life::*;
 pub use log::*;
 pub use query::*;
 pub use replay::*;
+pub use rollup::*;
 
 /// A store at one place, which can be closed and opened again.
 #[async_trait]
@@ -58,6 +60,7 @@ macro_rules! store_suite {
             a_replay_is_known, the_log_is_dense_and_ordered, followers_see_every_commit_in_order, the_log_replays_from_every_place,
             marks_and_places_survive_everything, what_was_acknowledged_survives_a_crash, old_events_expire, totals_are_kept,
             documents_have_versions, documents_commit_together_or_not_at_all, checkpoints_are_replaced,
+            rollups_and_their_place_move_together, rollups_expire_by_resolution,
         );
     };
 }
