@@ -16,7 +16,8 @@ for purpose in "$@"; do
       if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then need node nodejs; need npm npm; fi ;;
     test)
       [ -x /usr/bin/chromium ] || command -v chromium >/dev/null || missing+=(chromium)
-      need node nodejs; need npm npm; need python3 python3 ;;
+      need node nodejs; need npm npm; need python3 python3
+      need prometheus prometheus; need amtool prometheus-alertmanager ;;
     *) fail "setup.sh: unknown purpose '$purpose'" ;;
   esac
 done

@@ -70,6 +70,9 @@ pub enum Command {
     /// API tokens for programs
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Alerts of the running hub
+    #[command(subcommand)]
+    Alert(AlertCommand),
     /// Print a completion script
     #[command(after_help = "Example:\n  streamflow-hub completions bash > /etc/bash_completion.d/streamflow-hub")]
     Completions {
@@ -159,5 +162,64 @@ pub enum TokenCommand {
         /// How long it is valid, such as 12h or 90d
         #[arg(long, default_value = "365d")]
         ttl: Span,
+    },
+}
+
+/// Which running hub a subcommand talks to.
+#[derive(Debug, Args, Clone)]
+pub struct Target {
+    /// Address of the hub's API; without it, the hub of --config on this machine
+    #[arg(long, value_name = "URL", env = "STREAMFLOW_HUB_URL")]
+    pub hub: Option<String>,
+    /// API token; without it, one is made for a minute in the store of --config
+    #[arg(long, env = "STREAMFLOW_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AlertCommand {
+    /// List alerts, newest first
+    #[command(after_help = "Example:\n  streamflow-hub alert list --state firing")]
+    List {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        target: Target,
+        /// Only in this state
+        #[arg(long, value_parser = ["pending", "firing", "acknowledged", "resolved", "stale"])]
+        state: Option<String>,
+    },
+    /// Show one alert with its timeline
+    Show {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        target: Target,
+        /// Identifier as `alert list` shows it
+        id: String,
+    },
+    /// Take an alert: it is not escalated any further
+    Ack {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        target: Target,
+        /// Identifier as `alert list` shows it
+        id: String,
+        /// Kept in the alert's timeline
+        #[arg(long, short = 'm', default_value = "")]
+        comment: String,
+    },
+    /// Close an alert
+    Resolve {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        target: Target,
+        /// Identifier as `alert list` shows it
+        id: String,
+        /// Kept in the alert's timeline
+        #[arg(long, short = 'm', default_value = "")]
+        comment: String,
     },
 }

@@ -1,7 +1,9 @@
 //! Runs one subcommand, and turns its error into words and an exit status.
 
 mod agent;
+mod alert;
 mod print;
+mod remote;
 mod user;
 
 use clap::CommandFactory;
@@ -71,6 +73,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         }) => with_store(&common, async |_, store| {
             user::create_token(&common, store, &name, role, ttl).await
         }),
+        Command::Alert(command) => block_on(alert::run(command)),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "streamflow-hub", &mut std::io::stdout());
             Ok(())

@@ -9,7 +9,7 @@ use streamflow_model::{Alert, Channel, Rule};
 use streamflow_web::{ApiError, ApiResult, CheckResult};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use crate::{desk::Desk, metrics::Metrics};
+use crate::{desk::Desk, metrics::Metrics, outbox::ChannelHealth};
 
 /// Changes of alerts kept for a listener that is behind; one further behind reads [`AlertingHandle::open_alerts`] anew.
 const EVENTS: usize = 1024;
@@ -36,6 +36,7 @@ pub(crate) struct Board {
     events: broadcast::Sender<Alert>,
     pub(crate) rules: watch::Sender<Arc<Vec<Rule>>>,
     pub(crate) channels: watch::Sender<Arc<BTreeMap<String, Arc<Channel>>>>,
+    pub(crate) health: watch::Sender<Arc<BTreeMap<String, ChannelHealth>>>,
     metrics: Metrics,
 }
 
@@ -48,6 +49,7 @@ impl AlertingHandle {
             events: broadcast::channel(EVENTS).0,
             rules: watch::Sender::default(),
             channels: watch::Sender::default(),
+            health: watch::Sender::default(),
             metrics,
         };
         (
@@ -133,6 +135,18 @@ impl Board {
                 drop(self.events.send(alert));
             }
         }
+    }
+
+    /// Shows how channels do.
+    pub(crate) fn show_health(&self, health: BTreeMap<String, ChannelHealth>) {
+        self.health.send_if_modified(|shown| {
+            let moved = **shown != health;
+            if moved {
+                self.metrics.show_channels(&health, shown);
+                *shown = Arc::new(health);
+            }
+            moved
+        });
     }
 
     /// Remembers why changes cannot be made durable; `None` when they can.

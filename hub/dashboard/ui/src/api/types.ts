@@ -40,6 +40,7 @@ export interface TimelineEntry {
   at: string;
   what: string;
   by: string;
+  value: number | null;
   detail: string;
 }
 
@@ -60,6 +61,9 @@ export interface Alert {
   acknowledged_by: string | null;
   resolved_at: string | null;
   resolved_by: string | null;
+  flapping: boolean;
+  muted_by: string[];
+  annotations: Record<string, string>;
   data: Record<string, unknown>;
   completeness: { complete: boolean; reported: number; missing: string[] };
   timeline: TimelineEntry[];
