@@ -122,6 +122,7 @@ export interface Channel {
   enabled: boolean;
   created_at: string;
   updated_at: string;
+  health: { breaker: "closed" | "half_open" | "open"; failures: number; paused_until: string | null; waiting: number };
 }
 
 export interface Plugin {
