@@ -327,7 +327,8 @@ async fn a_channel_that_fails_again_and_again_is_left_alone_and_its_dead_letters
 fn requests(guide: &str) -> Vec<(String, String, String)> {
     let mut found = Vec::new();
     for block in guide.split("```sh\n").skip(1) {
-        let mut rest = block.split("```").next().unwrap();
+        let block = format!("\n{}", block.split("```").next().unwrap());
+        let mut rest = block.as_str();
         while let Some(at) = ["\npost /", "\nput /"]
             .iter()
             .filter_map(|start| rest.find(start))
@@ -352,7 +353,7 @@ async fn the_examples_of_the_guide_work_in_their_order() {
     let api = hub.admin().await;
     let guide = std::fs::read_to_string(streamflow_tests::binaries::root().join("docs/alerting.md")).unwrap();
     let requests = requests(&guide);
-    assert!(requests.len() >= 8, "{requests:?}");
+    assert!(requests.len() >= 14, "{requests:?}");
     for (verb, path, body) in requests {
         let body: Value = serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error} in {body}"));
         let (status, answer) = match verb.as_str() {

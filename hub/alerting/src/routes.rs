@@ -113,4 +113,6 @@ async fn page_of<T>(
 }
 
 #[cfg(test)]
+mod policy_tests;
+#[cfg(test)]
 mod tests;

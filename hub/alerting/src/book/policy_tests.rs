@@ -480,3 +480,46 @@ proptest::proptest! {
         proptest::prop_assert_eq!(keys.len(), crashed.3.len(), "each key once");
     }
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 200, failure_persistence: None, ..Default::default() })]
+
+    /// The steps of any policy come in their order, none before its time, each as soon as time is looked at, none after an
+    /// acknowledgement, and not one too many.
+    #[test]
+    fn steps_come_in_their_order_and_in_their_time(
+        afters in proptest::collection::vec(1_i64..20, 1..5), repeat in 0_u32..3,
+        waits in proptest::collection::vec(1_i64..600, 1..120), acknowledged in 0_usize..150,
+    ) {
+        let mut book = book(vec![rule(json!({"escalation": "page"}))]);
+        let steps: Vec<Value> = afters
+            .iter()
+            .enumerate()
+            .map(|(nth, after)| json!({"after": format!("{after}m"), "channels": [format!("s{nth}")]}))
+            .collect();
+        for nth in 0..afters.len() {
+            book.put_channel(channel(&format!("s{nth}")));
+        }
+        let policy = json!({"name": "page", "steps": steps, "repeat": repeat});
+        book.put_escalation(serde_json::from_value(policy).unwrap(), T0);
+        book.signals(&[signal(0, 60.0)], T0);
+        proptest::prop_assert_eq!(told(&mut book), ["ops firing 1"]);
+        let all = afters.len() * (repeat as usize + 1);
+        let (mut now, mut taken, mut since) = (T0, 0, T0);
+        for (nth, wait) in waits.into_iter().enumerate() {
+            if nth == acknowledged {
+                let id = book.open_alerts().next().unwrap().id.clone();
+                book.acknowledge(&id, "eva", "", now);
+            }
+            now += wait * SECOND;
+            book.tick(now);
+            let place = taken % afters.len();
+            let due = taken < all && nth < acknowledged && since + afters[place] * MINUTE <= now;
+            let wanted = if due { vec![format!("s{place} firing 1")] } else { vec![] };
+            proptest::prop_assert_eq!(told(&mut book), wanted);
+            if due {
+                (taken, since) = (taken + 1, now);
+            }
+        }
+    }
+}
