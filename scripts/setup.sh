@@ -17,8 +17,9 @@ for purpose in "$@"; do
     test)
       [ -x /usr/bin/chromium ] || command -v chromium >/dev/null || missing+=(chromium)
       need node nodejs; need npm npm; need python3 python3
-      # Answers the same PromQL over the same samples.
-      need promtool prometheus ;;
+      # Answers the same PromQL over the same samples (promtool), and sends alerts as to an Alertmanager.
+      { command -v prometheus && command -v promtool; } >/dev/null || missing+=(prometheus)
+      need amtool prometheus-alertmanager ;;
     *) fail "setup.sh: unknown purpose '$purpose'" ;;
   esac
 done

@@ -73,6 +73,9 @@ pub enum Command {
     /// Check, explain, test and backtest rules
     #[command(subcommand)]
     Rule(RuleCommand),
+    /// Alerts of the running hub
+    #[command(subcommand)]
+    Alert(AlertCommand),
     /// Print a completion script
     #[command(after_help = "Example:\n  streamflow-hub completions bash > /etc/bash_completion.d/streamflow-hub")]
     Completions {
@@ -240,5 +243,53 @@ pub enum RuleCommand {
         /// Files with tests
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AlertCommand {
+    /// List alerts, newest first
+    #[command(after_help = "Example:\n  streamflow-hub alert list --state firing")]
+    List {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        target: Target,
+        /// Only in this state
+        #[arg(long, value_parser = ["pending", "firing", "acknowledged", "resolved", "stale"])]
+        state: Option<String>,
+    },
+    /// Show one alert with its timeline
+    Show {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        target: Target,
+        /// Identifier as `alert list` shows it
+        id: String,
+    },
+    /// Take an alert: it is not escalated any further
+    Ack {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        target: Target,
+        /// Identifier as `alert list` shows it
+        id: String,
+        /// Kept in the alert's timeline
+        #[arg(long, short = 'm', default_value = "")]
+        comment: String,
+    },
+    /// Close an alert
+    Resolve {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        target: Target,
+        /// Identifier as `alert list` shows it
+        id: String,
+        /// Kept in the alert's timeline
+        #[arg(long, short = 'm', default_value = "")]
+        comment: String,
     },
 }

@@ -1,6 +1,7 @@
 //! Runs one subcommand, and turns its error into words and an exit status.
 
 mod agent;
+mod alert;
 mod print;
 mod remote;
 mod rule;
@@ -83,6 +84,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             user::create_token(&common, store, &name, role, ttl).await
         }),
         Command::Rule(command) => block_on(rule::run(command)),
+        Command::Alert(command) => block_on(alert::run(command)),
         Command::Completions { shell } => print::completions(shell, Cli::command()),
     }
 }

@@ -7,7 +7,10 @@
     reason = "a test speaks by failing, and to the person who runs it"
 )]
 
+mod alert_kills;
+mod alert_policies;
 mod alerting;
+mod alertmanager;
 mod authentication;
 mod bad_input;
 mod browser;

@@ -14,6 +14,7 @@ use crate::{
     desk::{Desk, no_alert},
     documents,
     metrics::Metrics,
+    outbox::ChannelHealth,
 };
 
 /// Changes of alerts kept for a listener that is behind; one further behind reads [`AlertingHandle::open_alerts`] anew.
@@ -41,6 +42,7 @@ pub(crate) struct Board {
     events: broadcast::Sender<Alert>,
     pub(crate) rules: watch::Sender<Arc<Vec<Rule>>>,
     pub(crate) channels: watch::Sender<Arc<BTreeMap<String, Arc<Channel>>>>,
+    pub(crate) health: watch::Sender<Arc<BTreeMap<String, ChannelHealth>>>,
     metrics: Metrics,
 }
 
@@ -53,6 +55,7 @@ impl AlertingHandle {
             events: broadcast::channel(EVENTS).0,
             rules: watch::Sender::default(),
             channels: watch::Sender::default(),
+            health: watch::Sender::default(),
             metrics,
         };
         (
@@ -155,6 +158,18 @@ impl Board {
                 drop(self.events.send(alert));
             }
         }
+    }
+
+    /// Shows how channels do.
+    pub(crate) fn show_health(&self, health: BTreeMap<String, ChannelHealth>) {
+        self.health.send_if_modified(|shown| {
+            let moved = **shown != health;
+            if moved {
+                self.metrics.show_channels(&health, shown);
+                *shown = Arc::new(health);
+            }
+            moved
+        });
     }
 
     /// Remembers why changes cannot be made durable; `None` when they can.

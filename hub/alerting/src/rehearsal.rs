@@ -6,7 +6,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use streamflow_model::{Alert, AlertState, Channel, Instant, Level, Rule, Signal};
 
-use crate::{book::Book, options::Options};
+use crate::{
+    book::{Book, Stored},
+    options::Options,
+};
 
 /// Firings kept; further ones are only counted.
 const MOST: usize = 10_000;
@@ -61,19 +64,31 @@ impl Rehearsal {
         rule.draft.enabled = true;
         // Nobody takes an alert here, so nothing is told because nobody did.
         rule.draft.escalation_minutes = 0;
+        rule.draft.escalation = None;
+        // Nothing is routed here, and a firing is named by its group alone.
+        rule.draft.labels.clear();
         rule.draft.channels = vec![ANYBODY.to_owned()];
         let channel = |name: &String| Channel {
             name: name.clone(),
             plugin: String::new(),
             config: serde_json::Map::new(),
             level: Level::Info,
+            active_hours: None,
+            rate_per_minute: None,
+            title_template: None,
+            body_template: None,
             enabled: true,
             created_at: Instant(now),
             updated_at: Instant(now),
         };
         let channels = rule.draft.channels.iter().map(channel).collect();
+        let stored = Stored {
+            rules: vec![rule],
+            channels,
+            ..Stored::default()
+        };
         Self {
-            book: Book::load(options.clone(), "", vec![rule], channels, Vec::new(), now),
+            book: Book::load(options.clone(), "", stored, now),
             places: HashMap::new(),
             result: Rehearsed::default(),
         }

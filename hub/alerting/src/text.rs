@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use streamflow_model::{Alert, Instant, Rule, RuleKind, Signal, Span};
 
+use crate::external;
+
 /// Writes title, message and details of an alert for its newest verdict. The text of a verdict that ends it keeps the value
 /// that raised it.
 pub(crate) fn describe(alert: &mut Alert, rule: &Rule, signal: &Signal) {
@@ -33,6 +35,9 @@ pub(crate) fn describe(alert: &mut Alert, rule: &Rule, signal: &Signal) {
     }
     if !signal.met && !alert.title.is_empty() {
         return;
+    }
+    if rule.id == external::RULE_ID {
+        return external(alert, &rule.draft.annotations, signal);
     }
     let of = group(&signal.labels);
     if let Some(account) = &signal.account {
@@ -68,6 +73,37 @@ fn name_missing(alert: &mut Alert, signal: &Signal) {
             signal.completeness.missing.join(", ")
         ));
     }
+    if alert.flapping {
+        flapping(alert);
+    }
+}
+
+/// The words of whoever decided it.
+fn external(alert: &mut Alert, annotations: &BTreeMap<String, String>, signal: &Signal) {
+    let text = |names: &[&str]| names.iter().find_map(|name| annotations.get(*name)).cloned();
+    let mut own = signal.labels.clone();
+    own.remove("alertname");
+    let named = format!("{} {}", alert.rule_name, group(&own));
+    alert.title = text(&["summary", "title"]).unwrap_or_else(|| named.trim().to_owned());
+    alert.message = text(&["description", "message"]).unwrap_or_else(|| group(&signal.labels));
+    alert.annotations.clone_from(annotations);
+}
+
+/// Says that an alert comes and goes.
+pub(crate) fn flapping(alert: &mut Alert) {
+    alert
+        .message
+        .push_str("\nIt is flapping: it comes and goes, and ends when it has been quiet for a while.");
+}
+
+/// Says that an alert fires on data that came late, with both times.
+pub(crate) fn late(alert: &mut Alert, window_end: i64, now: i64) {
+    let (happened, known) = (Instant(window_end), Instant(now));
+    alert.data.insert("late".to_owned(), json!(true));
+    alert.data.insert("happened_at".to_owned(), json!(happened));
+    alert.message.push_str(&format!(
+        "\nLate: it happened by {happened}, and is known since {known}."
+    ));
 }
 
 /// Why an alert is over.

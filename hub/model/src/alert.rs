@@ -46,6 +46,9 @@ pub struct TimelineEntry {
     pub what: String,
     /// Who did it: a user, or `streamflow`.
     pub by: String,
+    /// The alert's value then.
+    #[serde(default)]
+    pub value: Option<f64>,
     /// Detail in words.
     pub detail: String,
 }
@@ -71,6 +74,9 @@ pub struct Alert {
     pub value: f64,
     /// Group labels, the rule's name and level.
     pub labels: BTreeMap<String, String>,
+    /// Texts of the rule for messages, such as a link to a runbook.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
     /// `rule id` and group: one open alert for each.
     pub group_key: String,
     /// Condition first held.
@@ -85,6 +91,12 @@ pub struct Alert {
     pub resolved_at: Option<Instant>,
     /// Who resolved it: a user, or `streamflow`.
     pub resolved_by: Option<String>,
+    /// Its condition comes and goes; it stays open until that has been quiet for a while.
+    #[serde(default)]
+    pub flapping: bool,
+    /// Why nobody is told of it now: `silence:ID`, `maintenance:NAME` or `inhibition:ID` of the alert that inhibits it.
+    #[serde(default)]
+    pub muted_by: Vec<String>,
     /// Window bounds, threshold and other details.
     #[schema(value_type = Object)]
     pub data: Map<String, Value>,

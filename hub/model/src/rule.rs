@@ -1,5 +1,7 @@
 //! Alert rules: what users write, checked once when saved.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use streamflow_proto::{
@@ -129,6 +131,9 @@ pub struct RuleDraft {
     /// How long the condition must hold before the alert fires.
     #[serde(default, rename = "for")]
     pub hold: Span,
+    /// How long the alert goes on after the condition has ceased to hold.
+    #[serde(default)]
+    pub keep_firing_for: Span,
     /// When the verdict is taken.
     #[serde(default)]
     pub evaluate: Evaluate,
@@ -144,6 +149,12 @@ pub struct RuleDraft {
     /// Severity of its alerts.
     #[serde(default)]
     pub level: Level,
+    /// Further labels of its alerts, for routing and silences, such as `team`. Labels of the group win.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Texts for messages, such as a link to a runbook.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
     /// Channels that are told.
     #[serde(default)]
     pub channels: Vec<String>,
@@ -153,6 +164,12 @@ pub struct RuleDraft {
     /// Tell again at a higher step after this long without acknowledgement.
     #[serde(default)]
     pub escalation_minutes: u32,
+    /// Escalation policy that its alerts follow while nobody acknowledges them.
+    #[serde(default)]
+    pub escalation: Option<String>,
+    /// Whether an alert that comes and goes stays open until it has been quiet.
+    #[serde(default = "yes")]
+    pub flap_detection: bool,
     /// A disabled rule is not evaluated.
     #[serde(default = "yes")]
     pub enabled: bool,
@@ -219,6 +236,9 @@ const MAX_GROUP_BY: usize = 8;
 /// Most groups that a rule may ask for.
 const MAX_GROUPS: u32 = 100_000;
 
+/// Labels, and annotations, that a rule may have.
+const MAX_TEXTS: usize = 32;
+
 impl RuleDraft {
     /// Checks everything at once.
     ///
@@ -236,6 +256,8 @@ impl RuleDraft {
                 format!("must be between 1 and {MAX_GROUPS}, not {groups}"),
             ));
         }
+        errors.extend(check_texts("labels", &self.labels, true));
+        errors.extend(check_texts("annotations", &self.annotations, false));
         let mut keep = |field: &str, e: ExprError| errors.push(expression(field, e));
         let filter = Filter::compile(&self.matches).map_err(|e| keep("match", e)).ok();
         // Windows of an anomaly rule say their value whatever it is; another core judges it.
@@ -366,6 +388,24 @@ fn expression(field: &str, e: ExprError) -> RuleError {
         line: Some(e.line),
         column: Some(e.column),
     }
+}
+
+/// Names and values that routing, silences and receivers can work with.
+fn check_texts(field: &str, texts: &BTreeMap<String, String>, labels: bool) -> Vec<RuleError> {
+    let mut errors = Vec::new();
+    if texts.len() > MAX_TEXTS {
+        errors.push(plain(field, format!("at most {MAX_TEXTS}")));
+    }
+    let longest = if labels { 256 } else { 4096 };
+    for (name, value) in texts {
+        if name.is_empty() || name.len() > 128 || value.len() > longest {
+            let reason = format!("`{name}`: a name has 1 to 128 bytes, a value at most {longest}");
+            errors.push(plain(field, reason));
+        } else if labels && matches!(name.as_str(), "alertname" | "level") {
+            errors.push(plain(field, format!("`{name}` is the hub's own")));
+        }
+    }
+    errors
 }
 
 pub(crate) fn plain(field: &str, reason: impl Into<String>) -> RuleError {

@@ -255,7 +255,8 @@ fn play(
     let first = events.first().map_or_else(epoch, |(at, _)| *at);
     let last = events.last().map_or_else(epoch, |(at, _)| *at);
     // Two windows more, so that alerts end whose windows have emptied.
-    let after = rule.window.size().ms().saturating_mul(2).saturating_add(rule.hold.ms());
+    let held = rule.hold.ms().saturating_add(rule.keep_firing_for.ms());
+    let after = rule.window.size().ms().saturating_mul(2).saturating_add(held);
     let until = case
         .until
         .map_or(last.saturating_add(after), |until| until.0)

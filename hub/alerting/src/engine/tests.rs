@@ -279,6 +279,8 @@ impl Running {
         let options = Options {
             retry_first: Span::from_ms(1),
             retry_longest: Span::from_ms(2),
+            breaker_pause: Span::from_ms(1),
+            breaker_longest: Span::from_ms(2),
             ..Options::default()
         };
         let (registry, token) = (Registry::new(), CancellationToken::new());

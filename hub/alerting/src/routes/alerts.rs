@@ -192,7 +192,7 @@ async fn by_person(
     }
 }
 
-async fn stored(rooms: &Rooms, id: &str) -> ApiResult<Option<Alert>> {
+pub(super) async fn stored(rooms: &Rooms, id: &str) -> ApiResult<Option<Alert>> {
     documents::alert(rooms.store.as_ref(), id).await
 }
 

@@ -53,6 +53,7 @@ export interface TimelineEntry {
   at: string;
   what: string;
   by: string;
+  value: number | null;
   detail: string;
 }
 
@@ -73,6 +74,9 @@ export interface Alert {
   acknowledged_by: string | null;
   resolved_at: string | null;
   resolved_by: string | null;
+  flapping: boolean;
+  muted_by: string[];
+  annotations: Record<string, string>;
   data: Record<string, unknown>;
   completeness: { complete: boolean; reported: number; missing: string[] };
   timeline: TimelineEntry[];
@@ -164,6 +168,7 @@ export interface Channel {
   enabled: boolean;
   created_at: string;
   updated_at: string;
+  health: { breaker: "closed" | "half_open" | "open"; failures: number; paused_until: string | null; waiting: number };
 }
 
 export interface Plugin {

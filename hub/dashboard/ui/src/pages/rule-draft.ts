@@ -60,7 +60,7 @@ export function sentence(draft: RuleDraft): string {
   const limit = draft.threshold === null ? "threshold" : String(draft.threshold);
   const condition = draft.condition.replace(/\bthreshold\b/g, limit).replace(/\bvalue\b/g, draft.aggregate);
   const hold = draft.for.trim() === "" || /^0\s*[a-z]*$/.test(draft.for.trim()) ? "" : `, and keeps so for ${draft.for}`;
-  const who = draft.channels.length > 0 ? `tells ${draft.channels.join(" and ")}` : "tells nobody";
+  const who = draft.channels.length > 0 ? `tells ${draft.channels.join(" and ")}` : "goes by the routing tree";
   return `Of ${which}, ${typeof draft.window === "object" && "session_gap" in draft.window ? "in" : "in windows of"} ${windowText(draft.window)}${group}: when ${condition}${hold}, a ${draft.level} alert fires and ${who}.`;
 }
 

@@ -177,7 +177,7 @@ function Row({ rule }: { rule: Rule }) {
       <td>
         <LevelBadge level={rule.level} />
       </td>
-      <td>{rule.channels.length === 0 ? <span class="faint">nobody</span> : rule.channels.join(", ")}</td>
+      <td>{rule.channels.length === 0 ? <span class="faint">by the routing</span> : rule.channels.join(", ")}</td>
       <td>
         <label class="switch">
           <input type="checkbox" checked={rule.enabled} disabled={!edit} aria-label={`${rule.name} is enabled`} onChange={(event) => void enable(rule, event.currentTarget.checked)} />

@@ -130,6 +130,19 @@ test("an alert appears when it fires, and is acknowledged on the page", async ()
   await picture(page, "alerts");
 });
 
+test("an alert is silenced, and the dialog says beforehand which ones that are", async () => {
+  const { page } = main;
+  const rule = { name: `quiet ${run}`, match: `type == 'quiet.${run}'`, window: "1h", condition: "value >= threshold", threshold: 1, level: "error", group_by: ["source"] };
+  await api.call("POST", "/api/v1/rules", rule);
+  await api.event(`quiet.${run}`);
+  await page.click('.nav[href="/alerts"]');
+  await page.click(`.card:has-text("quiet ${run}")`);
+  await page.click('.alert-detail button:has-text("Silence")');
+  await page.waitForSelector('.dialog:has-text("Silences 1 open alert now")');
+  await page.click('.dialog button[type="submit"]');
+  await page.waitForSelector('.alert-detail:has-text("Nobody is told of it: a silence")');
+});
+
 test("a rule is made on the page, and its mistakes stand at their fields", async () => {
   const { page } = main;
   await page.click('.nav[href="/rules"]');
