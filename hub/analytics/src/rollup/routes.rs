@@ -15,7 +15,6 @@ use super::{
     catalog::{Catalog, CatalogError},
     history::{History, HistoryError, LabelledSeries},
 };
-use crate::aggregation::GroupSeries;
 
 /// Fields of a metric that the hub writes. A `version` that is given must be the present one.
 const READ_ONLY: [&str; 7] = [
@@ -153,11 +152,21 @@ struct HistoricalQuery {
     step: Option<String>,
 }
 
+/// Values of one series over time.
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+pub(crate) struct SeriesValues {
+    /// Attributes and their values; all `other` for the series beyond the limit of a day.
+    pub(crate) group: BTreeMap<String, String>,
+    /// Begin of each step, its value, and whether all hosts have reported past its end.
+    #[schema(value_type = Vec<Vec<Object>>)]
+    pub(crate) points: Vec<(i64, f64, bool)>,
+}
+
 /// A metric's values over time.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Historical {
     /// Values by series; each point is `[begin of the step, value, whether all hosts have reported past its end]`.
-    data: Vec<GroupSeries>,
+    data: Vec<SeriesValues>,
     /// Name of the metric.
     metric: String,
     /// Length of a step, ms.
@@ -229,7 +238,7 @@ pub(crate) fn points(
     series: &[LabelledSeries],
     (from, to, step): (i64, i64, i64),
     complete_until: i64,
-) -> Vec<GroupSeries> {
+) -> Vec<SeriesValues> {
     let names = metric.draft.label_names();
     let counts = ["count(", "rate("]
         .iter()
@@ -246,7 +255,7 @@ pub(crate) fn points(
             let value = known.get(&start).copied().or_else(|| counts.then_some(0.0))?;
             Some((start, value, start.saturating_add(step) <= complete_until))
         };
-        GroupSeries {
+        SeriesValues {
             group: names.iter().cloned().zip(series.labels.iter().cloned()).collect(),
             points: starts().filter_map(value).collect(),
         }
