@@ -412,6 +412,4 @@ fn group_key(signal: &Signal) -> String {
 }
 
 #[cfg(test)]
-mod policy_tests;
-#[cfg(test)]
 mod tests;

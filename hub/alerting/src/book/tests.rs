@@ -1,5 +1,7 @@
 //! Rules, channels, bounds and restarts.
 
+mod policies;
+
 use serde_json::json;
 
 use super::*;
@@ -12,7 +14,7 @@ fn of(source: &str, window: i64, value: f64) -> Signal {
     }
 }
 
-pub(super) fn stored_as(rules: Vec<Rule>, incidents: Vec<Incident>) -> Stored {
+fn stored_as(rules: Vec<Rule>, incidents: Vec<Incident>) -> Stored {
     Stored {
         rules,
         channels: vec![channel("ops")],

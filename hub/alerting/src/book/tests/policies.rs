@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 use streamflow_model::{AlertState, Instant, Matcher, OncallSchedule, RoutingDraft, Silence};
 
-use super::{tests::stored_as, *};
+use super::super::*;
+use super::stored_as;
 use crate::{
     matchers::Matchers,
     mute::Window,
