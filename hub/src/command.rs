@@ -1,6 +1,7 @@
 //! Runs one subcommand, and turns its error into words and an exit status.
 
 mod agent;
+mod plugin;
 mod print;
 mod user;
 
@@ -71,6 +72,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         }) => with_store(&common, async |_, store| {
             user::create_token(&common, store, &name, role, ttl).await
         }),
+        Command::Plugin(command) => plugin::run(command),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "streamflow-hub", &mut std::io::stdout());
             Ok(())

@@ -19,6 +19,7 @@ mod ingest_http;
 mod kills;
 mod make_run;
 mod path;
+mod plugins;
 mod query;
 mod realtime;
 mod websocket;

@@ -469,6 +469,7 @@ fn asks_the_same(old: &Rule, new: &Rule) -> bool {
             d.group_by.clone(),
             d.threshold.map(f64::to_bits),
             d.evaluate,
+            (d.plugin.clone(), d.config.clone()),
         )
     };
     old.draft.enabled && question(old) == question(new)

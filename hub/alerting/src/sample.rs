@@ -67,6 +67,7 @@ pub(crate) fn signal(window: i64, value: f64) -> Signal {
             missing: Vec::new(),
         },
         stored_at: T0,
+        account: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use streamflow_model::{Alert, Instant, Rule, Signal};
+use streamflow_model::{Alert, Instant, Rule, RuleKind, Signal};
 
 /// Writes title, message and details of an alert for its newest verdict. The text of a verdict that ends it keeps the value
 /// that raised it.
@@ -11,14 +11,33 @@ pub(crate) fn describe(alert: &mut Alert, rule: &Rule, signal: &Signal) {
     let data = &mut alert.data;
     data.insert("window_start".to_owned(), json!(Instant(signal.window_start)));
     data.insert("window_end".to_owned(), json!(Instant(signal.window_end)));
-    data.insert("threshold".to_owned(), json!(rule.draft.threshold));
-    data.insert("aggregate".to_owned(), json!(rule.draft.aggregate));
-    data.insert("condition".to_owned(), json!(rule.draft.condition));
+    if rule.draft.kind == RuleKind::Threshold {
+        data.insert("aggregate".to_owned(), json!(rule.draft.aggregate));
+    }
+    if rule.draft.kind == RuleKind::Threshold {
+        data.insert("threshold".to_owned(), json!(rule.draft.threshold));
+        data.insert("condition".to_owned(), json!(rule.draft.condition));
+    }
     data.insert("running".to_owned(), json!(signal.running));
+    if let Some(account) = &signal.account {
+        data.extend(account.data.clone());
+    }
     if !signal.met && !alert.title.is_empty() {
         return;
     }
     let of = group(&signal.labels);
+    if let Some(account) = &signal.account {
+        // A plugin names its incidents in its own words.
+        let of = if of.is_empty() || rule.draft.kind == RuleKind::Plugin {
+            String::new()
+        } else {
+            format!(" for {of}")
+        };
+        alert.title = format!("{}: {}{of}", rule.draft.name, account.summary);
+        alert.message = account.message.clone();
+        name_missing(alert, signal);
+        return;
+    }
     let verdict = verdict(&rule.draft.condition, alert.value, rule.draft.threshold);
     alert.title = format!(
         "{}: {verdict}{}",
@@ -35,6 +54,10 @@ pub(crate) fn describe(alert: &mut Alert, rule: &Rule, signal: &Signal) {
         Instant(signal.window_end),
         if signal.running { ", still running" } else { "" },
     );
+    name_missing(alert, signal);
+}
+
+fn name_missing(alert: &mut Alert, signal: &Signal) {
     if !signal.completeness.complete && !signal.completeness.missing.is_empty() {
         alert.message.push_str(&format!(
             "\nNot heard from yet: {}.",
@@ -45,9 +68,10 @@ pub(crate) fn describe(alert: &mut Alert, rule: &Rule, signal: &Signal) {
 
 /// Why an alert is over.
 pub(crate) fn over(signal: &Signal) -> String {
-    match signal.value {
-        Some(value) => format!("the condition no longer holds: value {}", number(value)),
-        None => "its windows have emptied".to_owned(),
+    match (&signal.account, signal.value) {
+        (Some(account), _) => account.summary.clone(),
+        (None, Some(value)) => format!("the condition no longer holds: value {}", number(value)),
+        (None, None) => "its windows have emptied".to_owned(),
     }
 }
 

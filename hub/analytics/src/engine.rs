@@ -4,7 +4,7 @@
 //! without a restart from a checkpoint in between. Time is taken from the batches (`stored_at`) and from [`Engine::tick`]; the engine reads no clock.
 //! State is bounded by the rules' groups, whatever the events hold.
 
-mod agents;
+pub(crate) mod agents;
 pub(crate) mod cells;
 pub(crate) mod grouping;
 pub(crate) mod groups;
@@ -14,7 +14,7 @@ mod run;
 use std::{collections::HashMap, rc::Rc};
 
 use serde::{Deserialize, Serialize};
-use streamflow_model::{OpenGroup, Rule, RuleError, Signal};
+use streamflow_model::{OpenGroup, Rule, RuleError, RuleKind, Signal};
 use streamflow_proto::{batch::DecodeError, bitmap::Bitmap, filter::Columns, path::Path};
 use streamflow_storage::store::{LogBatch, RowSpan};
 
@@ -125,7 +125,8 @@ impl Engine {
             .into_iter()
             .map(|run| (run.rule.id.clone(), run))
             .collect();
-        for rule in rules.iter().filter(|rule| rule.draft.enabled) {
+        let own = |rule: &&Rule| rule.draft.enabled && rule.draft.kind != RuleKind::Plugin;
+        for rule in rules.iter().filter(own) {
             let question = run::question(&rule.draft);
             if let Some(mut run) = earlier.remove(&rule.id).filter(|run| run.question == question) {
                 run.rule = rule.clone();

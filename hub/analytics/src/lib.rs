@@ -10,9 +10,11 @@ pub mod engine;
 mod follow;
 mod metrics;
 pub mod options;
+mod plugin_rule;
 pub mod realtime;
 mod routes;
 pub mod service;
 
 pub use options::Options;
+pub use plugin_rule::PluginRules;
 pub use service::{Analytics, AnalyticsHandle};

@@ -17,5 +17,5 @@ pub use delivery::{Delivery, DeliveryState};
 pub use duration::Span;
 pub use instant::Instant;
 pub use rule::{Evaluate, Level, Rule, RuleDraft, RuleError, RuleKind, WindowSpec};
-pub use signal::{OpenGroup, Signal};
+pub use signal::{Account, OpenGroup, Signal};
 pub use user::{ApiToken, Role, Session, User};

@@ -10,6 +10,8 @@ use streamflow_proto::{
 
 use crate::{Instant, Span};
 
+pub mod plugin;
+
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -45,6 +47,8 @@ pub enum RuleKind {
     /// An aggregate over windows against a condition.
     #[default]
     Threshold,
+    /// A WebAssembly plugin.
+    Plugin,
 }
 
 /// When a window's verdict is taken.
@@ -111,6 +115,13 @@ pub struct RuleDraft {
     /// When the verdict is taken.
     #[serde(default)]
     pub evaluate: Evaluate,
+    /// The plugin of a rule of kind `plugin`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<String>,
+    /// The plugin's configuration.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[schema(value_type = Object)]
+    pub config: Map<String, Value>,
     /// Severity of its alerts.
     #[serde(default)]
     pub level: Level,
@@ -187,7 +198,11 @@ impl RuleDraft {
     /// # Errors
     /// Every mistake, with its field and, for an expression, its position.
     pub fn compile(&self) -> Result<Compiled, Vec<RuleError>> {
+        if self.kind == RuleKind::Plugin {
+            return self.compile_plugin();
+        }
         let mut errors = Vec::new();
+        self.refuse_plugin_fields(&mut errors);
         if self.name.trim().is_empty() || self.name.len() > 128 {
             errors.push(plain("name", "must have 1 to 128 bytes"));
         }

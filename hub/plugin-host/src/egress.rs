@@ -9,7 +9,7 @@ mod client;
 mod connect;
 
 pub use allow::{AllowError, Denied, EgressOptions, Policy};
-pub use client::{Answer, Egress, EgressBuildError, EgressError};
+pub use client::{Answer, Egress, EgressBuildError, EgressError, tls};
 pub(crate) use client::{MAX_BODY, MAX_TIMEOUT};
 #[cfg(test)]
 pub(crate) use connect::Lookup;

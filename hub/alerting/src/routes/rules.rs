@@ -2,7 +2,7 @@
 
 use axum::{extract::State, http::StatusCode, response::IntoResponse};
 use serde_json::{Map, Value, json};
-use streamflow_model::{Role, Rule, RuleDraft, RuleError};
+use streamflow_model::{Role, Rule, RuleDraft, RuleError, RuleKind};
 use streamflow_web::{ApiError, ApiResult, Data, Identity, Json, Page, PageQuery, Path, Query};
 
 use super::{Rooms, editable};
@@ -40,7 +40,7 @@ pub(super) async fn create(
     Json(draft): Json<RuleDraft>,
 ) -> ApiResult<impl IntoResponse> {
     identity.require(Role::Editor)?;
-    check(&rooms, &draft)?;
+    check(&rooms, &draft).await?;
     let rule = rooms
         .handle
         .call(move |desk, now| desk.save_rule(None, draft, None, &identity.name, now))
@@ -112,7 +112,7 @@ async fn save(rooms: &Rooms, identity: Identity, id: String, body: Map<String, V
     identity.require(Role::Editor)?;
     let version = body.get("version").and_then(Value::as_i64);
     let draft: RuleDraft = editable(body, &READ_ONLY)?;
-    check(rooms, &draft)?;
+    check(rooms, &draft).await?;
     let work = move |desk: &mut crate::desk::Desk, now| desk.save_rule(Some(&id), draft, version, &identity.name, now);
     Ok(Json(Data {
         data: rooms.handle.call(work).await?,
@@ -132,8 +132,17 @@ fn find(rooms: &Rooms, id: &str) -> ApiResult<Rule> {
 }
 
 /// Everything that is wrong with a rule, at once.
-fn check(rooms: &Rooms, draft: &RuleDraft) -> ApiResult<()> {
+async fn check(rooms: &Rooms, draft: &RuleDraft) -> ApiResult<()> {
     let mut errors = draft.compile().err().unwrap_or_default();
+    if let (RuleKind::Plugin, Some(plugin)) = (draft.kind, &draft.plugin) {
+        let problems = rooms.sender.check_rule(plugin, &draft.config).await;
+        errors.extend(problems.into_iter().map(|problem| RuleError {
+            field: problem.field,
+            reason: problem.reason,
+            line: None,
+            column: None,
+        }));
+    }
     let channels = rooms.handle.board.channels.borrow().clone();
     let unknown = draft.channels.iter().filter(|name| !channels.contains_key(*name));
     errors.extend(unknown.map(|name| RuleError {

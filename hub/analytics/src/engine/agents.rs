@@ -21,7 +21,7 @@ struct Progress {
 
 /// Progress of all agents. The watermark never goes back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Agents {
+pub(crate) struct Agents {
     known: BTreeMap<String, Progress>,
     watermark: i64,
     now: i64,
@@ -29,7 +29,7 @@ pub(super) struct Agents {
 
 impl Agents {
     /// Nobody yet; nothing before `watermark` is waited for.
-    pub(super) const fn new(watermark: i64) -> Self {
+    pub(crate) const fn new(watermark: i64) -> Self {
         Self {
             known: BTreeMap::new(),
             watermark,
@@ -37,17 +37,17 @@ impl Agents {
         }
     }
 
-    pub(super) const fn watermark(&self) -> i64 {
+    pub(crate) const fn watermark(&self) -> i64 {
         self.watermark
     }
 
     /// The latest time that was seen, wall clock ms.
-    pub(super) const fn now(&self) -> i64 {
+    pub(crate) const fn now(&self) -> i64 {
         self.now
     }
 
     /// Takes note of a batch whose newest event in time is `newest`.
-    pub(super) fn report(&mut self, agent: &str, newest: i64, stored_at: i64, options: &Options) {
+    pub(crate) fn report(&mut self, agent: &str, newest: i64, stored_at: i64, options: &Options) {
         let watermark = newest.saturating_sub(options.out_of_orderness.ms());
         if let Some(progress) = self.known.get_mut(agent) {
             progress.watermark = progress.watermark.max(watermark);
@@ -61,7 +61,7 @@ impl Agents {
     ///
     /// Agents that sent something lately hold it back. Of those, agents whose events arrive late by more than the allowed lag hold it back only when there
     /// are no others: one wrong clock must not stop everybody's windows. When nobody sent anything lately, the clock moves it.
-    pub(super) fn advance(&mut self, now: i64, options: &Options) {
+    pub(crate) fn advance(&mut self, now: i64, options: &Options) {
         self.now = self.now.max(now);
         let now = self.now;
         self.known
@@ -84,7 +84,7 @@ impl Agents {
     }
 
     /// Who has reported past `end`, and who not.
-    pub(super) fn completeness(&self, end: i64) -> Completeness {
+    pub(crate) fn completeness(&self, end: i64) -> Completeness {
         let hosts = || self.known.iter().filter(|(name, _)| !name.starts_with(DOOR));
         let missing: Vec<String> = hosts()
             .filter(|(_, p)| p.watermark < end)
@@ -99,7 +99,7 @@ impl Agents {
     }
 
     /// Everything before this has been reported by all hosts and judged.
-    pub(super) fn complete_until(&self) -> i64 {
+    pub(crate) fn complete_until(&self) -> i64 {
         let slowest = self
             .known
             .iter()

@@ -272,6 +272,7 @@ impl Run {
             watermark: agents.watermark(),
             completeness,
             stored_at: verdict.stored_at,
+            account: None,
         });
     }
 }

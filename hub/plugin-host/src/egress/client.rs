@@ -138,7 +138,10 @@ fn refusal(error: hyper_util::client::legacy::Error) -> EgressError {
 }
 
 /// The certificates that this machine trusts. A machine without any can still send plain http, and nothing else.
-fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
+///
+/// # Errors
+/// When the TLS library cannot be set up.
+pub fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder =
         || rustls::ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
