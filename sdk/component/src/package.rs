@@ -3,8 +3,6 @@
 //! The manifest holds the SHA-256 of the component before it, and the signature is over the manifest's text: together they cover
 //! every byte.
 
-use std::fmt::Write;
-
 use sha2::{Digest, Sha256};
 use wasm_encoder::{ComponentSection, CustomSection};
 use wasmparser::{Parser, Payload};
@@ -129,11 +127,7 @@ fn append(component: &mut Vec<u8>, name: &str, text: &str) {
 }
 
 fn hex_sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string does not fail.
-        drop(write!(text, "{byte:02x}"));
-        text
-    })
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl<'a> Package<'a> {

@@ -40,12 +40,21 @@ pub(super) fn project(
     fields: &[ProjectField],
     rows: &[u32],
 ) -> Result<Vec<RuleRows>, DecodeError> {
+    split(columns, fields, rows, MAX_TEXT)
+}
+
+fn split(
+    columns: &mut Columns<'_>,
+    fields: &[ProjectField],
+    rows: &[u32],
+    max_text: usize,
+) -> Result<Vec<RuleRows>, DecodeError> {
     let mut parts = Vec::new();
     // The first on top.
     let mut left: Vec<&[u32]> = rows.chunks(MAX_ROWS).rev().collect();
     while let Some(rows) = left.pop() {
         let (batch, text) = part(columns, fields, rows)?;
-        if text > MAX_TEXT && rows.len() > 1 {
+        if text > max_text && rows.len() > 1 {
             let (first, second) = rows.split_at(rows.len() / 2);
             left.extend([second, first]);
             continue;
@@ -174,6 +183,7 @@ fn text(dict: Option<&Rc<Dict>>, rows: &[u32], bytes: &mut usize) -> (types::Tex
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use serde_json::json;
     use streamflow_proto::{batch::Batch, build::BatchBuilder};
 
     fn batch(lines: &[String]) -> Batch {
@@ -235,19 +245,23 @@ mod tests {
 
     #[test]
     fn large_texts_and_many_rows_are_split_in_order() {
-        let lines: Vec<String> = (0..120)
-            .map(|n| {
-                serde_json::json!({"type": "x", "source": "s", "data": {"t": format!("{n}-{}", "y".repeat(60_000))}})
-                    .to_string()
-            })
-            .collect();
+        let text = |n: usize| json!({"type": "x", "source": "s", "data": {"t": format!("{n}-{}", "y".repeat(1000))}});
+        let lines: Vec<String> = (0..120).map(|n| text(n).to_string()).collect();
         let batch = batch(&lines);
         let mut columns = Columns::new(&batch);
         let rows: Vec<u32> = (0..120).collect();
-        let parts = project(&mut columns, &[field("data.t", FieldType::Text)], &rows).unwrap();
-        assert!(parts.len() > 1);
-        let all: Vec<u32> = parts.iter().flat_map(|part| part.rows.clone()).collect();
-        assert_eq!(all, rows);
+        for max in [1, 2_000, 50_000, MAX_TEXT] {
+            let parts = split(&mut columns, &[field("data.t", FieldType::Text)], &rows, max).unwrap();
+            assert!(
+                parts
+                    .iter()
+                    .all(|part| part.rows.len() == 1 || part.rows.len() * 1000 <= max),
+                "{max}"
+            );
+            assert_eq!(parts.len() == 1, max == MAX_TEXT);
+            let all: Vec<u32> = parts.iter().flat_map(|part| part.rows.clone()).collect();
+            assert_eq!(all, rows);
+        }
         let parts = project(&mut columns, &[], &rows).unwrap();
         assert_eq!(parts.len(), 1);
     }
