@@ -1,14 +1,12 @@
 //! What a rule answers.
 
-use crate::{Level, rule::glue};
+use crate::rule::glue;
 
 /// An incident begins, goes on, or is over.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Alert {
     /// Which incident: alerts of one rule with the same key are one.
     pub key: String,
-    /// Severity; the level of the hub's rule when absent.
-    pub level: Option<Level>,
     /// One line.
     pub title: String,
     /// Some lines.
@@ -29,7 +27,6 @@ impl Alert {
     pub fn firing(key: impl Into<String>, title: impl Into<String>) -> Self {
         Self {
             key: key.into(),
-            level: None,
             title: title.into(),
             body: String::new(),
             value: None,
@@ -62,13 +59,6 @@ impl Alert {
         self
     }
 
-    /// Sets another level than the rule's.
-    #[must_use]
-    pub const fn level(mut self, level: Level) -> Self {
-        self.level = Some(level);
-        self
-    }
-
     /// Names a row that shows why.
     #[must_use]
     pub fn row(mut self, row: usize) -> Self {
@@ -87,7 +77,8 @@ impl Alert {
 impl From<Alert> for glue::Alert {
     fn from(alert: Alert) -> Self {
         Self {
-            level: alert.level,
+            // The hub's rule has the level of its alerts.
+            level: None,
             key: alert.key,
             title: alert.title,
             body: alert.body,
