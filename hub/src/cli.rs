@@ -1,5 +1,7 @@
 //! What the command line accepts.
 
+pub mod plugin;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -76,6 +78,9 @@ pub enum Command {
     /// Alerts of the running hub
     #[command(subcommand)]
     Alert(AlertCommand),
+    /// Make, build, sign and install plugins
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
     /// Print a completion script
     #[command(after_help = "Example:\n  streamflow-hub completions bash > /etc/bash_completion.d/streamflow-hub")]
     Completions {

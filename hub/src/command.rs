@@ -2,6 +2,7 @@
 
 mod agent;
 mod alert;
+mod plugin;
 mod print;
 mod remote;
 mod rule;
@@ -85,6 +86,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         }),
         Command::Rule(command) => block_on(rule::run(command)),
         Command::Alert(command) => block_on(alert::run(command)),
+        Command::Plugin(command) => plugin::run(command),
         Command::Completions { shell } => print::completions(shell, Cli::command()),
     }
 }

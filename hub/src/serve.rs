@@ -5,7 +5,7 @@ use std::{io::Write as _, net::SocketAddr, path::Path, sync::Arc};
 use anyhow::Context;
 use prometheus::Registry;
 use streamflow_alerting::Alerting;
-use streamflow_analytics::{Analytics, Heartbeats, Rollups};
+use streamflow_analytics::{Analytics, Heartbeats, PluginRules, Rollups};
 use streamflow_bus::signals;
 use streamflow_dashboard::Dashboard;
 use streamflow_ingest::Ingest;
@@ -57,6 +57,9 @@ pub async fn serve(config: HubConfig, ready_json: bool) -> anyhow::Result<()> {
     stages.start("analytics", move |token| async move {
         Ok(built.analytics.run(token).await?)
     });
+    stages.start("plugin rules", move |token| async move {
+        Ok(built.plugin_rules.run(token).await?)
+    });
     stages.start(
         "metrics",
         move |token| async move { Ok(built.rollups.run(token).await?) },
@@ -74,6 +77,9 @@ pub async fn serve(config: HubConfig, ready_json: bool) -> anyhow::Result<()> {
         move |token| async move { Ok(built.storage.run(token).await?) },
     );
 
+    // For commands beside the hub, which cannot know a port that the system chose.
+    std::fs::write(address_file(&config.data_dir), format!("{http}\n"))
+        .with_context(|| format!("data_dir {} cannot be written", config.data_dir.display()))?;
     announce(ready_json, http, quic, built.admin_password.as_deref());
     let outcome = tokio::select! {
         signal = shutdown::requested() => {
@@ -89,10 +95,16 @@ pub async fn serve(config: HubConfig, ready_json: bool) -> anyhow::Result<()> {
     outcome
 }
 
+/// Where a running hub leaves the address of its API.
+pub fn address_file(data_dir: &Path) -> std::path::PathBuf {
+    data_dir.join("http.address")
+}
+
 /// Everything that is ready to run.
 struct Built {
     ingest: Ingest,
     analytics: Analytics,
+    plugin_rules: PluginRules,
     rollups: Rollups,
     alerting: Alerting,
     dashboard: Dashboard,
@@ -130,6 +142,15 @@ async fn build(config: &HubConfig, public_url: &str, registry: &Registry) -> any
     .await
     .context("alerting")?;
     let uplink = ingest.handle();
+    let plugin_rules = PluginRules::build(
+        &config.analytics,
+        store.clone(),
+        plugins.clone(),
+        alerting.rules(),
+        sender.clone(),
+        registry,
+    )
+    .context("plugin rules")?;
     let analytics = Analytics::build(&config.analytics, store.clone(), alerting.rules(), sender, registry)
         .await
         .context("analytics")?
@@ -188,6 +209,7 @@ async fn build(config: &HubConfig, public_url: &str, registry: &Registry) -> any
     Ok(Built {
         ingest,
         analytics,
+        plugin_rules,
         rollups,
         alerting,
         dashboard,

@@ -24,6 +24,7 @@ mod make_run;
 mod metrics;
 mod past;
 mod path;
+mod plugins;
 mod prometheus;
 mod query;
 mod realtime;

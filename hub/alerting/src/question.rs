@@ -82,6 +82,8 @@ mod tests {
             json!({"group_by": ["source"]}),
             json!({"condition": "value >= threshold"}),
             json!({"evaluate": "on_close"}),
+            json!({"plugin": "hot"}),
+            json!({"config": {"above": 5}}),
         ] {
             assert_ne!(of(other.clone()), asked, "{other}");
         }

@@ -41,7 +41,12 @@ pub(crate) fn describe(alert: &mut Alert, rule: &Rule, signal: &Signal) {
     }
     let of = group(&signal.labels);
     if let Some(account) = &signal.account {
-        let of = if of.is_empty() { of } else { format!(" for {of}") };
+        // A plugin names its incidents in its own words.
+        let of = if of.is_empty() || rule.draft.kind == RuleKind::Plugin {
+            String::new()
+        } else {
+            format!(" for {of}")
+        };
         alert.title = format!("{}: {}{of}", rule.draft.name, account.summary);
         alert.message = account.message.clone();
         name_missing(alert, signal);

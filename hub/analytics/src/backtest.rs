@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use streamflow_model::{Instant, Rule, RuleDraft, RuleError, Signal};
+use streamflow_model::{Instant, Rule, RuleDraft, RuleError, RuleKind, Signal};
 use streamflow_proto::{batch::DecodeError, filter::Filter};
 use streamflow_storage::{
     StoreError,
@@ -75,6 +75,11 @@ pub enum BacktestError {
     /// The rule does not compile.
     #[error("the rule is wrong")]
     Rule(Vec<RuleError>),
+    /// A plugin decides.
+    #[error(
+        "rules of kind `plugin` cannot be run over the past; `streamflow-hub plugin test` runs the plugin's own tests"
+    )]
+    Plugin,
     /// `from` is not before `to`.
     #[error("`from` must be before `to`")]
     Range,
@@ -120,8 +125,11 @@ impl Backtest {
     /// A rule, whether it is enabled or not, over the events in `[from, to)`.
     ///
     /// # Errors
-    /// When the rule does not compile, or `from` is not before `to`.
+    /// When the rule does not compile, is of kind `plugin`, or `from` is not before `to`.
     pub fn new(options: Options, rule: &Rule, from: i64, to: i64, now: i64) -> Result<Self, BacktestError> {
+        if rule.draft.kind == RuleKind::Plugin {
+            return Err(BacktestError::Plugin);
+        }
         if from >= to {
             return Err(BacktestError::Range);
         }

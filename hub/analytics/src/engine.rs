@@ -4,7 +4,7 @@
 //! without a restart from a checkpoint in between. Time is taken from the batches (`stored_at`) and from [`Engine::tick`]; the engine reads no clock.
 //! State is bounded by the rules' groups, whatever the events hold.
 
-mod agents;
+pub(crate) mod agents;
 mod aligned;
 pub(crate) mod cells;
 pub(crate) mod grouping;

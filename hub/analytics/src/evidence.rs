@@ -57,7 +57,7 @@ impl Question {
     /// Reads the log.
     ///
     /// # Errors
-    /// When the rule does not compile, or the store fails.
+    /// When the rule does not compile or is of kind `plugin`, or the store fails.
     pub async fn answer(self, options: Options, store: &dyn Store, now: i64) -> Result<Evidence, BacktestError> {
         let compiled = self.rule.draft.compile().map_err(BacktestError::Rule)?;
         let backtest = Backtest::new(options, &self.rule, self.from, self.to, now)?;

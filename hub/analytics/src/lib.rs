@@ -17,6 +17,7 @@ mod heartbeats;
 mod metrics;
 pub mod options;
 mod pattern;
+mod plugin_rule;
 pub mod realtime;
 mod refill;
 pub mod rollup;
@@ -27,5 +28,6 @@ mod views;
 
 pub use heartbeats::Heartbeats;
 pub use options::Options;
+pub use plugin_rule::PluginRules;
 pub use rollup::{History, Rollups};
 pub use service::{Analytics, AnalyticsHandle};

@@ -221,7 +221,10 @@ pub async fn create_token(store: &dyn Store, name: &str, role: Role, ttl: Span) 
 }
 
 /// Removes an API token.
-pub(crate) async fn remove_token(store: &dyn Store, name: &str) -> Result<(), UserError> {
+///
+/// # Errors
+/// When there is none of this name, or the store fails.
+pub async fn remove_token(store: &dyn Store, name: &str) -> Result<(), UserError> {
     let ops: Vec<_> = tokens(store)
         .await?
         .iter()

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 use streamflow_proto::filter::{Skip, Way};
 
-use crate::{Evaluate, RuleDraft, RuleError, WindowSpec, rule::Compiled};
+use crate::{
+    Evaluate, RuleDraft, RuleError, RuleKind, WindowSpec,
+    rule::{Compiled, plain},
+};
 
 /// How a rule is evaluated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -47,8 +50,12 @@ impl RuleDraft {
     /// Says how the rule is evaluated.
     ///
     /// # Errors
-    /// Every mistake, as for [`RuleDraft::compile`].
+    /// Every mistake, as for [`RuleDraft::compile`]; and for a rule of kind `plugin`, of which the hub knows no plan.
     pub fn explain(&self) -> Result<RuleExplanation, Vec<RuleError>> {
+        if self.kind == RuleKind::Plugin {
+            let reason = "rules of kind `plugin` are not explained: the plugin decides, and `streamflow-hub plugin inspect` shows it";
+            return Err(vec![plain("kind", reason)]);
+        }
         let compiled = self.compile()?;
         let predicates: Vec<PredicatePlan> = compiled
             .filter

@@ -20,6 +20,8 @@ pub use absence::{AbsenceSpec, CompiledAbsence};
 pub use anomaly::{AnomalyMethod, AnomalySpec, CompiledAnomaly, Direction, Sensitivity};
 pub use pattern::{CompiledPattern, CompiledStep, PatternSpec, PatternStep};
 
+pub mod plugin;
+
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -61,6 +63,8 @@ pub enum RuleKind {
     Absence,
     /// An aggregate over windows outside of what is normal for it.
     Anomaly,
+    /// A WebAssembly plugin.
+    Plugin,
 }
 
 impl RuleKind {
@@ -72,6 +76,7 @@ impl RuleKind {
             Self::Pattern => "pattern",
             Self::Absence => "absence",
             Self::Anomaly => "anomaly",
+            Self::Plugin => "plugin",
         }
     }
 
@@ -146,6 +151,13 @@ pub struct RuleDraft {
     /// What a rule of kind `anomaly` takes for normal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anomaly: Option<AnomalySpec>,
+    /// The plugin of a rule of kind `plugin`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<String>,
+    /// The plugin's configuration.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[schema(value_type = Object)]
+    pub config: Map<String, Value>,
     /// Severity of its alerts.
     #[serde(default)]
     pub level: Level,
@@ -245,7 +257,11 @@ impl RuleDraft {
     /// # Errors
     /// Every mistake, with its field and, for an expression, its position.
     pub fn compile(&self) -> Result<Compiled, Vec<RuleError>> {
+        if self.kind == RuleKind::Plugin {
+            return self.compile_plugin();
+        }
         let mut errors = Vec::new();
+        self.refuse_plugin_fields(&mut errors);
         if self.name.trim().is_empty() || self.name.len() > 128 {
             errors.push(plain("name", "must have 1 to 128 bytes"));
         }
@@ -328,6 +344,8 @@ impl RuleDraft {
             RuleKind::Threshold => window,
             RuleKind::Pattern => self.pattern.as_ref().map_or(Span::ZERO, |pattern| pattern.within),
             RuleKind::Absence => self.absence.as_ref().map_or(Span::ZERO, |absence| absence.silent_for),
+            // It has a place of its own in the log, and a state.
+            RuleKind::Plugin => Span::ZERO,
             RuleKind::Anomaly => {
                 let anomaly = self.anomaly.clone().unwrap_or_default();
                 Span::from_ms(window.ms().saturating_add(anomaly.memory(&self.window).ms()))
@@ -358,17 +376,15 @@ impl RuleDraft {
                 ));
             }
         };
-        if matches!(kind, RuleKind::Pattern | RuleKind::Absence) {
-            let instead = if kind == RuleKind::Pattern {
-                "use `pattern`"
-            } else {
-                "use `absence`"
-            };
-            idle("aggregate", self.aggregate != count(), instead);
-            idle("window", self.window != five_minutes(), instead);
+        let instead = match kind {
+            RuleKind::Plugin => "use `config`".to_owned(),
+            _ => format!("use `{}`", kind.name()),
+        };
+        if !kind.has_windows() {
+            idle("aggregate", self.aggregate != count(), &instead);
+            idle("window", self.window != five_minutes(), &instead);
         }
         if kind != RuleKind::Threshold {
-            let instead = format!("use `{}`", kind.name());
             idle("condition", self.condition != above(), &instead);
             idle("threshold", self.threshold.is_some(), &instead);
         }

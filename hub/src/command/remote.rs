@@ -1,17 +1,19 @@
 //! How a subcommand asks the running hub: over its API, with a token given or one made for a minute.
 
-use std::ops::ControlFlow;
+use std::{fs, ops::ControlFlow, sync::Arc};
 
 use anyhow::Context;
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder, header};
 use serde_json::Value;
 use streamflow_dashboard::users;
 use streamflow_model::{Role, Span};
+use streamflow_storage::Store;
 
 use super::UsageError;
 use crate::{
     cli::{Common, Target},
-    config,
+    config::{self, HubConfig},
+    serve,
 };
 
 /// How long the token that a subcommand makes for itself is good for.
@@ -24,6 +26,8 @@ pub struct Remote {
     patient: reqwest::Client,
     base: String,
     token: String,
+    /// A token of its own, to be taken back.
+    own: Option<(Arc<dyn Store>, String)>,
 }
 
 impl Remote {
@@ -39,24 +43,22 @@ impl Remote {
         let patient = reqwest::Client::builder()
             .read_timeout(std::time::Duration::from_secs(60))
             .build()?;
-        let (base, token) = match (&target.hub, &target.token) {
-            (Some(hub), Some(token)) => (hub.clone(), token.clone()),
+        let (base, token, own) = match (&target.hub, &target.token) {
+            (Some(hub), Some(token)) => (hub.clone(), token.clone(), None),
             (Some(_), None) => return Err(UsageError("--hub needs --token, or STREAMFLOW_TOKEN".to_owned()).into()),
             (None, token) => {
                 let config = config::load(&common.config)?;
-                let mut listen = config.http.listen;
-                if listen.ip().is_unspecified() {
-                    listen.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
-                }
-                let token = match token {
-                    Some(token) => token.clone(),
+                let base = address(&config)?;
+                let (token, own) = match token {
+                    Some(token) => (token.clone(), None),
                     None => {
                         let store = streamflow_storage::open_tool(&config.storage, &config.data_dir).await?;
                         let name = format!("{}{}", users::COMMAND_LINE, uuid::Uuid::now_v7().simple());
-                        users::create_token(store.as_ref(), &name, role, OWN_TOKEN).await?
+                        let token = users::create_token(store.as_ref(), &name, role, OWN_TOKEN).await?;
+                        (token, Some((store, name)))
                     }
                 };
-                (format!("http://{listen}"), token)
+                (base, token, own)
             }
         };
         let base = base.trim_end_matches('/').to_owned();
@@ -65,7 +67,17 @@ impl Remote {
             patient,
             base,
             token,
+            own,
         })
+    }
+
+    /// Takes back the token that [`Self::connect`] may have made; without this it ends by itself.
+    pub async fn close(self) {
+        if let Some((store, name)) = self.own
+            && let Err(error) = users::remove_token(store.as_ref(), &name).await
+        {
+            tracing::warn!(%error, "the command's own token was not taken back; it ends within a minute");
+        }
     }
 
     /// Sends a request and answers the body.
@@ -80,6 +92,25 @@ impl Remote {
         if let Some(body) = body {
             request = request.json(body);
         }
+        self.answer(request).await
+    }
+
+    /// Sends a request that may take long, with a file as its body if there is one, and answers the body.
+    ///
+    /// # Errors
+    /// When the hub cannot be reached, or refuses, with its own words.
+    pub async fn send(&self, method: Method, path: &str, file: Option<Vec<u8>>) -> anyhow::Result<Value> {
+        let mut request = self
+            .patient
+            .request(method, format!("{}{path}", self.base))
+            .bearer_auth(&self.token);
+        if let Some(file) = file {
+            request = request.header(header::CONTENT_TYPE, "application/wasm").body(file);
+        }
+        self.answer(request).await
+    }
+
+    async fn answer(&self, request: RequestBuilder) -> anyhow::Result<Value> {
         let unreachable = || format!("the hub at {} does not answer; is it running?", self.base);
         let response = request.send().await.with_context(unreachable)?;
         let status = response.status();
@@ -111,7 +142,7 @@ impl Remote {
             .patient
             .post(format!("{}{path}", self.base))
             .bearer_auth(&self.token)
-            .header(reqwest::header::ACCEPT, "application/x-ndjson")
+            .header(header::ACCEPT, "application/x-ndjson")
             .json(body)
             .send()
             .await
@@ -137,5 +168,46 @@ impl Remote {
             }
         }
         anyhow::bail!("the hub's answer ended without a result; did it stop?")
+    }
+}
+
+/// Where the hub of this configuration listens.
+fn address(config: &HubConfig) -> anyhow::Result<String> {
+    let mut listen = config.http.listen;
+    if listen.port() == 0 {
+        let path = serve::address_file(&config.data_dir);
+        let text = fs::read_to_string(&path);
+        let text = text.with_context(|| {
+            format!(
+                "http.listen has port 0, and no hub has left its address in {}",
+                path.display()
+            )
+        })?;
+        listen = text.trim().parse().with_context(|| path.display().to_string())?;
+    }
+    if listen.ip().is_unspecified() {
+        let loopback = if listen.is_ipv4() { "127.0.0.1" } else { "::1" };
+        listen.set_ip(loopback.parse()?);
+    }
+    Ok(format!("http://{listen}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hub_on_all_addresses_is_asked_on_the_loopback() {
+        let mut config = HubConfig::default();
+        config.http.listen = "0.0.0.0:8080".parse().unwrap();
+        assert_eq!(address(&config).unwrap(), "http://127.0.0.1:8080");
+        config.http.listen = "[::]:80".parse().unwrap();
+        assert_eq!(address(&config).unwrap(), "http://[::1]:80");
+        let dir = tempfile::tempdir().unwrap();
+        config.data_dir = dir.path().to_owned();
+        config.http.listen = "127.0.0.1:0".parse().unwrap();
+        assert!(address(&config).is_err());
+        fs::write(serve::address_file(dir.path()), "127.0.0.1:4711\n").unwrap();
+        assert_eq!(address(&config).unwrap(), "http://127.0.0.1:4711");
     }
 }

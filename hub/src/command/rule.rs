@@ -49,7 +49,7 @@ async fn list(common: &Common, target: &Target) -> anyhow::Result<()> {
                 rule.id.clone(),
                 if draft.enabled { "on" } else { "off" }.to_owned(),
                 draft.level.name().to_owned(),
-                format!("{} over {}", draft.aggregate, window(draft)),
+                what(draft),
                 plain(&draft.name),
             ]
         })
@@ -291,6 +291,13 @@ fn time(argument: &str, text: &str, now: Instant) -> Result<Instant, UsageError>
                 "{argument}: `{text}` is no time; write 2026-01-02T03:04:05Z, ms since 1970, or how long ago, such as 24h"
             ))
         })
+}
+
+fn what(draft: &RuleDraft) -> String {
+    match &draft.plugin {
+        Some(plugin) => format!("plugin {}", plain(plugin)),
+        None => format!("{} over {}", draft.aggregate, window(draft)),
+    }
 }
 
 fn window(draft: &RuleDraft) -> String {

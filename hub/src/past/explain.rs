@@ -76,7 +76,7 @@ impl From<&Signal> for WindowValue {
 /// Explains it.
 ///
 /// # Errors
-/// When the rule no longer compiles, or the store fails.
+/// When the rule no longer compiles or is of kind `plugin`, or the store fails.
 pub(super) async fn alert(
     options: streamflow_analytics::Options,
     store: &dyn Store,

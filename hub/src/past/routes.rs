@@ -4,7 +4,7 @@ use axum::{body::Bytes, extract::State, http::HeaderMap, response::Response};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use streamflow_analytics::backtest::{self as engine, BacktestError};
-use streamflow_model::{Instant, Role, Rule, RuleDraft, RuleError, RuleExplanation};
+use streamflow_model::{Instant, Role, Rule, RuleDraft, RuleError, RuleExplanation, RuleKind};
 use streamflow_storage::StoreError;
 use streamflow_web::{ApiError, ApiResult, Data, Identity, Json, Path, Query, parse_json};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -122,7 +122,13 @@ async fn explain_rule(
     Path(id): Path<String>,
 ) -> ApiResult<Json<Data<RuleExplanation>>> {
     identity.require(Role::Viewer)?;
-    let explained = find(&past, &id)?.draft.explain().map_err(wrong)?;
+    let draft = find(&past, &id)?.draft;
+    let explained = draft.explain().map_err(|errors| match errors.as_slice() {
+        [only] if draft.kind == RuleKind::Plugin => {
+            ApiError::validation(only.reason.clone()).with_details(json!({"field": only.field}))
+        }
+        _ => wrong(errors),
+    })?;
     Ok(Json(Data { data: explained }))
 }
 
@@ -166,6 +172,9 @@ async fn start(
 ) -> ApiResult<Response> {
     let to = to.unwrap_or_else(Instant::now);
     let from = from.unwrap_or(Instant(to.0.saturating_sub(DEFAULT_RANGE_MS)));
+    if rule.draft.kind == RuleKind::Plugin {
+        return Err(refused(BacktestError::Plugin));
+    }
     rule.draft.compile().map_err(wrong)?;
     if from >= to {
         return Err(refused(BacktestError::Range));
@@ -193,6 +202,7 @@ fn wrong(errors: Vec<RuleError>) -> ApiError {
 pub(super) fn refused(error: BacktestError) -> ApiError {
     match error {
         BacktestError::Rule(errors) => wrong(errors),
+        BacktestError::Plugin => ApiError::validation(error.to_string()).with_details(json!({"field": "kind"})),
         BacktestError::Range => ApiError::validation(error.to_string()).with_details(json!({"field": "from"})),
         BacktestError::Store(StoreError::Closed | StoreError::Full) => ApiError::unavailable(5),
         BacktestError::Store(error) => ApiError::internal(error),

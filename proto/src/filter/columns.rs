@@ -82,7 +82,10 @@ impl<'a> Columns<'a> {
     }
 
     /// The booleans at a path.
-    pub(super) fn bools(&mut self, path: &Path) -> Result<Option<Rc<Bools>>, DecodeError> {
+    ///
+    /// # Errors
+    /// When the column does not decode.
+    pub fn bools(&mut self, path: &Path) -> Result<Option<Rc<Bools>>, DecodeError> {
         cached(&mut self.bools, path, || self.batch.bools(path))
     }
 

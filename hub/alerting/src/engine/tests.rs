@@ -228,6 +228,7 @@ impl ChannelSender for Ledger {
                 problems: vec!["`url` is missing".to_owned()],
             }),
             _ => Err(ChannelError::UnknownPlugin {
+                kind: "channel",
                 plugin: plugin.to_owned(),
                 known: "webhook".to_owned(),
             }),

@@ -2,7 +2,7 @@
 
 use axum::{extract::State, http::StatusCode, response::IntoResponse};
 use serde_json::{Map, Value};
-use streamflow_model::{Role, Rule, RuleDraft, RuleError};
+use streamflow_model::{Role, Rule, RuleDraft, RuleError, RuleKind};
 use streamflow_web::{ApiError, ApiResult, Data, Identity, Json, Page, PageQuery, Path, Query};
 
 use super::{Rooms, editable};
@@ -137,6 +137,10 @@ fn find(rooms: &Rooms, id: &str) -> ApiResult<Rule> {
 /// Everything that is wrong with a rule, at once.
 async fn check(rooms: &Rooms, draft: &RuleDraft) -> ApiResult<()> {
     let mut errors = draft.compile().err().unwrap_or_default();
+    if let (RuleKind::Plugin, Some(plugin)) = (draft.kind, &draft.plugin) {
+        let problems = rooms.sender.check_rule(plugin, &draft.config).await;
+        errors.extend(problems.into_iter().map(|problem| wrong(problem.field, problem.reason)));
+    }
     let (channels, policy) = (draft.channels.clone(), draft.escalation.clone());
     let work = move |desk: &mut crate::desk::Desk, _| {
         let register = desk.book.register();

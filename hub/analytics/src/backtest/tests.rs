@@ -119,6 +119,12 @@ fn windows_are_judged_whole_and_those_that_have_not_ended_are_not() {
         Backtest::new(Options::default(), &rule(json!({"match": "typ == 1"})), T0, T0 + 1, NEVER),
         Err(BacktestError::Rule(errors)) if errors[0].field == "match"
     ));
+    let mut of_plugin = on_close;
+    (of_plugin.draft.kind, of_plugin.draft.plugin) = (streamflow_model::RuleKind::Plugin, Some("hot".to_owned()));
+    assert!(matches!(
+        Backtest::new(Options::default(), &of_plugin, T0, T0 + 1, NEVER),
+        Err(BacktestError::Plugin)
+    ));
 }
 
 #[test]

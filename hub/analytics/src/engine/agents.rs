@@ -77,7 +77,7 @@ pub enum Standing {
 
 /// Progress of all agents. The watermark never goes back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Agents {
+pub(crate) struct Agents {
     known: BTreeMap<String, Progress>,
     watermark: i64,
     now: i64,
@@ -90,7 +90,7 @@ pub(super) struct Agents {
 
 impl Agents {
     /// Nobody yet; nothing before `watermark` is waited for.
-    pub(super) const fn new(watermark: i64) -> Self {
+    pub(crate) const fn new(watermark: i64) -> Self {
         Self {
             known: BTreeMap::new(),
             watermark,
@@ -111,7 +111,7 @@ impl Agents {
         self.now = self.now.max(watermark);
     }
 
-    pub(super) const fn watermark(&self) -> i64 {
+    pub(crate) const fn watermark(&self) -> i64 {
         self.watermark
     }
 
@@ -128,7 +128,7 @@ impl Agents {
     }
 
     /// Takes note of a batch whose newest event in time is `newest`.
-    pub(super) fn report(&mut self, agent: &str, newest: i64, stored_at: i64, options: &Options) {
+    pub(crate) fn report(&mut self, agent: &str, newest: i64, stored_at: i64, options: &Options) {
         let watermark = newest.saturating_sub(options.out_of_orderness.ms());
         let progress = self.progress(agent);
         progress.watermark = progress.watermark.max(watermark);
@@ -158,7 +158,7 @@ impl Agents {
     ///
     /// Agents that sent something lately hold it back, and so do quiet ones that were heard with an empty backlog. Agents whose events arrive late by more than
     /// the allowed lag hold it back only when there are no others: one wrong clock must not stop everybody's windows. When nobody is heard, the clock moves it.
-    pub(super) fn advance(&mut self, now: i64, options: &Options) {
+    pub(crate) fn advance(&mut self, now: i64, options: &Options) {
         self.now = self.now.max(now);
         self.idle = options.idle_timeout.ms();
         if self.driven {
@@ -209,7 +209,7 @@ impl Agents {
     }
 
     /// Who has passed `end`, who is silent, and who is behind; and the stretch of ends, without its begin, of which the same is true.
-    pub(super) fn completeness(&self, end: i64) -> (Completeness, (i64, i64)) {
+    pub(crate) fn completeness(&self, end: i64) -> (Completeness, (i64, i64)) {
         let mut found = Completeness::default();
         let (mut same_from, mut same_to) = (i64::MIN, i64::MAX);
         for (name, progress) in self.hosts() {

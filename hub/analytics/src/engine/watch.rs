@@ -112,12 +112,12 @@ pub(super) fn question(draft: &RuleDraft) -> String {
 }
 
 impl Watch {
-    /// `None` when the rule is of a kind that has windows.
+    /// `None` when the rule is of a kind that has windows, or that follows the log by itself.
     pub(super) fn new(rule: &Rule, compiled: Compiled, question: String, watermark: i64) -> Option<Self> {
         let kind = match rule.draft.kind {
             RuleKind::Pattern => Kind::Pattern(PatternRun::new(rule, &compiled, watermark)?),
             RuleKind::Absence => Kind::Absence(AbsenceRun::new(rule, &compiled)?),
-            RuleKind::Threshold | RuleKind::Anomaly => return None,
+            RuleKind::Threshold | RuleKind::Anomaly | RuleKind::Plugin => return None,
         };
         Some(Self {
             rule: rule.clone(),

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, rc::Rc};
 
-use streamflow_model::{OpenGroup, Rule, RuleError};
+use streamflow_model::{OpenGroup, Rule, RuleError, RuleKind};
 use streamflow_proto::{batch::DecodeError, bitmap::Bitmap, filter::Columns, path::Path};
 
 use super::{
@@ -50,14 +50,13 @@ impl Watches {
             .collect()
     }
 
-    /// Takes over the present rules, of those the ones that have no windows. Those that ask what they asked before keep their state.
+    /// Takes over the present rules, of those the ones that have no windows and are no plugin's. Those that ask what they asked before keep their state.
     pub(super) fn set_rules(&mut self, rules: &[Rule], watermark: i64, refused: &mut Vec<(String, Vec<RuleError>)>) {
         let earlier = std::mem::take(&mut self.all).into_iter();
         let mut earlier: HashMap<String, Watch> = earlier.map(|watch| (watch.rule.id.clone(), watch)).collect();
-        for rule in rules
-            .iter()
-            .filter(|rule| rule.draft.enabled && !rule.draft.kind.has_windows())
-        {
+        let own =
+            |rule: &&Rule| rule.draft.enabled && !rule.draft.kind.has_windows() && rule.draft.kind != RuleKind::Plugin;
+        for rule in rules.iter().filter(own) {
             let question = question(&rule.draft);
             if let Some(mut watch) = earlier.remove(&rule.id).filter(|watch| watch.question == question) {
                 watch.rule = rule.clone();

@@ -144,6 +144,8 @@ export interface RuleDraft {
   pattern?: PatternSpec;
   absence?: AbsenceSpec;
   anomaly?: AnomalySpec;
+  plugin?: string;
+  config?: Record<string, unknown>;
   level: Level;
   channels: string[];
   suppression_minutes: number;

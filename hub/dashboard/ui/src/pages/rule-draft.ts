@@ -80,6 +80,10 @@ export function summary(draft: RuleDraft): { fires: string; over: string } {
     const season = anomaly?.method === "seasonal" ? " for the hour of the week" : "";
     return { fires: `${draft.aggregate} ${side} what is normal${season}`, over };
   }
+  if (draft.kind === "plugin") {
+    const config = Object.entries(draft.config ?? {}).map(([name, value]) => `${name} ${typeof value === "string" ? value : JSON.stringify(value)}`);
+    return { fires: [`the plugin ${draft.plugin ?? "?"} says so`, ...config].join(" · "), over: "–" };
+  }
   const limit = draft.threshold === null ? "threshold" : String(draft.threshold);
   const condition = draft.condition.replace(/^value\s*/, "").replace(/\bthreshold\b/, limit);
   return { fires: `${draft.aggregate} ${condition}`, over };

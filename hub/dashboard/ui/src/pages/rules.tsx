@@ -25,7 +25,7 @@ const trying = signal<Rule | null>(null);
 const shown = computed(() => {
   const wanted = text.value.toLowerCase();
   return (rules.data.value ?? [])
-    .filter((rule) => `${rule.name} ${rule.kind} ${looksAt(rule)} ${rule.aggregate} ${rule.tags.join(" ")}`.toLowerCase().includes(wanted))
+    .filter((rule) => `${rule.name} ${rule.kind} ${looksAt(rule)} ${rule.plugin ?? rule.aggregate} ${rule.tags.join(" ")}`.toLowerCase().includes(wanted))
     .sort((a, b) => a.name.localeCompare(b.name));
 });
 
@@ -185,9 +185,11 @@ function Row({ rule }: { rule: Rule }) {
         </label>
       </td>
       <td class="row-actions">
-        <button type="button" class="ghost square" aria-label={`Backtest ${rule.name}`} title="Backtest" onClick={() => (trying.value = rule)}>
-          <Icon name="back" />
-        </button>
+        {rule.kind !== "plugin" && (
+          <button type="button" class="ghost square" aria-label={`Backtest ${rule.name}`} title="Backtest" onClick={() => (trying.value = rule)}>
+            <Icon name="back" />
+          </button>
+        )}
         {edit && (
           <>
             <button type="button" class="ghost square" aria-label={`Edit ${rule.name}`} title="Edit" onClick={() => (editing.value = rule)}>

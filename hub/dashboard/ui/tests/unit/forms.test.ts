@@ -70,4 +70,5 @@ it("every kind of rule says in a line what makes it fire", () => {
   const anomaly = { method: "seasonal" as const, history: 120, sensitivity: "medium" as const, direction: "above" as const, min_change: 0 };
   expect(summary({ ...base, kind: "anomaly", anomaly }).fires).toBe("count() above what is normal for the hour of the week");
   expect(summary({ ...base, kind: "anomaly" }).fires).toBe("count() outside of what is normal");
+  expect(summary({ ...base, kind: "plugin", plugin: "error-burst", config: { errors: 5, severity: "high" } })).toEqual({ fires: "the plugin error-burst says so · errors 5 · severity high", over: "–" });
 });
