@@ -16,7 +16,10 @@ for purpose in "$@"; do
       if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then need node nodejs; need npm npm; fi ;;
     test)
       [ -x /usr/bin/chromium ] || command -v chromium >/dev/null || missing+=(chromium)
-      need node nodejs; need npm npm; need python3 python3 ;;
+      need node nodejs; need npm npm; need python3 python3
+      # Answers the same PromQL over the same samples (promtool), and sends alerts as to an Alertmanager.
+      { command -v prometheus && command -v promtool; } >/dev/null || missing+=(prometheus)
+      need amtool prometheus-alertmanager ;;
     *) fail "setup.sh: unknown purpose '$purpose'" ;;
   esac
 done
@@ -26,6 +29,12 @@ if [ ${#missing[@]} -gt 0 ]; then
     step "installing ${missing[*]}"
     export DEBIAN_FRONTEND=noninteractive
     quiet apt-get -q update
+    # What tests start themselves must not run as a service of the machine.
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e $policy ]; then
+      printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy
+      trap 'rm -f $policy' EXIT
+    fi
     quiet apt-get -q install -y --no-install-recommends "${missing[@]}"
   else
     say "missing on this machine: ${missing[*]}"

@@ -48,7 +48,7 @@ impl Default for HubOptions {
             reconnect_min: Span::millis(200),
             reconnect_max: Span::secs(30),
             connect_timeout: Span::secs(5),
-            heartbeat: Span::secs(5),
+            heartbeat: Span::secs(2),
             drain_timeout: Span::secs(5),
         }
     }

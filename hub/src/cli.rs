@@ -1,5 +1,7 @@
 //! What the command line accepts.
 
+pub mod plugin;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -70,6 +72,15 @@ pub enum Command {
     /// API tokens for programs
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Check, explain, test and backtest rules
+    #[command(subcommand)]
+    Rule(RuleCommand),
+    /// Alerts of the running hub
+    #[command(subcommand)]
+    Alert(AlertCommand),
+    /// Make, build, sign and install plugins
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
     /// Print a completion script
     #[command(after_help = "Example:\n  streamflow-hub completions bash > /etc/bash_completion.d/streamflow-hub")]
     Completions {
@@ -159,5 +170,131 @@ pub enum TokenCommand {
         /// How long it is valid, such as 12h or 90d
         #[arg(long, default_value = "365d")]
         ttl: Span,
+    },
+}
+
+/// Which running hub a subcommand talks to.
+#[derive(Debug, Args, Clone)]
+pub struct Target {
+    /// Address of the hub's API; without it, the hub of --config on this machine
+    #[arg(long, value_name = "URL", env = "STREAMFLOW_HUB_URL")]
+    pub hub: Option<String>,
+    /// API token; without it, one is made for a minute in the store of --config
+    #[arg(long, env = "STREAMFLOW_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RuleCommand {
+    /// List the rules of the running hub
+    List {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Find every mistake in files with rules; exits with 2 when there is one
+    #[command(
+        after_help = "A file holds a rule, a list of rules, or a list named `rules`, as JSON or TOML.\n\nExample:\n  streamflow-hub rule check rules/*.toml"
+    )]
+    Check {
+        /// How results are printed
+        #[arg(long, short, value_enum, default_value_t = Output::Text)]
+        output: Output,
+        /// Files with rules
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Say how a rule is evaluated: on columns or by the interpreter, what is skipped, when it is judged
+    #[command(
+        after_help = "Examples:\n  streamflow-hub rule explain rules.toml\n  streamflow-hub rule explain 'burst of errors'"
+    )]
+    Explain {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        target: Target,
+        /// A file with rules, or the id or name of a rule of the running hub
+        #[arg(value_name = "FILE|ID")]
+        rule: String,
+    },
+    /// Run a rule over the hub's stored events: when would it have fired?
+    #[command(
+        after_help = "Examples:\n  streamflow-hub rule backtest rules.toml --from 7d\n  streamflow-hub rule backtest 'burst of errors' --from 2026-01-02T00:00:00Z --to 2026-01-03T00:00:00Z --output json"
+    )]
+    Backtest {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        target: Target,
+        /// A file with rules, or the id or name of a rule of the running hub
+        #[arg(value_name = "FILE|ID")]
+        rule: String,
+        /// From when: a time, or how long ago
+        #[arg(long, value_name = "TIME", default_value = "24h")]
+        from: String,
+        /// Until when: a time, how long ago, or now
+        #[arg(long, value_name = "TIME", default_value = "now")]
+        to: String,
+    },
+    /// Run unit tests of rules; exits with 1 when one fails. Needs no hub
+    #[command(
+        after_help = "docs/analytics.md explains the files.\n\nExample:\n  streamflow-hub rule test rules/tests.toml"
+    )]
+    Test {
+        /// How results are printed
+        #[arg(long, short, value_enum, default_value_t = Output::Text)]
+        output: Output,
+        /// Files with tests
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AlertCommand {
+    /// List alerts, newest first
+    #[command(after_help = "Example:\n  streamflow-hub alert list --state firing")]
+    List {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        target: Target,
+        /// Only in this state
+        #[arg(long, value_parser = ["pending", "firing", "acknowledged", "resolved", "stale"])]
+        state: Option<String>,
+    },
+    /// Show one alert with its timeline
+    Show {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        target: Target,
+        /// Identifier as `alert list` shows it
+        id: String,
+    },
+    /// Take an alert: it is not escalated any further
+    Ack {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        target: Target,
+        /// Identifier as `alert list` shows it
+        id: String,
+        /// Kept in the alert's timeline
+        #[arg(long, short = 'm', default_value = "")]
+        comment: String,
+    },
+    /// Close an alert
+    Resolve {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        target: Target,
+        /// Identifier as `alert list` shows it
+        id: String,
+        /// Kept in the alert's timeline
+        #[arg(long, short = 'm', default_value = "")]
+        comment: String,
     },
 }

@@ -1,7 +1,13 @@
 //! Runs one subcommand, and turns its error into words and an exit status.
 
 mod agent;
+mod alert;
+mod plugin;
 mod print;
+mod remote;
+mod rule;
+mod rule_file;
+mod rule_test;
 mod user;
 
 use std::io::Write as _;
@@ -19,6 +25,11 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct UsageError(pub String);
+
+/// What was asked for was done, and its outcome is a failure, such as a test that fails.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Failed(pub String);
 
 /// Runs what the command line asks for.
 ///
@@ -73,6 +84,9 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         }) => with_store(&common, async |_, store| {
             user::create_token(&common, store, &name, role, ttl).await
         }),
+        Command::Rule(command) => block_on(rule::run(command)),
+        Command::Alert(command) => block_on(alert::run(command)),
+        Command::Plugin(command) => plugin::run(command),
         Command::Completions { shell } => print::completions(shell, Cli::command()),
     }
 }

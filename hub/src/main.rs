@@ -4,6 +4,7 @@ mod cli;
 mod command;
 mod config;
 mod logging;
+mod past;
 mod serve;
 mod shipped;
 mod shutdown;

@@ -5,7 +5,7 @@ use std::{io::Write as _, net::SocketAddr, path::Path, sync::Arc};
 use anyhow::Context;
 use prometheus::Registry;
 use streamflow_alerting::Alerting;
-use streamflow_analytics::Analytics;
+use streamflow_analytics::{Analytics, Heartbeats, PluginRules, Rollups};
 use streamflow_bus::signals;
 use streamflow_dashboard::Dashboard;
 use streamflow_ingest::Ingest;
@@ -13,9 +13,11 @@ use streamflow_plugin_host::PluginHost;
 use streamflow_storage::{Store, StoreHealth};
 use streamflow_web::{Auth, FinishOptions, Health};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::HubConfig,
+    past::{self, Past},
     shipped,
     shutdown::{self, Stages},
 };
@@ -41,7 +43,7 @@ pub async fn serve(config: HubConfig, ready_json: bool) -> anyhow::Result<()> {
     let mut stages = Stages::default();
     let built = build(&config, &public_url, &registry).await?;
     let quic = built.ingest.quic_addr();
-    let (router, health) = (built.router, built.health);
+    let (router, health, past) = (built.router, built.health, built.past);
     let limits = config.http.limits.clone();
 
     // The order of these lines is the order of stopping: doors first, the store last.
@@ -55,6 +57,13 @@ pub async fn serve(config: HubConfig, ready_json: bool) -> anyhow::Result<()> {
     stages.start("analytics", move |token| async move {
         Ok(built.analytics.run(token).await?)
     });
+    stages.start("plugin rules", move |token| async move {
+        Ok(built.plugin_rules.run(token).await?)
+    });
+    stages.start(
+        "metrics",
+        move |token| async move { Ok(built.rollups.run(token).await?) },
+    );
     stages.start(
         "alerting",
         move |token| async move { Ok(built.alerting.run(token).await?) },
@@ -68,6 +77,9 @@ pub async fn serve(config: HubConfig, ready_json: bool) -> anyhow::Result<()> {
         move |token| async move { Ok(built.storage.run(token).await?) },
     );
 
+    // For commands beside the hub, which cannot know a port that the system chose.
+    std::fs::write(address_file(&config.data_dir), format!("{http}\n"))
+        .with_context(|| format!("data_dir {} cannot be written", config.data_dir.display()))?;
     announce(ready_json, http, quic, built.admin_password.as_deref());
     let outcome = tokio::select! {
         signal = shutdown::requested() => {
@@ -77,21 +89,30 @@ pub async fn serve(config: HubConfig, ready_json: bool) -> anyhow::Result<()> {
         error = stages.failed() => Err(error),
     };
     health.stopping();
+    past.cancel();
     stages.stop().await;
     tracing::info!("stopped");
     outcome
+}
+
+/// Where a running hub leaves the address of its API.
+pub fn address_file(data_dir: &Path) -> std::path::PathBuf {
+    data_dir.join("http.address")
 }
 
 /// Everything that is ready to run.
 struct Built {
     ingest: Ingest,
     analytics: Analytics,
+    plugin_rules: PluginRules,
+    rollups: Rollups,
     alerting: Alerting,
     dashboard: Dashboard,
     plugins: Arc<PluginHost>,
     storage: streamflow_storage::Service,
     router: axum::Router,
     health: Health,
+    past: CancellationToken,
     admin_password: Option<String>,
 }
 
@@ -120,10 +141,24 @@ async fn build(config: &HubConfig, public_url: &str, registry: &Registry) -> any
     )
     .await
     .context("alerting")?;
+    let uplink = ingest.handle();
+    let plugin_rules = PluginRules::build(
+        &config.analytics,
+        store.clone(),
+        plugins.clone(),
+        alerting.rules(),
+        sender.clone(),
+        registry,
+    )
+    .context("plugin rules")?;
     let analytics = Analytics::build(&config.analytics, store.clone(), alerting.rules(), sender, registry)
         .await
         .context("analytics")?
-        .with_open(&alerting.open_groups());
+        .with_open(&alerting.open_groups())
+        .with_heartbeats(Heartbeats::new(move || uplink.agents()));
+    let rollups = Rollups::build(&config.analytics, store.clone(), analytics.handle(), registry)
+        .await
+        .context("metrics")?;
     let auth =
         Arc::new(Auth::build(&config.auth, dir, streamflow_dashboard::accounts(store.clone())).context("sign-in")?);
     let dashboard = Dashboard::build(
@@ -137,6 +172,11 @@ async fn build(config: &HubConfig, public_url: &str, registry: &Registry) -> any
     )
     .context("dashboard")?;
 
+    let options = past::Options {
+        analytics: config.analytics,
+        alerting: config.alerting.clone(),
+    };
+    let past = Past::build(options, store.clone(), alerting.handle(), registry).context("backtests")?;
     let health = Health::default();
     let log = store.clone();
     health.register("storage", move || match log.health() {
@@ -149,9 +189,12 @@ async fn build(config: &HubConfig, public_url: &str, registry: &Registry) -> any
     let routes = streamflow_storage::routes(store.clone())
         .merge(ingest.routes())
         .merge(analytics.routes())
+        .merge(rollups.routes())
         .merge(alerting.routes())
+        .merge(past::routes(past.clone()))
         .merge(plugins.routes())
-        .merge(dashboard.routes());
+        .merge(dashboard.routes())
+        .merge(streamflow_dashboard::prometheus(store.clone(), rollups.history()));
     let options = FinishOptions {
         auth,
         health: health.clone(),
@@ -166,12 +209,15 @@ async fn build(config: &HubConfig, public_url: &str, registry: &Registry) -> any
     Ok(Built {
         ingest,
         analytics,
+        plugin_rules,
+        rollups,
         alerting,
         dashboard,
         plugins,
         storage,
         router,
         health,
+        past: past.stop(),
         admin_password,
     })
 }

@@ -1,6 +1,7 @@
 //! A batch of events as columns, the same for wire frames and stored chunks. Nothing is decoded until it is asked for.
 
 mod check;
+mod integers;
 mod layout;
 mod lookup;
 mod overflow;
@@ -8,6 +9,7 @@ mod render;
 mod shapes;
 mod values;
 
+pub use integers::Integers;
 pub(crate) use layout::{Layout, MAX_CHUNK_COLUMNS};
 pub(crate) use shapes::Shapes;
 pub(crate) use values::{TextValues, Values};

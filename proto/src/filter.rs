@@ -10,11 +10,14 @@
 
 mod columns;
 mod condition;
+mod explain;
 mod interpret;
+mod places;
 mod plan;
 mod predicate;
 mod prune;
 mod syntax;
+mod types;
 
 use std::fmt;
 
@@ -27,6 +30,7 @@ use crate::{
 
 pub use columns::Columns;
 pub use condition::{Condition, ConditionInput};
+pub use explain::{Explained, Skip, Way};
 use predicate::Pred;
 
 /// Why an expression was refused.
@@ -78,8 +82,8 @@ impl Filter {
     /// # Errors
     /// The first mistake, with its place.
     pub fn compile(source: &str) -> Result<Self, ExprError> {
-        let expr = syntax::parse(source, &syntax::EVENT)?;
-        let pred = plan::predicate(&expr);
+        let (expr, places) = syntax::parse_with_places(source, &syntax::EVENT)?;
+        let pred = plan::predicate(&expr, &places);
         let plan = match pred.first_reason() {
             None => Plan::Columnar,
             Some(reason) => Plan::Interpreted {
@@ -122,10 +126,40 @@ impl Filter {
         self.pred.required(path).map(|set| set.into_iter().collect())
     }
 
+    /// Each attribute that must have one of some values for an event to match, with those values.
+    #[must_use]
+    pub fn requirements(&self) -> Vec<(Path, Vec<String>)> {
+        let mut compared = std::collections::BTreeSet::new();
+        self.pred.compared(&mut compared);
+        let required = compared.into_iter().filter_map(|path| {
+            let values = self.required(&path)?;
+            Some((path, values))
+        });
+        required.collect()
+    }
+
+    /// Attributes without which no event matches.
+    #[must_use]
+    pub fn needed(&self) -> Vec<Path> {
+        self.pred.needed().into_iter().collect()
+    }
+
     /// How it runs.
     #[must_use]
     pub fn plan(&self) -> Plan {
         self.plan.clone()
+    }
+
+    /// Each predicate with the way in which it is answered, in the order in which they are.
+    #[must_use]
+    pub fn explain(&self) -> Vec<Explained> {
+        self.pred.explain()
+    }
+
+    /// Attributes that its columns or the interpreter read.
+    #[must_use]
+    pub fn reads(&self) -> Vec<String> {
+        self.pred.reads()
     }
 
     /// As written.

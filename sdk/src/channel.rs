@@ -4,11 +4,11 @@ use std::{cell::RefCell, time::Duration};
 
 use serde::de::DeserializeOwned;
 
-pub use crate::bindings::{
+pub use crate::bindings::channel::{
     exports::streamflow::plugin::channel::{Notice, State},
     streamflow::plugin::types::Level,
 };
-use crate::{bindings::exports::streamflow::plugin::channel as wit, http, log};
+use crate::{bindings::channel::exports::streamflow::plugin::channel as wit, http, log};
 
 /// Delivers notices somewhere. One instance serves one configured channel of a hub, one call at a time.
 ///
@@ -111,7 +111,7 @@ macro_rules! export_channel {
 
             struct Exported;
 
-            impl $crate::bindings::exports::streamflow::plugin::channel::Guest for Exported {
+            impl $crate::bindings::channel::exports::streamflow::plugin::channel::Guest for Exported {
                 fn init(config: ::std::string::String) -> ::std::result::Result<(), ::std::string::String> {
                     CHANNEL.with(|slot| $crate::init(slot, &config))
                 }
@@ -121,13 +121,13 @@ macro_rules! export_channel {
                     attempt: u32,
                 ) -> ::std::result::Result<
                     ::std::string::String,
-                    $crate::bindings::exports::streamflow::plugin::channel::Failure,
+                    $crate::bindings::channel::exports::streamflow::plugin::channel::Failure,
                 > {
                     CHANNEL.with(|slot| $crate::deliver(slot, &notice, attempt))
                 }
             }
 
-    $crate::bindings::export!(Exported with_types_in $crate::bindings);
+    $crate::bindings::channel::export!(Exported with_types_in $crate::bindings::channel);
         };
     };
 }

@@ -1,13 +1,13 @@
 //! The one place where a plugin leaves itself: to the hub that runs it, or in tests to the fake host.
 
 use crate::{
-    bindings::streamflow::plugin::{http as wit, log::Verbosity},
+    bindings::channel::streamflow::plugin::{http as wit, log::Verbosity},
     http,
 };
 
 #[cfg(target_family = "wasm")]
 pub(crate) fn log(verbosity: Verbosity, message: &str) {
-    crate::bindings::streamflow::plugin::log::write(verbosity, message);
+    crate::bindings::channel::streamflow::plugin::log::write(verbosity, message);
 }
 
 #[cfg(not(target_family = "wasm"))]

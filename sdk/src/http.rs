@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub use crate::bindings::streamflow::plugin::http::Method;
+pub use crate::bindings::channel::streamflow::plugin::http::Method;
 use crate::host;
 
 /// A request.

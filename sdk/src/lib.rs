@@ -1,5 +1,33 @@
 //! For plugin authors: what a plugin implements, what it may call, and a fake host for its tests.
 //!
+//! A rule looks at events and raises alerts. It implements [`Rule`] and names itself with [`export_rule!`]:
+//! ```
+//! use streamflow_sdk::{Alert, Events, Rule, export_rule};
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Config {
+//!     threshold: f64,
+//! }
+//!
+//! struct TooHot(Config);
+//!
+//! impl Rule for TooHot {
+//!     type Config = Config;
+//!     type State = ();
+//!
+//!     fn init(config: Config) -> Result<Self, String> {
+//!         Ok(Self(config))
+//!     }
+//!
+//!     fn on_events(&mut self, events: &Events, _state: &mut ()) -> Result<Vec<Alert>, String> {
+//!         let values = events.floats("data.value")?;
+//!         let hot = events.rows().filter(|row| values.get(*row).is_some_and(|value| value > self.0.threshold));
+//!         Ok(hot.map(|row| Alert::firing(events.source(row), "too hot").row(row)).collect())
+//!     }
+//! }
+//!
+//! export_rule!(TooHot);
+//! ```
 //! A channel implements [`Channel`] and names itself with [`export_channel!`]:
 //! ```
 //! use streamflow_sdk::{Channel, Failure, Notice, export_channel, http};
@@ -34,9 +62,14 @@ mod channel;
 mod host;
 pub mod http;
 pub mod log;
+mod rule;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+pub mod window;
 
 pub use channel::{Channel, Failure, Level, Notice, State};
 #[doc(hidden)]
 pub use channel::{Slot, deliver, empty_slot, init};
+#[doc(hidden)]
+pub use rule::glue;
+pub use rule::{Alert, Booleans, Events, Floats, Integers, Rule, Severity, Texts};

@@ -1,6 +1,6 @@
 //! Lines in the hub's log, under the plugin's name. The hub limits how many.
 
-pub use crate::bindings::streamflow::plugin::log::Verbosity;
+pub use crate::bindings::channel::streamflow::plugin::log::Verbosity;
 use crate::host;
 
 /// For the plugin's author.

@@ -1,6 +1,10 @@
 //! A fake host for tests that run natively: it records what a plugin sends and logs, and answers as told.
 
+mod rule;
+
 use std::{cell::RefCell, collections::VecDeque, rc::Rc};
+
+pub use rule::{Event, RuleTest, event};
 
 use crate::{Channel, Level, Notice, State, http, log::Verbosity};
 

@@ -107,6 +107,79 @@ async fn a_person_acknowledges_and_resolves() {
 }
 
 #[tokio::test]
+async fn alerts_are_worked_on_from_the_command_line() {
+    let mut slow = rule();
+    slow["window"] = json!("1h");
+    let (hub, api, receiver) = setup(slow).await;
+    send(&api, "a", 5).await;
+    eventually("it fires", async || !receiver.received().is_empty()).await;
+    let run = |arguments: &[&str]| {
+        let output = hub.command(arguments);
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let list: Value = serde_json::from_str(&run(&["alert", "list", "--state", "firing", "--output", "json"])).unwrap();
+    let id = list[0]["id"].as_str().unwrap().to_owned();
+    assert!(run(&["alert", "list"]).contains(&id));
+    let done: Value =
+        serde_json::from_str(&run(&["alert", "ack", &id, "--comment", "on it", "--output", "json"])).unwrap();
+    assert_eq!(done["state"], "acknowledged", "{done}");
+    let shown = run(&["alert", "show", &id]);
+    assert!(shown.contains("on it") && shown.contains("source=a"), "{shown}");
+    assert!(run(&["alert", "resolve", &id, "-m", "fixed"]).contains("resolved"));
+    let again = hub.command(&["alert", "resolve", &id]);
+    let error = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(
+        again.status.code() == Some(1) && error.contains("already resolved"),
+        "{error}"
+    );
+    let elsewhere = hub.command(&["alert", "list", "--hub", "http://127.0.0.1:1"]);
+    assert_eq!(elsewhere.status.code(), Some(2), "a hub elsewhere needs a token");
+    let elsewhere = hub.command(&["alert", "list", "--hub", "http://127.0.0.1:1", "--token", "sfp_x"]);
+    let error = String::from_utf8_lossy(&elsewhere.stderr).into_owned();
+    assert!(error.contains("127.0.0.1:1"), "{error}");
+}
+
+#[tokio::test]
+async fn an_alert_is_kept_firing_for_as_long_as_the_rule_says() {
+    let mut kept = rule();
+    kept["keep_firing_for"] = json!("1h");
+    let (_hub, api, receiver) = setup(kept).await;
+    send(&api, "a", 3).await;
+    let alert = eventually_some("the condition no longer holds", async || {
+        let (_, alerts) = api.get("/api/v1/alerts?state=firing").await;
+        let alert = hub::data(&alerts).first().cloned()?;
+        alert["timeline"].to_string().contains("eased").then_some(alert)
+    })
+    .await;
+    assert_eq!(alert["state"], "firing");
+    assert_eq!(statuses(&receiver, "a"), ["firing"]);
+}
+
+#[tokio::test]
+async fn what_comes_and_goes_is_told_as_one_flapping_alert() {
+    let mut quick = rule();
+    quick["window"] = json!("1s");
+    let (_hub, api, receiver) = setup(quick).await;
+    let alert = eventually_some("it flaps", async || {
+        let (_, alerts) = api.get("/api/v1/alerts?state=firing").await;
+        let open = hub::data(&alerts).first().cloned();
+        match open {
+            Some(alert) if alert["flapping"] == true => Some(alert),
+            Some(_) => None,
+            None => {
+                send(&api, "a", 3).await;
+                None
+            }
+        }
+    })
+    .await;
+    let told = statuses(&receiver, "a");
+    assert_eq!(told[..4], ["firing", "resolved", "firing", "resolved"]);
+    assert!(alert["timeline"].to_string().contains("flapping"), "{alert}");
+}
+
+#[tokio::test]
 async fn pending_lasts_as_long_as_for_says() {
     let mut patient = rule();
     patient["for"] = json!("1h");

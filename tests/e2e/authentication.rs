@@ -17,7 +17,9 @@ async fn every_documented_route_needs_a_token_but_a_few() {
         "/auth/login",
         "/auth/refresh",
         "/api/openapi.json",
+        "/ack",
     ];
+    assert_eq!(api.get("/ack?t=x").await.0, 403, "it asks for a signed link instead");
     let mut checked = 0;
     for (path, methods) in document["paths"].as_object().unwrap() {
         if open.contains(&path.as_str()) {

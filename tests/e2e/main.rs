@@ -7,7 +7,10 @@
     reason = "a test speaks by failing, and to the person who runs it"
 )]
 
+mod alert_kills;
+mod alert_policies;
 mod alerting;
+mod alertmanager;
 mod authentication;
 mod bad_input;
 mod browser;
@@ -18,7 +21,14 @@ mod health;
 mod ingest_http;
 mod kills;
 mod make_run;
+mod metrics;
+mod past;
 mod path;
+mod plugins;
+mod prometheus;
 mod query;
 mod realtime;
+mod rule_files;
+mod watching;
 mod websocket;
+mod windows;

@@ -22,6 +22,8 @@ pub struct HubConfig {
     pub more: String,
     /// More lines of `[quic]`.
     pub quic: String,
+    /// More lines of `[plugins]`.
+    pub plugins: String,
     /// Folder of everything durable, when not in the hub's own folder.
     pub data: Option<PathBuf>,
     /// Keep the ports over restarts.
@@ -51,11 +53,12 @@ impl Hub {
         };
         let text = format!(
             "data_dir = {data:?}\n[http]\nlisten = {http:?}\n[quic]\nlisten = {quic:?}\n{quic_more}\n[egress]\nallow = {egress:?}\n\
-             [plugins]\nshipped_dir = {plugins:?}\n[log]\nlevel = \"info,streamflow=debug\"\n{more}\n",
+             [plugins]\nshipped_dir = {plugins:?}\n{plugins_more}\n[log]\nlevel = \"info,streamflow=debug\"\n{more}\n",
             data = config.data.clone().unwrap_or_else(|| dir.path().join("data")),
             egress = config.egress,
             plugins = binaries::root().join("plugins/dist"),
             quic_more = config.quic,
+            plugins_more = config.plugins,
             more = config.more,
         );
         std::fs::write(dir.path().join("hub.toml"), text).expect("hub.toml");

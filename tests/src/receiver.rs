@@ -10,6 +10,7 @@ use axum::{
     routing::post,
 };
 use serde_json::Value;
+use tokio::sync::Notify;
 
 /// One received request.
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ struct Inner {
     received: Vec<Received>,
     /// Statuses to answer next; 200 when used up.
     answers: Vec<u16>,
+    /// Answers wait until that is over.
+    holding: Option<Arc<Notify>>,
 }
 
 /// The server.
@@ -65,6 +68,24 @@ impl Receiver {
         self.inner.lock().expect("lock").answers = statuses.iter().rev().copied().collect();
     }
 
+    /// Keeps whoever posts waiting for an answer, until [`Self::let_go`].
+    ///
+    /// # Panics
+    /// When a handler panicked.
+    pub fn hold(&self) {
+        self.inner.lock().expect("lock").holding = Some(Arc::default());
+    }
+
+    /// Answers those who wait, and everybody from now on.
+    ///
+    /// # Panics
+    /// When a handler panicked.
+    pub fn let_go(&self) {
+        if let Some(held) = self.inner.lock().expect("lock").holding.take() {
+            held.notify_waiters();
+        }
+    }
+
     /// Everything received so far.
     ///
     /// # Panics
@@ -76,16 +97,21 @@ impl Receiver {
 }
 
 async fn receive(State(inner): State<Arc<Mutex<Inner>>>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    let mut inner = inner.lock().expect("lock");
-    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    inner.received.push(Received {
-        headers,
-        body,
-        at: std::time::Instant::now(),
-    });
-    inner
-        .answers
-        .pop()
+    let held = {
+        let mut inner = inner.lock().expect("lock");
+        let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        inner.received.push(Received {
+            headers,
+            body,
+            at: std::time::Instant::now(),
+        });
+        inner.holding.clone().map(Notify::notified_owned)
+    };
+    if let Some(held) = held {
+        held.await;
+    }
+    let answer = inner.lock().expect("lock").answers.pop();
+    answer
         .and_then(|s| StatusCode::from_u16(s).ok())
         .unwrap_or(StatusCode::OK)
 }

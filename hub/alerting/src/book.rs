@@ -8,15 +8,29 @@ use std::{
     sync::Arc,
 };
 
-use streamflow_model::{Alert, AlertState, Channel, Instant, Level, OpenGroup, Rule, Signal};
+use streamflow_model::{Alert, Channel, Escalation, Level, OpenGroup, Routing, Rule, Signal};
 
 use crate::{
+    grouping::Group,
     history::History,
-    incident::{Incident, SYSTEM, Step},
+    incident::{Incident, SYSTEM, Step, Terms},
+    mute::Mutes,
+    oncall::Roster,
     options::Options,
     outbox::Outgoing,
+    register::Register,
+    route::{Compiled, Tree},
     text,
 };
+
+mod bundles;
+mod external;
+mod muting;
+mod policies;
+mod slots;
+mod telling;
+
+use bundles::Bundle;
 
 /// What has changed since the changes were last taken.
 #[derive(Debug, Default)]
@@ -31,8 +45,16 @@ pub(crate) struct Changes {
     pub(crate) expired: Vec<String>,
     /// Notifications to write and send.
     pub(crate) outgoing: Vec<Outgoing>,
+    /// Channels whose template failed, and why.
+    pub(crate) template_failures: Vec<(String, String)>,
     /// Level of each alert that began to fire.
     pub(crate) fired: Vec<Level>,
+    /// Groups of alerts to write, by key.
+    pub(crate) groups: BTreeSet<String>,
+    /// Ids of groups that are over; their documents go.
+    pub(crate) groups_ended: Vec<String>,
+    /// Incidents to write that are no longer the newest of their group.
+    pub(crate) older: Vec<Incident>,
     /// Verdicts of new groups refused because too many incidents are open.
     pub(crate) refused: u64,
 }
@@ -42,16 +64,47 @@ pub(crate) struct Changes {
 pub(crate) struct Book {
     options: Options,
     external_url: String,
-    rules: BTreeMap<String, Arc<Rule>>,
+    register: Register,
     /// Verdicts of older versions of a rule, still under way when it began to ask something else, no longer count.
     asks_since: HashMap<String, i64>,
-    channels: BTreeMap<String, Arc<Channel>>,
     groups: HashMap<String, Slot>,
     ids: HashMap<String, String>,
     timers: BTreeSet<(i64, String)>,
     history: History,
     open: usize,
+    /// Incidents to tell of as soon as everything of this moment is taken in.
+    untold: BTreeSet<String>,
+    mutes: Mutes,
+    /// When silences or maintenance windows change next.
+    mute_due: Option<i64>,
+    /// What mutes has changed: incidents are to be asked anew.
+    mutes_moved: bool,
+    routing: Routing,
+    tree: Tree,
+    bundles: BTreeMap<String, Bundle>,
+    bundle_timers: BTreeSet<(i64, String)>,
     changes: Changes,
+}
+
+/// What is stored, as it is read at the start.
+#[derive(Debug, Default)]
+pub(crate) struct Stored {
+    /// Rules.
+    pub(crate) rules: Vec<Rule>,
+    /// Channels.
+    pub(crate) channels: Vec<Channel>,
+    /// Escalation policies.
+    pub(crate) escalations: Vec<Escalation>,
+    /// On-call schedules.
+    pub(crate) rosters: Vec<Roster>,
+    /// Incidents, newest first.
+    pub(crate) incidents: Vec<Incident>,
+    /// Groups of alerts.
+    pub(crate) groups: Vec<Group>,
+    /// What mutes.
+    pub(crate) mutes: Mutes,
+    /// Who is told of alerts whose rule names nobody.
+    pub(crate) routing: Option<(Routing, Compiled)>,
 }
 
 #[derive(Debug)]
@@ -63,56 +116,77 @@ struct Slot {
 }
 
 impl Book {
-    /// From what is stored; `incidents` newest first.
-    pub(crate) fn load(
-        options: Options,
-        external_url: &str,
-        rules: Vec<Rule>,
-        channels: Vec<Channel>,
-        incidents: Vec<Incident>,
-        now: i64,
-    ) -> Self {
-        let rules = rules
+    /// From what is stored.
+    pub(crate) fn load(options: Options, external_url: &str, stored: Stored, now: i64) -> Self {
+        let Stored {
+            rules,
+            channels,
+            escalations,
+            rosters,
+            incidents,
+            groups,
+            mutes,
+            routing,
+        } = stored;
+        let (routing, compiled) = routing.unzip();
+        let mut register = Register::default();
+        rules.into_iter().for_each(|rule| drop(register.put_rule(rule)));
+        channels.into_iter().for_each(|channel| register.put_channel(channel));
+        escalations
             .into_iter()
-            .map(|rule| (rule.id.clone(), Arc::new(rule)))
-            .collect();
-        let channels = channels
-            .into_iter()
-            .map(|channel| (channel.name.clone(), Arc::new(channel)))
-            .collect();
+            .for_each(|policy| register.put_escalation(policy));
+        rosters.into_iter().for_each(|roster| register.put_roster(roster));
         let mut book = Self {
             options,
             external_url: external_url.trim_end_matches('/').to_owned(),
-            rules,
+            register,
             asks_since: HashMap::new(),
-            channels,
             groups: HashMap::new(),
             ids: HashMap::new(),
             timers: BTreeSet::new(),
             history: History::default(),
             open: 0,
+            untold: BTreeSet::new(),
+            mutes,
+            mute_due: Some(now),
+            mutes_moved: true,
+            routing: routing.unwrap_or_default(),
+            tree: Tree::empty(),
+            bundles: BTreeMap::new(),
+            bundle_timers: BTreeSet::new(),
             changes: Changes::default(),
         };
+        if let Some(compiled) = compiled {
+            book.tree = compiled.tree;
+            book.mutes.set_inhibition(compiled.inhibit);
+        }
+        groups.into_iter().for_each(|group| book.restore_bundle(group, now));
         for incident in incidents.iter().rev().filter(|incident| !incident.is_open()) {
             book.history.add(&incident.alert);
         }
         for mut incident in incidents {
             let key = incident.alert.group_key.clone();
+            book.rejoin(&incident);
             if let Some(newer) = book.groups.get_mut(&key) {
                 if newer.incident.alert.fired_at.is_none() && newer.before.is_none() {
                     newer.before = Some(Box::new(incident));
                 }
                 continue;
             }
-            if let Some(rule) = book.rules.get(&incident.alert.rule_id) {
-                let earliest = now + book.options.restart_grace.ms() - rule.draft.hold.ms();
-                incident.memory.held_from = incident.memory.held_from.max(earliest);
+            if let Some(terms) = book.register.terms(&book.options, &incident.alert.rule_id) {
+                incident.restarted(&terms, now + book.options.restart_grace.ms());
             }
-            book.insert(key, incident);
+            book.insert(key.clone(), incident);
+            book.note_source(&key);
         }
         let orphans: BTreeSet<String> = book.open_alerts().map(|alert| alert.rule_id.clone()).collect();
         for rule_id in orphans {
-            if book.rules.get(&rule_id).is_none_or(|rule| !rule.draft.enabled) {
+            if book
+                .register
+                .rules()
+                .get(&rule_id)
+                .is_none_or(|rule| !rule.draft.enabled)
+            {
                 book.close_all(&rule_id, SYSTEM, "its rule is gone", now);
             }
         }
@@ -122,14 +196,12 @@ impl Book {
     /// Takes verdicts in.
     pub(crate) fn signals(&mut self, signals: &[Signal], now: i64) {
         for signal in signals {
-            let Some(rule) = self
-                .rules
-                .get(&signal.rule_id)
-                .filter(|rule| rule.draft.enabled)
-                .map(Arc::clone)
-            else {
+            let Some(terms) = self.register.terms(&self.options, &signal.rule_id) else {
                 continue;
             };
+            if !terms.rule.draft.enabled {
+                continue;
+            }
             if self
                 .asks_since
                 .get(&signal.rule_id)
@@ -138,36 +210,31 @@ impl Book {
                 continue;
             }
             let key = group_key(signal);
-            let (seen, open, last_told) = match self.groups.get(&key) {
-                Some(Slot { incident, .. }) => (
-                    incident.has_seen(signal),
-                    incident.is_open(),
-                    incident.memory.notified_at,
-                ),
-                None => (false, false, None),
-            };
-            if open {
-                self.apply(&key, now, |incident, rule| incident.signal(rule, signal, now));
-            } else if signal.met && !seen && self.open >= self.options.max_open {
-                self.changes.refused += 1;
-            } else if signal.met && !seen {
-                let (incident, step) = Incident::open(&rule, key.clone(), last_told, signal, now);
-                self.insert(key.clone(), incident);
-                self.changes
-                    .fired
-                    .extend((step != Step::Changed).then_some(rule.draft.level));
-                self.follow(&key, step, now);
+            let last = self.groups.get(&key).map(|slot| &slot.incident);
+            if last.is_some_and(Incident::is_open) {
+                self.apply(&key, now, |incident, terms| incident.signal(terms, signal, now));
+                continue;
             }
+            if !signal.met || last.is_some_and(|last| last.has_seen(signal, terms.asks)) {
+                continue;
+            }
+            if self.open >= self.options.max_open {
+                self.changes.refused += 1;
+                continue;
+            }
+            let (incident, step) = Incident::open(&terms, key.clone(), last.map(|last| &last.memory), signal, now);
+            let fired = incident.alert.fired_at.map(|_| incident.alert.level);
+            self.insert(key.clone(), incident);
+            self.changes.fired.extend(fired);
+            self.follow(&key, step, now);
         }
+        self.settle(now);
     }
 
     /// Lets time pass.
     pub(crate) fn tick(&mut self, now: i64) {
-        while self.timers.first().is_some_and(|(due, _)| *due <= now) {
-            if let Some((_, key)) = self.timers.pop_first() {
-                self.apply(&key, now, |incident, rule| incident.tick(rule, now));
-            }
-        }
+        self.mutes_moved |= self.mute_due.is_some_and(|due| due <= now);
+        self.settle(now);
         let oldest = now - self.options.keep_for.ms();
         for closed in self.history.expire(oldest, self.options.keep_at_most) {
             match self.groups.get_mut(&closed.group_key) {
@@ -182,19 +249,32 @@ impl Book {
         }
     }
 
+    /// Takes the steps of incidents whose time has come.
+    fn run_timers(&mut self, now: i64) {
+        while self.timers.first().is_some_and(|(due, _)| *due <= now) {
+            if let Some((_, key)) = self.timers.pop_first() {
+                self.apply(&key, now, |incident, terms| incident.tick(terms, now));
+            }
+        }
+    }
+
     /// When [`Self::tick`] has something to do.
     pub(crate) fn due(&self) -> Option<i64> {
-        self.timers.first().map(|(due, _)| *due)
+        let incidents = self.timers.first().map(|(due, _)| *due);
+        let bundles = self.bundle_timers.first().map(|(due, _)| *due);
+        let timers = [incidents, bundles, self.mute_due];
+        timers.into_iter().flatten().min()
     }
 
     /// A person takes an alert; `None` when it is not in memory.
     pub(crate) fn acknowledge(&mut self, id: &str, by: &str, comment: &str, now: i64) -> Option<Alert> {
         let key = self.ids.get(id)?.clone();
-        let apply = |incident: &mut Incident, _: &Rule| {
+        let apply = |incident: &mut Incident, _: &Terms<'_>| {
             let new = incident.is_open() && incident.acknowledge(by, comment, now);
             if new { Step::Changed } else { Step::Ignored }
         };
         self.apply(&key, now, apply);
+        self.settle(now);
         self.by_id(id).map(|incident| incident.alert.clone())
     }
 
@@ -202,6 +282,7 @@ impl Book {
     pub(crate) fn resolve(&mut self, id: &str, by: &str, comment: &str, now: i64) -> Option<Alert> {
         let key = self.ids.get(id)?.clone();
         self.apply(&key, now, |incident, _| incident.resolve(by, comment, now));
+        self.settle(now);
         self.by_id(id).map(|incident| incident.alert.clone())
     }
 
@@ -222,44 +303,51 @@ impl Book {
 
     /// Adds or replaces a rule. Alerts of a rule that now asks something else, or nothing, are over.
     pub(crate) fn put_rule(&mut self, rule: Rule, by: &str, now: i64) {
-        let before = self.rules.insert(rule.id.clone(), Arc::new(rule.clone()));
-        let Some(before) = before else { return };
+        let before = self.register.put_rule(rule.clone());
+        let Some((before, same)) = before else { return };
         if !rule.draft.enabled {
             self.close_all(&rule.id, by, "its rule was disabled", now);
-        } else if !asks_the_same(&before, &rule) {
+        } else if !before.draft.enabled || !same {
             self.asks_since.insert(rule.id.clone(), rule.version);
             self.close_all(&rule.id, by, "its rule was changed", now);
         } else {
             let keys: Vec<String> = self.keys_of(&rule.id);
             keys.into_iter().for_each(|key| self.reschedule(&key));
         }
+        self.settle(now);
     }
 
     /// Removes a rule; its alerts are over.
     pub(crate) fn remove_rule(&mut self, id: &str, by: &str, now: i64) -> Option<Arc<Rule>> {
         self.close_all(id, by, "its rule was deleted", now);
+        self.settle(now);
         self.asks_since.remove(id);
-        self.rules.remove(id)
+        self.register.remove_rule(id)
     }
 
     /// Adds or replaces a channel.
     pub(crate) fn put_channel(&mut self, channel: Channel) {
-        self.channels.insert(channel.name.clone(), Arc::new(channel));
+        self.register.put_channel(channel);
     }
 
     /// Removes a channel.
     pub(crate) fn remove_channel(&mut self, name: &str) {
-        self.channels.remove(name);
+        self.register.remove_channel(name);
     }
 
     /// Rules by id.
     pub(crate) const fn rules(&self) -> &BTreeMap<String, Arc<Rule>> {
-        &self.rules
+        self.register.rules()
+    }
+
+    /// What users have written down.
+    pub(crate) const fn register(&self) -> &Register {
+        &self.register
     }
 
     /// Channels by name.
     pub(crate) const fn channels(&self) -> &BTreeMap<String, Arc<Channel>> {
-        &self.channels
+        self.register.channels()
     }
 
     /// Alerts that are not over.
@@ -316,162 +404,11 @@ impl Book {
             self.follow(&key, step, now);
         }
     }
-
-    fn insert(&mut self, key: String, incident: Incident) {
-        let open = incident.is_open();
-        self.open += usize::from(open);
-        self.ids.insert(incident.alert.id.clone(), key.clone());
-        let before = self.groups.remove(&key).map(|slot| Box::new(slot.incident));
-        if let Some(before) = &before {
-            self.ids.remove(&before.alert.id);
-        }
-        self.groups.insert(
-            key.clone(),
-            Slot {
-                incident,
-                due: None,
-                before,
-            },
-        );
-        if open {
-            self.reschedule(&key);
-        }
-    }
-
-    fn apply(&mut self, key: &str, now: i64, step: impl FnOnce(&mut Incident, &Rule) -> Step) {
-        let Some(slot) = self.groups.get_mut(key) else { return };
-        let Some(rule) = self.rules.get(&slot.incident.alert.rule_id) else {
-            return;
-        };
-        let fired_before = slot.incident.alert.fired_at;
-        let step = if slot.incident.is_open() {
-            step(&mut slot.incident, rule)
-        } else {
-            Step::Ignored
-        };
-        if fired_before.is_none() && slot.incident.alert.fired_at.is_some() {
-            self.changes.fired.push(slot.incident.alert.level);
-        }
-        self.follow(key, step, now);
-    }
-
-    /// Books what a step of one incident entails.
-    fn follow(&mut self, key: &str, step: Step, now: i64) {
-        match step {
-            Step::Ignored => {}
-            Step::Touched => drop(self.changes.touched.insert(key.to_owned())),
-            Step::Changed => drop(self.changes.written.insert(key.to_owned())),
-            Step::Tell => {
-                self.changes.written.insert(key.to_owned());
-                self.tell(key, now);
-            }
-            Step::Gone => return self.forget(key, now),
-        }
-        if let Some(slot) = self
-            .groups
-            .get(key)
-            .filter(|slot| step != Step::Ignored && !slot.incident.is_open())
-        {
-            self.open -= 1;
-            self.history.add(&slot.incident.alert);
-        }
-        if let Some(slot) = self
-            .groups
-            .get_mut(key)
-            .filter(|slot| slot.incident.alert.fired_at.is_some())
-        {
-            slot.before = None;
-        }
-        self.reschedule(key);
-    }
-
-    fn forget(&mut self, key: &str, now: i64) {
-        let Some(slot) = self.groups.remove(key) else { return };
-        self.unschedule(slot.due, key);
-        self.open -= 1;
-        self.changes.written.remove(key);
-        self.changes.touched.remove(key);
-        let Incident { mut alert, memory } = slot.incident;
-        self.ids.remove(&alert.id);
-        if let Some(mut before) = slot.before {
-            before.memory.seen = memory.seen;
-            self.ids.insert(before.alert.id.clone(), key.to_owned());
-            self.groups.insert(
-                key.to_owned(),
-                Slot {
-                    incident: *before,
-                    due: None,
-                    before: None,
-                },
-            );
-        }
-        alert.state = AlertState::Resolved;
-        alert.resolved_at = Some(Instant(now));
-        self.changes.forgotten.push(alert);
-    }
-
-    fn tell(&mut self, key: &str, now: i64) {
-        let Some(Slot { incident, .. }) = self.groups.get_mut(key) else {
-            return;
-        };
-        let firing = incident.is_open();
-        let names = match self.rules.get(&incident.alert.rule_id).filter(|_| firing) {
-            Some(rule) => rule.draft.channels.clone(),
-            None => incident.memory.told.clone(),
-        };
-        incident.memory.notices += 1;
-        for name in names {
-            let takes = |channel: &&Arc<Channel>| channel.enabled && (!firing || incident.alert.level >= channel.level);
-            if self.channels.get(&name).filter(takes).is_none() {
-                continue;
-            }
-            self.changes
-                .outgoing
-                .push(Outgoing::about(incident, &name, &self.external_url, now));
-            if firing && !incident.memory.told.contains(&name) {
-                incident.memory.told.push(name);
-            }
-        }
-    }
-
-    fn reschedule(&mut self, key: &str) {
-        let Some(slot) = self.groups.get_mut(key) else { return };
-        let rule = self.rules.get(&slot.incident.alert.rule_id);
-        let due = rule
-            .filter(|_| slot.incident.is_open())
-            .and_then(|rule| slot.incident.due(rule));
-        let before = mem::replace(&mut slot.due, due);
-        self.unschedule(before, key);
-        self.timers.extend(due.map(|due| (due, key.to_owned())));
-    }
-
-    fn unschedule(&mut self, due: Option<i64>, key: &str) {
-        if let Some(due) = due {
-            self.timers.remove(&(due, key.to_owned()));
-        }
-    }
 }
 
 /// One open alert for each rule and group: `<rule id>{source=web-1}`.
 fn group_key(signal: &Signal) -> String {
     format!("{}{{{}}}", signal.rule_id, text::group(&signal.labels))
-}
-
-/// Whether alerts of the old rule are alerts of the new one.
-fn asks_the_same(old: &Rule, new: &Rule) -> bool {
-    let question = |rule: &Rule| {
-        let d = &rule.draft;
-        let texts = [d.matches.clone(), d.aggregate.clone(), d.condition.clone()];
-        (
-            texts,
-            d.kind,
-            d.window,
-            d.group_by.clone(),
-            d.threshold.map(f64::to_bits),
-            d.evaluate,
-        )
-    };
-    old.draft.enabled && question(old) == question(new)
 }
 
 #[cfg(test)]

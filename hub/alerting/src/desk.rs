@@ -11,9 +11,12 @@ use streamflow_storage::DocOp;
 use streamflow_web::{ApiError, ApiResult};
 use uuid::Uuid;
 
+pub(crate) mod policies;
+
 use crate::{
     book::{Book, Changes},
-    documents::{ALERT, CHANNEL, DELIVERY, RULE, newest_first},
+    documents::{ALERT, CHANNEL, DELIVERY, GROUP, RULE, newest_first},
+    gate::BreakerLimits,
     incident::Incident,
     options::Options,
     outbox::{Outbox, Outgoing},
@@ -32,6 +35,7 @@ pub(crate) struct Desk {
     finished: VecDeque<String>,
     rules_changed: bool,
     channels_changed: bool,
+    breakers_opened: u64,
 }
 
 /// What must be durable, and what may be told then.
@@ -45,11 +49,21 @@ pub(crate) struct Batch {
     pub(crate) rules_changed: bool,
     /// Whether channels have changed.
     pub(crate) channels_changed: bool,
+    /// Breakers of channels that have opened.
+    pub(crate) breakers_opened: u64,
 }
 
 impl Desk {
     /// `finished`: documents of finished deliveries, oldest first.
-    pub(crate) fn new(book: Book, outbox: Outbox, finished: VecDeque<String>, options: Options) -> Self {
+    pub(crate) fn new(book: Book, mut outbox: Outbox, finished: VecDeque<String>, options: Options) -> Self {
+        outbox.set_limits(BreakerLimits {
+            failures: options.breaker_failures,
+            pause: options.breaker_pause,
+            longest: options.breaker_longest,
+        });
+        for channel in book.channels().values() {
+            outbox.open_channel(&channel.name, channel.rate_per_minute);
+        }
         Self {
             book,
             outbox,
@@ -58,7 +72,14 @@ impl Desk {
             finished,
             rules_changed: true,
             channels_changed: true,
+            breakers_opened: 0,
         }
+    }
+
+    /// Lets time pass.
+    pub(crate) fn tick(&mut self, now: i64) {
+        self.book.tick(now);
+        self.forget_silences(now);
     }
 
     /// Takes what has changed since the last call.
@@ -73,6 +94,17 @@ impl Desk {
         for id in changes.expired.iter().chain(forgotten) {
             delete(&mut self.ops, ALERT, newest_first(id));
         }
+        for incident in &changes.older {
+            put(&mut self.ops, ALERT, newest_first(&incident.alert.id), incident)?;
+        }
+        for key in &changes.groups {
+            if let Some(group) = self.book.group(key) {
+                put(&mut self.ops, GROUP, group.id.clone(), group)?;
+            }
+        }
+        for id in &changes.groups_ended {
+            delete(&mut self.ops, GROUP, id.clone());
+        }
         for outgoing in &changes.outgoing {
             put(&mut self.ops, DELIVERY, newest_first(&outgoing.delivery.id), outgoing)?;
         }
@@ -86,6 +118,7 @@ impl Desk {
             changes,
             rules_changed: std::mem::take(&mut self.rules_changed),
             channels_changed: std::mem::take(&mut self.channels_changed),
+            breakers_opened: std::mem::take(&mut self.breakers_opened),
         })
     }
 
@@ -97,23 +130,23 @@ impl Desk {
         now: i64,
         jitter: f64,
     ) -> ApiResult<Delivery> {
+        // A channel that refuses a message works.
+        let works = !matches!(outcome, Err(DeliverError::Transient { .. }));
+        self.breakers_opened += u64::from(self.outbox.heard(&outgoing.delivery.channel, works, now));
         outgoing.after(outcome, now, jitter, &self.options);
         let delivery = outgoing.delivery.clone();
         let (channel, status) = (&delivery.channel, &delivery.status);
-        match delivery.state {
-            DeliveryState::Pending => {}
-            DeliveryState::Delivered => {
-                self.book
-                    .note(&delivery.alert_id, "notified", &format!("{channel}: {status}"), now)
-            }
+        let outcome = match delivery.state {
+            DeliveryState::Pending => None,
+            DeliveryState::Delivered => Some(("notified", format!("{channel}: {status}"))),
             DeliveryState::Failed => {
                 let error = delivery.error.as_deref().unwrap_or("");
-                self.book.note(
-                    &delivery.alert_id,
-                    "not notified",
-                    &format!("{channel}: {status}: {error}"),
-                    now,
-                );
+                Some(("not notified", format!("{channel}: {status}: {error}")))
+            }
+        };
+        if let Some((what, detail)) = outcome {
+            for id in about(&delivery) {
+                self.book.note(id, what, &detail, now);
             }
         }
         self.write_delivery(&outgoing)?;
@@ -221,27 +254,20 @@ impl Desk {
     /// Takes a channel as it is.
     pub(crate) fn put_channel(&mut self, channel: Channel) -> ApiResult<()> {
         put(&mut self.ops, CHANNEL, channel.name.clone(), &channel)?;
+        self.outbox.open_channel(&channel.name, channel.rate_per_minute);
         self.book.put_channel(channel);
         self.channels_changed = true;
         Ok(())
     }
 
-    /// Removes a channel that no rule names.
+    /// Removes a channel that nothing names.
     pub(crate) fn delete_channel(&mut self, name: &str) -> ApiResult<()> {
         if !self.book.channels().contains_key(name) {
             return Err(no_channel(name));
         }
-        let users = self
-            .book
-            .rules()
-            .values()
-            .filter(|rule| rule.draft.channels.iter().any(|channel| channel == name));
-        let users: Vec<&str> = users.map(|rule| rule.draft.name.as_str()).collect();
-        if !users.is_empty() {
-            let message = format!("rules use this channel: {}", users.join(", "));
-            return Err(ApiError::conflict(message).with_details(serde_json::json!({"rules": users})));
-        }
+        unused("channel", self.book.users_of(name))?;
         delete(&mut self.ops, CHANNEL, name.to_owned());
+        self.outbox.close_channel(name);
         self.book.remove_channel(name);
         self.channels_changed = true;
         Ok(())
@@ -276,6 +302,24 @@ impl Desk {
             self.finished.push_back(document.clone());
         }
         put(&mut self.ops, DELIVERY, document, outgoing)
+    }
+}
+
+/// Refuses to remove what others name.
+fn unused(what: &str, users: Vec<String>) -> ApiResult<()> {
+    if users.is_empty() {
+        return Ok(());
+    }
+    let message = format!("this {what} is in use by {}", users.join(", "));
+    Err(ApiError::conflict(message).with_details(serde_json::json!({"users": users})))
+}
+
+/// The alerts that a delivery tells of.
+fn about(delivery: &Delivery) -> &[String] {
+    if delivery.alert_ids.is_empty() {
+        std::slice::from_ref(&delivery.alert_id)
+    } else {
+        &delivery.alert_ids
     }
 }
 

@@ -3,13 +3,21 @@
 use std::collections::VecDeque;
 
 use serde::de::DeserializeOwned;
-use streamflow_model::{Channel, DeliveryState, Rule};
+use streamflow_model::{
+    Alert, Channel, DeliveryState, Escalation, Maintenance, OncallSchedule, Routing, Rule, RuleError, Silence,
+};
 use streamflow_storage::{Doc, Store, StoreError};
+use streamflow_web::{ApiError, ApiResult};
 use uuid::Uuid;
 
 use crate::{
+    grouping::Group,
     incident::Incident,
+    matchers::Matchers,
+    mute::{Mutes, Window},
+    oncall::Roster,
     outbox::{Outbox, Outgoing},
+    route::{Compiled, Known},
 };
 
 /// Rules by id.
@@ -20,6 +28,18 @@ pub(crate) const CHANNEL: &str = "channel";
 pub(crate) const ALERT: &str = "alert";
 /// Deliveries, newest first.
 pub(crate) const DELIVERY: &str = "delivery";
+/// Groups of alerts by id.
+pub(crate) const GROUP: &str = "alert_group";
+/// Silences by id.
+pub(crate) const SILENCE: &str = "silence";
+/// Maintenance windows by name.
+pub(crate) const MAINTENANCE: &str = "maintenance";
+/// Escalation policies by name.
+pub(crate) const ESCALATION: &str = "escalation";
+/// On-call schedules by name.
+pub(crate) const ONCALL: &str = "oncall";
+/// The one routing document.
+pub(crate) const ROUTING: (&str, &str) = ("routing", "tree");
 /// Documents read at once.
 const PAGE: usize = 1000;
 
@@ -29,6 +49,13 @@ pub(crate) fn newest_first(id: &str) -> String {
         |_| id.to_owned(),
         |id| Uuid::from_u128(!id.as_u128()).simple().to_string(),
     )
+}
+
+/// An alert as it was last written.
+pub(crate) async fn alert(store: &dyn Store, id: &str) -> ApiResult<Option<Alert>> {
+    let doc = store.doc(ALERT, &newest_first(id)).await.map_err(ApiError::internal)?;
+    let incident = doc.map(|doc| serde_json::from_value::<Incident>(doc.body)).transpose();
+    Ok(incident.map_err(ApiError::internal)?.map(|incident| incident.alert))
 }
 
 /// Everything of a collection. What does not decode is logged and left out: one damaged rule must not stop all others.
@@ -62,6 +89,16 @@ pub(crate) struct Loaded {
     pub(crate) channels: Vec<Channel>,
     /// All incidents, newest first.
     pub(crate) incidents: Vec<Incident>,
+    /// Escalation policies.
+    pub(crate) escalations: Vec<Escalation>,
+    /// On-call schedules.
+    pub(crate) rosters: Vec<Roster>,
+    /// Groups of alerts.
+    pub(crate) groups: Vec<Group>,
+    /// Silences and maintenance windows.
+    pub(crate) mutes: Mutes,
+    /// Who is told of alerts whose rule names nobody.
+    pub(crate) routing: Option<(Routing, Compiled)>,
     /// Notifications under way.
     pub(crate) outbox: Outbox,
     /// Documents of finished deliveries, oldest first.
@@ -91,7 +128,78 @@ pub(crate) async fn load(store: &dyn Store) -> Result<Loaded, StoreError> {
             .into_iter()
             .map(|(_, incident)| incident)
             .collect(),
+        escalations: read_all(store, ESCALATION)
+            .await?
+            .into_iter()
+            .map(|(_, one)| one)
+            .collect(),
+        rosters: load_rosters(store).await?,
+        groups: read_all(store, GROUP)
+            .await?
+            .into_iter()
+            .map(|(_, group)| group)
+            .collect(),
+        mutes: load_mutes(store).await?,
+        routing: load_routing(store).await?,
         outbox,
         finished,
     })
+}
+
+/// A silence or window that no longer compiles is left out and named: alerts that nobody silences any more are heard, not lost.
+async fn load_mutes(store: &dyn Store) -> Result<Mutes, StoreError> {
+    let mut mutes = Mutes::default();
+    for (id, silence) in read_all::<Silence>(store, SILENCE).await? {
+        match Matchers::compile("matchers", &silence.matchers) {
+            Ok(matchers) => mutes.put_silence(silence, matchers),
+            Err(errors) => left_out(SILENCE, &id, &errors),
+        }
+    }
+    for (name, maintenance) in read_all::<Maintenance>(store, MAINTENANCE).await? {
+        match Window::compile(maintenance) {
+            Ok(window) => mutes.put_window(window),
+            Err(errors) => left_out(MAINTENANCE, &name, &errors),
+        }
+    }
+    Ok(mutes)
+}
+
+async fn load_rosters(store: &dyn Store) -> Result<Vec<Roster>, StoreError> {
+    let mut rosters = Vec::new();
+    for (name, schedule) in read_all::<OncallSchedule>(store, ONCALL).await? {
+        match Roster::compile(schedule, &|_| Ok(())) {
+            Ok(roster) => rosters.push(roster),
+            Err(errors) => left_out(ONCALL, &name, &errors),
+        }
+    }
+    Ok(rosters)
+}
+
+/// What the tree names was checked when it was saved; a channel that has gone since is skipped when it is told.
+async fn load_routing(store: &dyn Store) -> Result<Option<(Routing, Compiled)>, StoreError> {
+    let Some(doc) = store.doc(ROUTING.0, ROUTING.1).await? else {
+        return Ok(None);
+    };
+    let known = Known {
+        channel: &|_| Ok(()),
+        escalation: &|_| true,
+    };
+    match serde_json::from_value::<Routing>(doc.body) {
+        Ok(routing) => match Compiled::compile(&routing.draft, &known) {
+            Ok(compiled) => return Ok(Some((routing, compiled))),
+            Err(errors) => left_out(ROUTING.0, ROUTING.1, &errors),
+        },
+        Err(error) => tracing::error!(kind = ROUTING.0, %error, "document does not decode, it is left out"),
+    }
+    Ok(None)
+}
+
+fn left_out(kind: &str, id: &str, errors: &[RuleError]) {
+    let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    tracing::error!(
+        kind,
+        id,
+        errors = errors.join("; "),
+        "document is wrong, it is left out"
+    );
 }

@@ -18,6 +18,7 @@ use crate::{
     desk::Desk,
     error::AlertingError,
     handle::{AfterCommit, Board, Job},
+    link,
     metrics::Metrics,
     options::Options,
     outbox::Outgoing,
@@ -42,6 +43,8 @@ pub(crate) struct Engine {
     pub(crate) signals: SignalReceiver,
     pub(crate) jobs: mpsc::Receiver<Job>,
     pub(crate) desk: Desk,
+    /// Address of the hub as people reach it.
+    pub(crate) external_url: Arc<str>,
     pub(crate) board: Arc<Board>,
     pub(crate) metrics: Metrics,
     pub(crate) clock: Clock,
@@ -164,7 +167,7 @@ impl Engine {
             Event::Sent(sent) => self.book_sent(*sent, now)?,
             Event::Time | Event::Stop => {}
         }
-        self.desk.book.tick(now);
+        self.desk.tick(now);
         Ok(())
     }
 
@@ -231,6 +234,18 @@ impl Engine {
         for level in changes.fired {
             self.metrics.fired.with_label_values(&[level.name()]).inc();
         }
+        self.metrics.breakers_opened.inc_by(batch.breakers_opened);
+        for (channel, reason) in changes.template_failures {
+            self.metrics
+                .template_failures
+                .with_label_values(&[channel.as_str()])
+                .inc();
+            tracing::warn!(
+                channel,
+                reason,
+                "template failed, the message goes out in the hub's own words"
+            );
+        }
         if changes.refused > 0 {
             self.metrics.refused.inc_by(changes.refused);
             tracing::warn!(
@@ -278,6 +293,7 @@ impl Engine {
             let channel = self.desk.book.channels().get(&outgoing.delivery.channel).cloned();
             let (sender, vault) = (Arc::clone(&self.sender), Arc::clone(&self.vault));
             let limit = self.options.send_timeout.std();
+            let (external_url, ttl) = (Arc::clone(&self.external_url), self.options.link_ttl);
             self.sends.spawn(async move {
                 let started = Instant::now();
                 let attempt = outgoing.delivery.attempts + 1;
@@ -288,8 +304,11 @@ impl Engine {
                         return Err(DeliverError::Permanent("the channel is disabled".to_owned()));
                     }
                     let config = vault.config(&channel)?;
+                    let mut notice = outgoing.notice.clone();
+                    let (delivery, links) = (&outgoing.delivery, vault.links());
+                    link::put_in(&mut notice, delivery, &channel, links, &external_url, ttl);
                     sender
-                        .deliver(&channel.plugin, &channel.name, &config, &outgoing.notice, attempt)
+                        .deliver(&channel.plugin, &channel.name, &config, &notice, attempt)
                         .await
                 };
                 let transient = |reason: String| {
@@ -310,6 +329,7 @@ impl Engine {
                 })
             });
         }
+        self.board.show_health(self.desk.outbox.health(now));
         self.metrics
             .waiting
             .set(i64::try_from(self.desk.outbox.len()).unwrap_or(i64::MAX));

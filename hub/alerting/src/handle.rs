@@ -6,10 +6,16 @@ use std::{
 };
 
 use streamflow_model::{Alert, Channel, Rule};
+use streamflow_storage::Store;
 use streamflow_web::{ApiError, ApiResult, CheckResult};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use crate::{desk::Desk, metrics::Metrics};
+use crate::{
+    desk::{Desk, no_alert},
+    documents,
+    metrics::Metrics,
+    outbox::ChannelHealth,
+};
 
 /// Changes of alerts kept for a listener that is behind; one further behind reads [`AlertingHandle::open_alerts`] anew.
 const EVENTS: usize = 1024;
@@ -36,6 +42,7 @@ pub(crate) struct Board {
     events: broadcast::Sender<Alert>,
     pub(crate) rules: watch::Sender<Arc<Vec<Rule>>>,
     pub(crate) channels: watch::Sender<Arc<BTreeMap<String, Arc<Channel>>>>,
+    pub(crate) health: watch::Sender<Arc<BTreeMap<String, ChannelHealth>>>,
     metrics: Metrics,
 }
 
@@ -48,6 +55,7 @@ impl AlertingHandle {
             events: broadcast::channel(EVENTS).0,
             rules: watch::Sender::default(),
             channels: watch::Sender::default(),
+            health: watch::Sender::default(),
             metrics,
         };
         (
@@ -69,6 +77,23 @@ impl AlertingHandle {
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<Alert> {
         self.board.events.subscribe()
+    }
+
+    /// All rules as they are now, oldest first.
+    #[must_use]
+    pub fn rules(&self) -> Arc<Vec<Rule>> {
+        self.board.rules.borrow().clone()
+    }
+
+    /// An alert, open or over, as long as it is kept.
+    ///
+    /// # Errors
+    /// 404 when there is none, 500 when the store cannot be read.
+    pub async fn alert(&self, store: &dyn Store, id: &str) -> ApiResult<Alert> {
+        if let Some(alert) = self.board.alert(id) {
+            return Ok(Alert::clone(&alert));
+        }
+        documents::alert(store, id).await?.ok_or_else(|| no_alert(id))
     }
 
     /// Readiness: red while changes cannot be made durable.
@@ -133,6 +158,18 @@ impl Board {
                 drop(self.events.send(alert));
             }
         }
+    }
+
+    /// Shows how channels do.
+    pub(crate) fn show_health(&self, health: BTreeMap<String, ChannelHealth>) {
+        self.health.send_if_modified(|shown| {
+            let moved = **shown != health;
+            if moved {
+                self.metrics.show_channels(&health, shown);
+                *shown = Arc::new(health);
+            }
+            moved
+        });
     }
 
     /// Remembers why changes cannot be made durable; `None` when they can.

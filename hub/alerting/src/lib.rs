@@ -5,20 +5,34 @@
 //! same idempotency key.
 
 mod book;
+mod calendar;
+mod compose;
 mod desk;
 mod documents;
 mod engine;
 mod error;
+mod external;
+mod gate;
+mod grouping;
 mod handle;
 mod history;
 mod incident;
+mod link;
+mod matchers;
 mod metrics;
+mod mute;
+mod oncall;
 mod options;
 mod outbox;
+mod question;
+mod register;
+mod rehearsal;
+mod route;
 mod routes;
 #[cfg(test)]
 mod sample;
 mod seal;
+mod template;
 mod text;
 
 use std::{path::Path, sync::Arc};
@@ -33,7 +47,7 @@ use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
-    book::Book,
+    book::{Book, Stored},
     desk::Desk,
     engine::{Clock, Engine},
     metrics::Metrics,
@@ -43,6 +57,7 @@ use crate::{
 pub use error::AlertingError;
 pub use handle::AlertingHandle;
 pub use options::Options;
+pub use rehearsal::{Firing, Rehearsal, Rehearsed};
 
 /// The alerting stage, ready to run.
 pub struct Alerting {
@@ -73,14 +88,17 @@ impl Alerting {
         let clock = Clock::start();
         let (handle, jobs) = AlertingHandle::new(metrics.clone());
         handle.board.rules.send_replace(Arc::new(loaded.rules.clone()));
-        let book = Book::load(
-            options.clone(),
-            external_url,
-            loaded.rules,
-            loaded.channels,
-            loaded.incidents,
-            clock.now(),
-        );
+        let stored = Stored {
+            rules: loaded.rules,
+            channels: loaded.channels,
+            escalations: loaded.escalations,
+            rosters: loaded.rosters,
+            incidents: loaded.incidents,
+            groups: loaded.groups,
+            mutes: loaded.mutes,
+            routing: loaded.routing,
+        };
+        let book = Book::load(options.clone(), external_url, stored, clock.now());
         handle.board.show(book.open_alerts().cloned(), false);
         handle.board.channels.send_replace(Arc::new(book.channels().clone()));
         let mut desk = Desk::new(book, loaded.outbox, loaded.finished, options.clone());
@@ -93,6 +111,7 @@ impl Alerting {
             sender: Arc::clone(&sender),
             vault: Arc::clone(&vault),
             external_url: external_url.into(),
+            started: clock.now(),
         };
         let engine = Engine {
             options: options.clone(),
@@ -102,6 +121,7 @@ impl Alerting {
             signals,
             jobs,
             desk,
+            external_url: external_url.trim_end_matches('/').into(),
             board: Arc::clone(&handle.board),
             metrics,
             clock,

@@ -1,8 +1,12 @@
 //! What alerting counts.
 
+use std::collections::BTreeMap;
+
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use streamflow_bus::meters;
 use streamflow_model::Level;
+
+use crate::{gate::BreakerState, outbox::ChannelHealth};
 
 /// Metrics of alerting.
 #[derive(Debug, Clone)]
@@ -21,6 +25,14 @@ pub(crate) struct Metrics {
     pub(crate) end_to_end_seconds: Histogram,
     /// Notifications that wait.
     pub(crate) waiting: IntGauge,
+    /// Circuit breaker by channel: 0 closed, 1 half-open, 2 open.
+    breaker: IntGaugeVec,
+    /// Notifications that wait, by channel.
+    channel_waiting: IntGaugeVec,
+    /// Times that a channel's breaker opened.
+    pub(crate) breakers_opened: IntCounter,
+    /// Templates that failed, by channel.
+    pub(crate) template_failures: IntCounterVec,
 }
 
 impl Metrics {
@@ -57,7 +69,33 @@ impl Metrics {
                 "From storing the event to the channel's acceptance",
             )?,
             waiting: meters::queue_depth(registry, "deliveries")?,
+            breaker: IntGaugeVec::new(
+                Opts::new(
+                    "streamflow_channel_breaker_state",
+                    "Circuit breaker of a channel: 0 closed, 1 half-open, 2 open",
+                ),
+                &["channel"],
+            )?,
+            channel_waiting: IntGaugeVec::new(
+                Opts::new("streamflow_channel_waiting", "Notifications that wait for a channel"),
+                &["channel"],
+            )?,
+            breakers_opened: IntCounter::new(
+                "streamflow_channel_breaker_opened_total",
+                "Times that a channel's circuit breaker opened",
+            )?,
+            template_failures: IntCounterVec::new(
+                Opts::new(
+                    "streamflow_template_failures_total",
+                    "Messages sent in the hub's own words because a channel's template failed",
+                ),
+                &["channel"],
+            )?,
         };
+        registry.register(Box::new(metrics.breaker.clone()))?;
+        registry.register(Box::new(metrics.channel_waiting.clone()))?;
+        registry.register(Box::new(metrics.breakers_opened.clone()))?;
+        registry.register(Box::new(metrics.template_failures.clone()))?;
         registry.register(Box::new(metrics.fired.clone()))?;
         for level in [Level::Info, Level::Warning, Level::Error, Level::Critical] {
             // A counter that is absent until the first alert makes `rate()` miss that alert.
@@ -69,5 +107,28 @@ impl Metrics {
         registry.register(Box::new(metrics.delivery_seconds.clone()))?;
         registry.register(Box::new(metrics.end_to_end_seconds.clone()))?;
         Ok(metrics)
+    }
+
+    /// Shows how channels do; those that are gone are gone here too.
+    pub(crate) fn show_channels(
+        &self,
+        health: &BTreeMap<String, ChannelHealth>,
+        before: &BTreeMap<String, ChannelHealth>,
+    ) {
+        for (channel, health) in health {
+            let state = match health.breaker {
+                BreakerState::Closed => 0,
+                BreakerState::HalfOpen => 1,
+                BreakerState::Open => 2,
+            };
+            self.breaker.with_label_values(&[channel.as_str()]).set(state);
+            let waiting = i64::try_from(health.waiting).unwrap_or(i64::MAX);
+            self.channel_waiting.with_label_values(&[channel.as_str()]).set(waiting);
+        }
+        for channel in before.keys().filter(|channel| !health.contains_key(*channel)) {
+            // They may never have been shown.
+            drop(self.breaker.remove_label_values(&[channel.as_str()]));
+            drop(self.channel_waiting.remove_label_values(&[channel.as_str()]));
+        }
     }
 }

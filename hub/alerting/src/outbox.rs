@@ -7,9 +7,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use serde::{Deserialize, Serialize};
 use streamflow_model::{Delivery, DeliveryState, Instant};
 use streamflow_plugin_host::{DeliverError, Notice};
-use uuid::Uuid;
 
-use crate::{incident::Incident, options::Options};
+use crate::{
+    gate::{BreakerLimits, BreakerState, Gate},
+    options::Options,
+};
 
 /// Longest wait that a receiver may ask for.
 const LONGEST_RETRY_AFTER_MS: i64 = 3_600_000;
@@ -29,63 +31,6 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    /// A new notification about an incident as it is now.
-    pub(crate) fn about(incident: &Incident, channel: &str, external_url: &str, now: i64) -> Self {
-        let alert = &incident.alert;
-        let status = alert.state.name();
-        let idempotency_key = format!("{}:{status}:{}", alert.id, incident.memory.notices);
-        let group_labels = alert
-            .labels
-            .iter()
-            .filter(|(key, _)| !matches!(key.as_str(), "alertname" | "level"));
-        let notice = Notice {
-            id: alert.id.clone(),
-            rule_id: alert.rule_id.clone(),
-            rule: alert.rule_name.clone(),
-            key: alert.group_key.clone(),
-            state: alert.state,
-            level: alert.level,
-            title: alert.title.clone(),
-            body: alert.message.clone(),
-            at_ms: now,
-            starts_at_ms: alert.fired_at.map_or(now, |at| at.0),
-            ends_at_ms: alert.resolved_at.map(|at| at.0),
-            value: Some(alert.value),
-            labels: alert.labels.clone(),
-            group_labels: group_labels.map(|(key, value)| (key.clone(), value.clone())).collect(),
-            annotations: BTreeMap::new(),
-            idempotency_key: idempotency_key.clone(),
-            external_url: external_url.to_owned(),
-            url: if external_url.is_empty() {
-                String::new()
-            } else {
-                format!("{external_url}/alerts/{}", alert.id)
-            },
-            test: false,
-        };
-        let delivery = Delivery {
-            id: Uuid::now_v7().to_string(),
-            alert_id: alert.id.clone(),
-            channel: channel.to_owned(),
-            status: status.to_owned(),
-            idempotency_key,
-            state: DeliveryState::Pending,
-            attempts: 0,
-            next_attempt_at: Some(Instant(now)),
-            error: None,
-            reference: None,
-            created_at: Instant(now),
-            delivered_at: None,
-            test: false,
-        };
-        Self {
-            delivery,
-            notice,
-            since: now,
-            stored_at: incident.memory.stored_at,
-        }
-    }
-
     /// Books an attempt's outcome: delivered, again later, or given up. `jitter` is from 0 to 1.
     pub(crate) fn after(&mut self, outcome: Result<String, DeliverError>, now: i64, jitter: f64, options: &Options) {
         let delivery = &mut self.delivery;
@@ -153,8 +98,8 @@ fn wait(attempts: u32, retry_after_ms: Option<u64>, jitter: f64, options: &Optio
 pub(crate) struct Lane {
     /// Channel.
     pub(crate) channel: String,
-    /// Alert.
-    pub(crate) alert_id: String,
+    /// Alert, or group of alerts.
+    pub(crate) about: String,
 }
 
 #[derive(Debug, Default)]
@@ -162,6 +107,21 @@ struct ChannelQueue {
     /// Heads of the alerts' queues by the time when they may be sent.
     ready: BTreeSet<(i64, String)>,
     running: usize,
+    /// Notifications, those that are being sent among them.
+    len: usize,
+}
+
+/// How a channel does.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, utoipa::ToSchema)]
+pub(crate) struct ChannelHealth {
+    /// Where its circuit breaker stands.
+    pub(crate) breaker: BreakerState,
+    /// Failed attempts in a row.
+    pub(crate) failures: u32,
+    /// Nothing is sent until then.
+    pub(crate) paused_until: Option<Instant>,
+    /// Notifications that wait or are being sent.
+    pub(crate) waiting: usize,
 }
 
 /// Notifications that are not delivered yet.
@@ -169,10 +129,50 @@ struct ChannelQueue {
 pub(crate) struct Outbox {
     alerts: HashMap<Lane, VecDeque<Outgoing>>,
     channels: BTreeMap<String, ChannelQueue>,
+    gates: BTreeMap<String, Gate>,
+    limits: BreakerLimits,
     len: usize,
 }
 
 impl Outbox {
+    /// Sets when breakers open.
+    pub(crate) const fn set_limits(&mut self, limits: BreakerLimits) {
+        self.limits = limits;
+    }
+
+    /// A channel is there, with a limit of notifications a minute.
+    pub(crate) fn open_channel(&mut self, channel: &str, per_minute: Option<u32>) {
+        self.gates.entry(channel.to_owned()).or_default().limit(per_minute);
+    }
+
+    /// A channel is gone.
+    pub(crate) fn close_channel(&mut self, channel: &str) {
+        self.gates.remove(channel);
+    }
+
+    /// Whether a channel worked; answers whether its breaker has opened by that.
+    pub(crate) fn heard(&mut self, channel: &str, works: bool, now: i64) -> bool {
+        let limits = self.limits;
+        self.gates
+            .get_mut(channel)
+            .is_some_and(|gate| gate.heard(works, now, limits))
+    }
+
+    /// How each channel does.
+    pub(crate) fn health(&self, now: i64) -> BTreeMap<String, ChannelHealth> {
+        let of = |(name, gate): (&String, &Gate)| {
+            let (failures, until) = gate.trouble();
+            let health = ChannelHealth {
+                breaker: gate.state(now),
+                failures,
+                paused_until: until,
+                waiting: self.channels.get(name).map_or(0, |queue| queue.len),
+            };
+            (name.clone(), health)
+        };
+        self.gates.iter().map(of).collect()
+    }
+
     /// Adds a notification behind those of the same alert and channel.
     pub(crate) fn push(&mut self, outgoing: Outgoing) {
         let lane = lane(&outgoing);
@@ -180,9 +180,10 @@ impl Outbox {
         if queue.iter().any(|waiting| waiting.delivery.id == outgoing.delivery.id) {
             return;
         }
+        let channel = self.channels.entry(lane.channel).or_default();
+        channel.len += 1;
         if queue.is_empty() {
-            let channel = self.channels.entry(lane.channel).or_default();
-            channel.ready.insert((outgoing.due(), lane.alert_id));
+            channel.ready.insert((outgoing.due(), lane.about));
         }
         queue.push_back(outgoing);
         self.len += 1;
@@ -190,17 +191,19 @@ impl Outbox {
 
     /// The next notification that may be sent; it stays in its place until [`Self::done`].
     pub(crate) fn take(&mut self, now: i64, at_once: usize) -> Option<Outgoing> {
-        let may_send =
-            |queue: &&mut ChannelQueue| queue.running < at_once && queue.ready.first().is_some_and(|r| r.0 <= now);
+        let gates = &self.gates;
         let (name, channel) = self
             .channels
             .iter_mut()
-            .find_map(|(name, queue)| may_send(&queue).then_some((name, queue)))?;
-        let (_, alert_id) = channel.ready.pop_first()?;
+            .find(|(name, queue)| queue.opens(gates.get(*name), at_once).is_some_and(|at| at <= now))?;
+        let (_, about) = channel.ready.pop_first()?;
         channel.running += 1;
+        if let Some(gate) = self.gates.get_mut(name) {
+            gate.send(now);
+        }
         let lane = Lane {
             channel: name.clone(),
-            alert_id,
+            about,
         };
         self.alerts.get(&lane).and_then(VecDeque::front).cloned()
     }
@@ -216,10 +219,11 @@ impl Outbox {
             queue[0] = outgoing;
         } else {
             queue.pop_front();
+            channel.len -= 1;
             self.len -= 1;
         }
         match queue.front() {
-            Some(head) => drop(channel.ready.insert((head.due(), lane.alert_id))),
+            Some(head) => drop(channel.ready.insert((head.due(), lane.about))),
             None => drop(self.alerts.remove(&lane)),
         }
         self.channels
@@ -228,10 +232,9 @@ impl Outbox {
 
     /// When the next notification may be sent, of channels that have room.
     pub(crate) fn due(&self, at_once: usize) -> Option<i64> {
-        let with_room = self.channels.values().filter(|queue| queue.running < at_once);
-        with_room
-            .filter_map(|queue| queue.ready.first())
-            .map(|(due, _)| *due)
+        let channels = self.channels.iter();
+        channels
+            .filter_map(|(name, queue)| queue.opens(self.gates.get(name), at_once))
             .min()
     }
 
@@ -241,10 +244,22 @@ impl Outbox {
     }
 }
 
+impl ChannelQueue {
+    /// When its next notification may be sent; `None` while it has no room, or nothing that waits.
+    fn opens(&self, gate: Option<&Gate>, at_once: usize) -> Option<i64> {
+        let (due, _) = self.ready.first().filter(|_| self.running < at_once)?;
+        gate.map_or(Some(*due), |gate| gate.opens(*due, self.running))
+    }
+}
+
 fn lane(outgoing: &Outgoing) -> Lane {
     Lane {
         channel: outgoing.delivery.channel.clone(),
-        alert_id: outgoing.delivery.alert_id.clone(),
+        about: outgoing
+            .delivery
+            .group_id
+            .clone()
+            .unwrap_or_else(|| outgoing.delivery.alert_id.clone()),
     }
 }
 

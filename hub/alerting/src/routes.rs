@@ -1,9 +1,14 @@
 //! HTTP: rules, alerts, channels and the delivery log. Viewers read, editors change.
 
+mod acknowledge;
+mod alertmanager;
 mod alerts;
 mod channels;
 mod deliveries;
+mod escalations;
+mod routing;
 mod rules;
+mod silences;
 
 use std::sync::Arc;
 
@@ -27,6 +32,8 @@ pub(crate) struct Rooms {
     pub(crate) sender: Arc<dyn ChannelSender>,
     pub(crate) vault: Arc<Vault>,
     pub(crate) external_url: Arc<str>,
+    /// When the hub started, ms.
+    pub(crate) started: i64,
 }
 
 pub(crate) fn routes(rooms: Rooms) -> OpenApiRouter {
@@ -38,11 +45,31 @@ pub(crate) fn routes(rooms: Rooms) -> OpenApiRouter {
         .routes(routes!(alerts::read))
         .routes(routes!(alerts::acknowledge))
         .routes(routes!(alerts::resolve))
+        .routes(routes!(acknowledge::ask, acknowledge::acknowledge))
         .routes(routes!(channels::list, channels::create))
         .routes(routes!(channels::read, channels::replace, channels::remove))
         .routes(routes!(channels::test))
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::retry))
+        .routes(routes!(deliveries::retry_all))
+        .routes(routes!(silences::list, silences::create))
+        .routes(routes!(silences::preview))
+        .routes(routes!(silences::read, silences::replace, silences::remove))
+        .routes(routes!(silences::list_maintenance, silences::create_maintenance))
+        .routes(routes!(silences::replace_maintenance, silences::remove_maintenance))
+        .routes(routes!(routing::read, routing::replace))
+        .routes(routes!(routing::test))
+        .routes(routes!(routing::groups))
+        .routes(routes!(escalations::list, escalations::create))
+        .routes(routes!(escalations::read, escalations::replace, escalations::remove))
+        .routes(routes!(escalations::oncall))
+        .routes(routes!(escalations::list_schedules, escalations::create_schedule))
+        .routes(routes!(escalations::replace_schedule, escalations::remove_schedule))
+        .routes(routes!(alertmanager::get_alerts, alertmanager::post_alerts))
+        .routes(routes!(alertmanager::get_silences, alertmanager::post_silence))
+        .routes(routes!(alertmanager::get_silence, alertmanager::delete_silence))
+        .routes(routes!(alertmanager::status))
+        .routes(routes!(alertmanager::receivers))
         .with_state(rooms)
 }
 
@@ -85,5 +112,7 @@ async fn page_of<T>(
     }
 }
 
+#[cfg(test)]
+mod policy_tests;
 #[cfg(test)]
 mod tests;

@@ -3,10 +3,16 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use streamflow_model::{Channel, Completeness, Rule, RuleDraft, Signal};
+use streamflow_model::{Channel, Completeness, Escalation, Rule, RuleDraft, Signal};
 
-use crate::{book::Book, options::Options};
+use crate::{
+    book::{Book, Stored},
+    incident::{FlapLimit, Terms},
+    options::Options,
+    question,
+};
 
+static NO_POLICIES: BTreeMap<String, Escalation> = BTreeMap::new();
 /// Tests begin at this time, ms.
 pub(crate) const T0: i64 = 1_700_000_000_000;
 /// One minute, ms.
@@ -15,7 +21,7 @@ pub(crate) const MINUTE: i64 = 60_000;
 /// A rule `errors` that tells channel `ops`; `fields` replace others.
 pub(crate) fn rule(fields: serde_json::Value) -> Rule {
     let mut draft = json!({"name": "errors", "threshold": 50, "window": "1m", "group_by": ["source"],
-        "level": "warning", "channels": ["ops"]});
+        "level": "warning", "channels": ["ops"], "flap_detection": false});
     draft
         .as_object_mut()
         .unwrap()
@@ -30,6 +36,17 @@ pub(crate) fn rule(fields: serde_json::Value) -> Rule {
     }
 }
 
+/// What decides about this rule's incidents; nothing flaps.
+pub(crate) fn terms(rule: &Rule) -> Terms<'_> {
+    Terms {
+        rule,
+        asks: question::fingerprint(&rule.draft),
+        flap: FlapLimit::OFF,
+        late_after: Options::default().late_after,
+        policies: &NO_POLICIES,
+    }
+}
+
 /// Channel `ops`, for alerts from `info`.
 pub(crate) fn channel(name: &str) -> Channel {
     serde_json::from_value(json!({"name": name, "plugin": "webhook", "config": {"url": "https://example.org"}}))
@@ -38,14 +55,12 @@ pub(crate) fn channel(name: &str) -> Channel {
 
 /// A book with these rules and channel `ops`.
 pub(crate) fn book(rules: Vec<Rule>) -> Book {
-    Book::load(
-        Options::default(),
-        "https://hub.example",
+    let stored = Stored {
         rules,
-        vec![channel("ops")],
-        Vec::new(),
-        T0,
-    )
+        channels: vec![channel("ops")],
+        ..Stored::default()
+    };
+    Book::load(Options::default(), "https://hub.example", stored, T0)
 }
 
 /// Verdict on the closed, complete window number `window` of source `web-1`.
@@ -64,9 +79,11 @@ pub(crate) fn signal(window: i64, value: f64) -> Signal {
         completeness: Completeness {
             complete: true,
             reported: 1,
-            missing: Vec::new(),
+            ..Completeness::default()
         },
+        top: Vec::new(),
         stored_at: T0,
+        account: None,
     }
 }
 
@@ -76,6 +93,7 @@ pub(crate) fn incomplete(window: i64, value: f64) -> Signal {
         complete: false,
         reported: 0,
         missing: vec!["agent-7".to_owned()],
+        ..Completeness::default()
     };
     Signal {
         completeness,

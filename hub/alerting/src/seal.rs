@@ -20,6 +20,8 @@ use serde_json::{Map, Value, json};
 use streamflow_model::Channel;
 use streamflow_plugin_host::{ChannelError, ChannelSender, DeliverError};
 
+use crate::link::Links;
+
 /// The key's file in the data folder.
 const FILE: &str = "secrets.key";
 const FIELD: &str = "sealed";
@@ -27,7 +29,12 @@ const VERSION: &str = "v1:";
 const NO_RANDOM: &str = "the machine gives no random numbers";
 
 /// Seals and opens. Without a usable key it does neither, and says why; channels without secrets need none.
-pub(crate) struct Vault(Result<LessSafeKey, String>);
+pub(crate) struct Vault(Result<Keys, String>);
+
+struct Keys {
+    seal: LessSafeKey,
+    links: Links,
+}
 
 /// Why a secret cannot be sealed or opened. Never holds the secret.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,7 +65,10 @@ impl Vault {
             read => read,
         };
         let key = bytes.map_err(|error| error.to_string()).and_then(|bytes| {
-            let key = UnboundKey::new(&AES_256_GCM, &bytes).map(LessSafeKey::new);
+            let key = UnboundKey::new(&AES_256_GCM, &bytes).map(|key| Keys {
+                seal: LessSafeKey::new(key),
+                links: Links::new(&bytes),
+            });
             key.map_err(|Unspecified| format!("it has {} bytes, not 32", bytes.len()))
         });
         Self(key.inspect_err(
@@ -127,8 +137,14 @@ impl Vault {
         changed
     }
 
+    /// Signs and checks the links in messages; none without a usable key.
+    pub(crate) fn links(&self) -> Option<&Links> {
+        self.0.as_ref().ok().map(|keys| &keys.links)
+    }
+
     fn key(&self) -> Result<&LessSafeKey, String> {
-        self.0.as_ref().map_err(|reason| {
+        let key = self.0.as_ref().map(|keys| &keys.seal);
+        key.map_err(|reason| {
             format!(
                 "{FILE} in data_dir cannot be used ({reason}); put the right file back and restart the hub, \
                  or remove it, restart and set the secret anew"

@@ -9,7 +9,7 @@ use std::{
 
 use serde::Serialize;
 use streamflow_proto::{
-    aggregate::{AggregateSpec, Func},
+    aggregate::{AggregateSpec, Frequent, Func},
     batch::{Batch, DecodeError},
     bitmap::Bitmap,
     filter::{Columns, Filter},
@@ -20,6 +20,7 @@ use streamflow_storage::{StoreError, store::Store};
 use crate::engine::{
     cells::{Cells, Input, Scratch, window_start},
     grouping::LocalGroups,
+    groups::Groups,
 };
 
 /// Most points of an answer.
@@ -36,6 +37,8 @@ pub struct AggregationQuery {
     pub filter: Arc<Filter>,
     /// One series for each combination of these attributes.
     pub group_by: Vec<Path>,
+    /// Only the combination with these values, by attribute.
+    pub only: Option<BTreeMap<String, String>>,
     /// Event time from, inclusive.
     pub from: i64,
     /// Event time to, exclusive.
@@ -52,6 +55,10 @@ pub struct GroupSeries {
     /// Begin of each step, its value, and whether all hosts have reported past its end.
     #[schema(value_type = Vec<Vec<Object>>)]
     pub points: Vec<(i64, f64, bool)>,
+    /// Of a top-k: begin of each step and its most frequent values, each with its count and by how much that may be too large.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Vec<Object>>)]
+    pub top: Vec<(i64, Vec<Frequent>)>,
 }
 
 /// Why there is no answer.
@@ -98,7 +105,7 @@ impl AggregationQuery {
     }
 
     const fn max_points(&self) -> i64 {
-        if matches!(self.spec.func, Func::Percentile(_) | Func::Distinct) {
+        if self.spec.is_sketch() {
             MAX_SKETCHES
         } else {
             MAX_POINTS
@@ -120,6 +127,7 @@ impl AggregationQuery {
         let collector = Collector {
             query: self.clone(),
             cap: max_groups.min(room).max(1),
+            groups: Groups::default(),
             cells: Cells::new(self.step),
             scratch: Scratch::default(),
             failed: None,
@@ -152,6 +160,7 @@ impl AggregationQuery {
 struct Collector {
     query: AggregationQuery,
     cap: usize,
+    groups: Groups,
     cells: Cells,
     scratch: Scratch,
     failed: Option<DecodeError>,
@@ -162,16 +171,29 @@ impl Collector {
         let mut columns = Columns::new(batch);
         let times: Rc<Vec<i64>> = columns.timestamps()?;
         let groups = LocalGroups::new(&mut columns, &self.query.group_by)?;
+        let chosen = self.query.only.as_ref().map(|only| {
+            let names = || self.query.group_by.iter().map(ToString::to_string);
+            let wanted: Vec<String> = names()
+                .map(|name| only.get(&name).cloned().unwrap_or_default())
+                .collect();
+            let wanted: Vec<bool> = (0..groups.len())
+                .map(|group| groups.labels(group).eq(&wanted))
+                .collect();
+            Bitmap::from_fn(rows.len(), |row| rows.get(row) && wanted[groups.of(row)])
+        });
+        let rows = chosen.as_ref().unwrap_or(rows);
         let input = Input {
-            rows,
-            times: &times,
-            groups: &groups,
-            floor: i64::MIN,
-            stored_at: 0,
             cap: self.cap,
+            ..Input::new(rows, &times, &groups, 0)
         };
         self.cells
-            .fold(&self.query.spec, &mut columns, &input, &mut self.scratch)
+            .fold(
+                &mut self.groups,
+                &self.query.spec,
+                &mut columns,
+                &input,
+                &mut self.scratch,
+            )
             .map(|_| ())
     }
 
@@ -180,16 +202,16 @@ impl Collector {
         let (query, step) = (self.query.clone(), self.query.step);
         let names: Vec<String> = query.group_by.iter().map(ToString::to_string).collect();
         let mut by_group: BTreeMap<Vec<String>, HashMap<i64, f64>> = BTreeMap::new();
-        while let Some(start) = self.cells.first_window() {
-            for (cell, accumulator) in self.cells.take_window(start, &query.spec) {
-                let labels = self
-                    .cells
-                    .groups
-                    .get(cell.group)
-                    .map(|group| group.labels.clone())
-                    .unwrap_or_default();
-                let points = by_group.entry(labels).or_default();
+        let mut tops: HashMap<Vec<String>, Vec<(i64, Vec<Frequent>)>> = HashMap::new();
+        while let Some(start) = self.cells.first_pane(i64::MIN) {
+            for (cell, accumulator) in self.cells.take_pane(&mut self.groups, start, &query.spec) {
+                let points = by_group.entry(self.groups.labels(cell.group).to_vec()).or_default();
                 points.extend(accumulator.value(step).map(|value| (start, value)));
+                let top = accumulator.top();
+                if !top.is_empty() {
+                    let labels = self.groups.labels(cell.group).to_vec();
+                    tops.entry(labels).or_default().push((start, top));
+                }
             }
         }
         let zero = matches!(query.spec.func, Func::Count | Func::Rate).then_some(0.0);
@@ -211,6 +233,7 @@ impl Collector {
                         .map(|value| (start, value, start.saturating_add(step) <= complete_until))
                 };
                 GroupSeries {
+                    top: tops.remove(&labels).unwrap_or_default(),
                     group: names.iter().cloned().zip(labels).collect(),
                     points: starts().filter_map(value).collect(),
                 }

@@ -4,26 +4,40 @@
 //! without a restart from a checkpoint in between. Time is taken from the batches (`stored_at`) and from [`Engine::tick`]; the engine reads no clock.
 //! State is bounded by the rules' groups, whatever the events hold.
 
-mod agents;
+pub(crate) mod agents;
+mod aligned;
 pub(crate) mod cells;
 pub(crate) mod grouping;
 pub(crate) mod groups;
 mod index;
+mod part;
 mod run;
+mod sessions;
+mod status;
+mod verdict;
+mod watch;
+mod watches;
 
-use std::{collections::HashMap, rc::Rc};
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 use streamflow_model::{OpenGroup, Rule, RuleError, Signal};
-use streamflow_proto::{batch::DecodeError, bitmap::Bitmap, filter::Columns, path::Path};
+use streamflow_proto::{bitmap::Bitmap, filter::Columns};
 use streamflow_storage::store::{LogBatch, RowSpan};
 
 use crate::Options;
 use agents::Agents;
 use cells::{Input, Scratch};
-use grouping::LocalGroups;
 use index::Index;
-use run::{Run, State, Verdicts};
+use part::Part;
+use run::{Run, State, Work};
+use verdict::Verdicts;
+use watch::{Glance, WatchState, WatchStateRef};
+use watches::Watches;
+
+pub use crate::absence::groups::{Presence, SilentGroup};
+pub use agents::{Heard, Standing};
+pub use status::{AgentProgress, EngineStatus, RuleStatus, SurplusStatus};
 
 /// What one call of the engine brought.
 #[derive(Debug, Default)]
@@ -32,16 +46,60 @@ pub struct Outcome {
     pub signals: Vec<Signal>,
     /// Events that were read.
     pub events: u64,
-    /// Events that came after a window of theirs had closed, by agent.
-    pub late: Vec<(String, u64)>,
+    /// Events that came too late for every window of theirs of some rule.
+    pub late: Vec<Late>,
+    /// Results of closed windows that late events have changed.
+    pub corrections: u64,
     /// Events too far ahead of the clock for any window.
     pub future: u64,
-    /// Groups that were counted in `other` because there were too many.
-    pub surplus_groups: u64,
+    /// Groups that were counted in `other` because a rule had too many.
+    pub surplus: Vec<Surplus>,
     /// Conditions that gave no verdict.
     pub condition_errors: u64,
     /// Columns that did not decode.
     pub unreadable: u64,
+    /// Keys and groups of rules without windows that were dropped for want of room.
+    pub evicted: u64,
+    /// Events of such rules that found no room.
+    pub dropped: u64,
+    #[cfg(test)]
+    results: Vec<tests::Concluded>,
+}
+
+impl Outcome {
+    fn take(&mut self, out: Verdicts) {
+        self.signals = out.signals;
+        self.condition_errors = out.condition_errors;
+        self.corrections = out.corrections;
+        self.evicted = out.evicted;
+        self.dropped = out.dropped;
+        #[cfg(test)]
+        {
+            self.results = out.results;
+        }
+    }
+}
+
+/// Events that came too late.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Late {
+    /// Who sent them.
+    pub agent: String,
+    /// Their source.
+    pub source: String,
+    /// How many.
+    pub events: u64,
+}
+
+/// Groups of a rule that were counted in `other`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Surplus {
+    /// Name of the rule.
+    pub rule: String,
+    /// The attribute that made them too many.
+    pub attribute: String,
+    /// How many, in each batch.
+    pub groups: u64,
 }
 
 /// What a checkpoint holds.
@@ -49,6 +107,7 @@ pub struct Outcome {
 pub struct EngineState {
     agents: Agents,
     rules: Vec<(String, String, State)>,
+    watches: Vec<(String, String, WatchState)>,
 }
 
 /// The same, as it is written.
@@ -56,6 +115,7 @@ pub struct EngineState {
 pub struct EngineStateRef<'a> {
     agents: &'a Agents,
     rules: Vec<(&'a str, &'a str, &'a State)>,
+    watches: Vec<(&'a str, &'a str, WatchStateRef<'a>)>,
 }
 
 /// Rules at work.
@@ -69,7 +129,11 @@ pub struct Engine {
     /// State from a checkpoint, until its rule is seen.
     saved: HashMap<(String, String), State>,
     index: Index,
+    /// No window closes before the watermark reaches this.
+    next_close: i64,
     scratch: Scratch,
+    /// Rules that have no windows.
+    watches: Watches,
 }
 
 impl Engine {
@@ -84,8 +148,24 @@ impl Engine {
             runs,
             saved,
             index,
+            next_close: i64::MIN,
             scratch,
+            watches: Watches::default(),
         }
+    }
+
+    /// An engine for the past: nothing but [`Engine::advance_to`] closes its windows, so no event is late, in whatever order the log is read.
+    #[must_use]
+    pub fn replay(options: Options, origin: i64) -> Self {
+        let mut engine = Self::new(options, origin);
+        engine.agents = Agents::new(origin).driven();
+        engine
+    }
+
+    /// Tells an engine for the past that no event before this time is to come.
+    pub fn advance_to(&mut self, watermark: i64) -> Outcome {
+        self.agents.drive(watermark);
+        self.tick(watermark)
     }
 
     /// An engine that goes on from a checkpoint. Give it the rules before the first batch.
@@ -97,10 +177,11 @@ impl Engine {
             .rules
             .into_iter()
             .map(|(id, question, mut state)| {
-                state.cells.groups.reindex();
+                state.reindex();
                 ((id, question), state)
             })
             .collect();
+        engine.watches.resume(state.watches);
         engine
     }
 
@@ -110,11 +191,12 @@ impl Engine {
         let rules = self
             .runs
             .iter()
-            .map(|run| (run.rule.id.as_str(), run.question.as_str(), &run.state))
+            .map(|run| (run.asks.rule.id.as_str(), run.question.as_str(), &run.state))
             .collect();
         EngineStateRef {
             agents: &self.agents,
             rules,
+            watches: self.watches.state(),
         }
     }
 
@@ -123,12 +205,16 @@ impl Engine {
         let mut refused = Vec::new();
         let mut earlier: HashMap<String, Run> = std::mem::take(&mut self.runs)
             .into_iter()
-            .map(|run| (run.rule.id.clone(), run))
+            .map(|run| (run.asks.rule.id.clone(), run))
             .collect();
-        for rule in rules.iter().filter(|rule| rule.draft.enabled) {
+        self.watches.set_rules(rules, self.agents.watermark(), &mut refused);
+        for rule in rules
+            .iter()
+            .filter(|rule| rule.draft.enabled && rule.draft.kind.has_windows())
+        {
             let question = run::question(&rule.draft);
             if let Some(mut run) = earlier.remove(&rule.id).filter(|run| run.question == question) {
-                run.rule = rule.clone();
+                run.renew(rule);
                 self.runs.push(run);
                 continue;
             }
@@ -142,6 +228,7 @@ impl Engine {
         }
         self.saved.clear();
         self.index = Index::new(&self.runs);
+        self.next_close = i64::MIN;
         refused
     }
 
@@ -149,21 +236,33 @@ impl Engine {
     /// checkpoint was not readable or is of another question, would never end.
     pub fn owe(&mut self, open: &[OpenGroup]) {
         for group in open {
-            if let Some(run) = self.runs.iter_mut().find(|run| run.rule.id == group.rule_id) {
+            if let Some(run) = self.runs.iter_mut().find(|run| run.asks.rule.id == group.rule_id) {
                 run.owe(group);
             }
+            self.watches.owe(group);
         }
+        self.next_close = i64::MIN;
+    }
+
+    /// Takes note of heartbeats. Every batch that was stored before they arrived must have been taken in.
+    pub fn hear(&mut self, heard: &[Heard]) {
+        for one in heard {
+            self.agents.hear(one, &self.options);
+        }
+    }
+
+    /// The hub begins to listen, wall clock ms, or does so again after a break: nobody could reach its doors before.
+    pub fn listen_from(&mut self, now: i64) {
+        self.watches.listen_from(now);
     }
 
     /// Lets time pass while no batch comes, so that windows close all the same.
     pub fn tick(&mut self, now: i64) -> Outcome {
         let mut out = Verdicts::default();
         self.advance(now, &mut out);
-        Outcome {
-            signals: out.signals,
-            condition_errors: out.condition_errors,
-            ..Outcome::default()
-        }
+        let mut outcome = Outcome::default();
+        outcome.take(out);
+        outcome
     }
 
     /// Takes in a part of the log.
@@ -177,20 +276,14 @@ impl Engine {
             outcome.unreadable += 1;
             return outcome;
         };
-        let mut part = Part {
-            columns,
-            times,
-            matches: HashMap::new(),
-            groups: HashMap::new(),
-        };
+        let mut part = Part::new(columns, times, &self.index);
         let mut out = Verdicts::default();
         for span in &log.spans {
             self.advance(span.stored_at, &mut out);
             self.span(span, &candidates, &mut part, &mut outcome, &mut out);
             self.advance(span.stored_at, &mut out);
         }
-        outcome.signals = out.signals;
-        outcome.condition_errors = out.condition_errors;
+        outcome.take(out);
         outcome
     }
 
@@ -203,9 +296,14 @@ impl Engine {
     fn advance(&mut self, now: i64, out: &mut Verdicts) {
         self.agents.advance(now, &self.options);
         out.agents_moved();
-        for run in &mut self.runs {
-            run.close(&self.agents, out);
+        self.watches.advance(&self.options, &self.agents, out);
+        if self.agents.watermark() < self.next_close {
+            return;
         }
+        for run in &mut self.runs {
+            run.close(&self.options, &self.agents, out);
+        }
+        self.next_close = self.runs.iter().map(Run::next_close).min().unwrap_or(i64::MAX);
     }
 
     fn span(
@@ -229,25 +327,27 @@ impl Engine {
             if span.stored_at < run.state.since {
                 continue;
             }
-            let added = part.rows_and_groups(*number, run).and_then(|(matches, groups)| {
-                let rows = matches.and(&counted);
-                if rows.is_empty() {
-                    return Ok(cells::Folded::default());
-                }
-                let (floor, cap) = (run.state.closed_until, self.options.max_groups as usize);
-                let input = Input {
-                    rows: &rows,
-                    times: &part.times,
-                    groups: &groups,
-                    floor,
-                    stored_at: span.stored_at,
-                    cap,
-                };
-                run.add(&mut part.columns, &input, &mut self.scratch, &self.agents, out)
-            });
+            let added = part
+                .rows_and_groups(self.index.plan(*number), run)
+                .and_then(|(matches, groups)| {
+                    let rows = matches.and(&counted);
+                    if rows.is_empty() {
+                        return Ok(cells::Folded::default());
+                    }
+                    let input = Input::new(&rows, &part.times, &groups, span.stored_at);
+                    let mut work = Work {
+                        scratch: &mut self.scratch,
+                        agents: &self.agents,
+                        out,
+                    };
+                    run.add(&mut part.columns, input, &self.options, &mut work)
+                });
             match added {
                 Ok(folded) => {
-                    outcome.surplus_groups += folded.surplus;
+                    self.next_close = self.next_close.min(run.next_close());
+                    if folded.surplus > 0 {
+                        outcome.surplus.push(run.surplus(folded.surplus));
+                    }
                     late = match (late, folded.late) {
                         (Some(known), Some(more)) => Some(known.or(&more)),
                         (known, more) => known.or(more),
@@ -255,46 +355,28 @@ impl Engine {
                 }
                 Err(error) => {
                     outcome.unreadable += 1;
-                    tracing::warn!(position = span.position, rule = run.rule.draft.name, %error, "a batch cannot be read for a rule");
+                    tracing::warn!(position = span.position, rule = run.asks.rule.draft.name, %error, "a batch cannot be read for a rule");
                 }
             }
         }
+        let glance = Glance {
+            position: span.position,
+            agent: &span.agent,
+            stored_at: span.stored_at,
+            rows: &counted,
+        };
+        let seen = self.watches.add(&glance, part, &self.options, &self.agents, out);
+        outcome.unreadable += seen.unreadable;
+        let late = match (late, seen.late) {
+            (Some(known), Some(more)) => Some(known.or(&more)),
+            (known, more) => known.or(more),
+        };
         if let Some(late) = late {
-            outcome.late.push((span.agent.to_string(), late.count_ones() as u64));
+            outcome.late.extend(part.late(&span.agent, &late));
         }
         if let Some(newest) = newest {
             self.agents.report(&span.agent, newest, span.stored_at, &self.options);
         }
-    }
-}
-
-/// One part of the log with what was worked out of it once for all rules and spans.
-struct Part<'a> {
-    columns: Columns<'a>,
-    times: Rc<Vec<i64>>,
-    matches: HashMap<usize, Rc<Bitmap>>,
-    groups: HashMap<Vec<Path>, Rc<LocalGroups>>,
-}
-
-impl Part<'_> {
-    fn rows_and_groups(&mut self, number: usize, run: &Run) -> Result<(Rc<Bitmap>, Rc<LocalGroups>), DecodeError> {
-        let matches = match self.matches.get(&number) {
-            Some(known) => Rc::clone(known),
-            None => {
-                let fresh = Rc::new(run.compiled.filter.eval_columns(&mut self.columns)?);
-                self.matches.insert(number, Rc::clone(&fresh));
-                fresh
-            }
-        };
-        let groups = match self.groups.get(&run.compiled.group_by) {
-            Some(known) => Rc::clone(known),
-            None => {
-                let fresh = Rc::new(LocalGroups::new(&mut self.columns, &run.compiled.group_by)?);
-                self.groups.insert(run.compiled.group_by.clone(), Rc::clone(&fresh));
-                fresh
-            }
-        };
-        Ok((matches, groups))
     }
 }
 

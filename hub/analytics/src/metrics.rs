@@ -2,16 +2,19 @@
 
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
-use crate::engine::Outcome;
+use crate::{engine::Outcome, tally::Tallies};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
     events: IntCounter,
     late: IntCounterVec,
+    corrections: IntCounter,
     future: IntCounter,
-    surplus_groups: IntCounter,
+    surplus_groups: IntCounterVec,
     condition_errors: IntCounter,
     unreadable: IntCounter,
+    evicted: IntCounter,
+    dropped: IntCounter,
     signals: IntCounter,
     pub(crate) lag: IntGauge,
     pub(crate) duration: Histogram,
@@ -31,12 +34,11 @@ impl Metrics {
             registry.register(Box::new(gauge.clone()))?;
             Ok(gauge)
         };
-        let late = Opts::new(
-            "streamflow_analytics_late_events_total",
-            "Events that came after a window of theirs had closed",
-        );
-        let late = IntCounterVec::new(late, &["agent"])?;
-        registry.register(Box::new(late.clone()))?;
+        let counters = |name: &str, help: &str, labels: &[&str]| -> prometheus::Result<IntCounterVec> {
+            let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(counters.clone()))?;
+            Ok(counters)
+        };
         let duration = HistogramOpts::new(
             "streamflow_event_duration_seconds",
             "Time from an event's durable storage to its evaluation",
@@ -46,14 +48,23 @@ impl Metrics {
         registry.register(Box::new(duration.clone()))?;
         Ok(Self {
             events: counter("streamflow_analytics_events_total", "Events that the engine has read")?,
-            late,
+            late: counters(
+                "streamflow_analytics_late_events_total",
+                "Events that came too late for every window of theirs of some rule",
+                &["agent", "source"],
+            )?,
+            corrections: counter(
+                "streamflow_analytics_corrections_total",
+                "Results of closed windows that late events have changed",
+            )?,
             future: counter(
                 "streamflow_analytics_future_events_total",
                 "Events too far ahead of the hub's clock for any window",
             )?,
-            surplus_groups: counter(
+            surplus_groups: counters(
                 "streamflow_analytics_surplus_groups_total",
-                "Groups counted as `other` because a rule had too many",
+                "Groups counted as `other` because a rule had too many, by the attribute that made them so",
+                &["rule", "attribute"],
             )?,
             condition_errors: counter(
                 "streamflow_analytics_condition_errors_total",
@@ -62,6 +73,14 @@ impl Metrics {
             unreadable: counter(
                 "streamflow_analytics_unreadable_batches_total",
                 "Batches or columns that do not decode",
+            )?,
+            evicted: counter(
+                "streamflow_analytics_evicted_keys_total",
+                "Keys of patterns, groups of absences and models of anomalies that were dropped for want of room",
+            )?,
+            dropped: counter(
+                "streamflow_analytics_dropped_events_total",
+                "Events of patterns and absences that found no room",
             )?,
             signals: counter("streamflow_analytics_signals_total", "Verdicts handed to alerting")?,
             lag: gauge(
@@ -74,15 +93,25 @@ impl Metrics {
         })
     }
 
-    pub(crate) fn add(&self, outcome: &Outcome) {
+    /// Late events and surplus groups are counted under their labels as long as those stay few.
+    pub(crate) fn add(&self, outcome: &Outcome, tallies: &mut Tallies) {
         self.events.inc_by(outcome.events);
         self.future.inc_by(outcome.future);
-        self.surplus_groups.inc_by(outcome.surplus_groups);
         self.condition_errors.inc_by(outcome.condition_errors);
+        self.corrections.inc_by(outcome.corrections);
         self.unreadable.inc_by(outcome.unreadable);
+        self.evicted.inc_by(outcome.evicted);
+        self.dropped.inc_by(outcome.dropped);
         self.signals.inc_by(outcome.signals.len() as u64);
-        for (agent, count) in &outcome.late {
-            self.late.with_label_values(&[agent]).inc_by(*count);
+        for late in &outcome.late {
+            let [agent, source] = tallies.late.add([&late.agent, &late.source], late.events);
+            self.late.with_label_values(&[agent, source]).inc_by(late.events);
+        }
+        for surplus in &outcome.surplus {
+            let [rule, attribute] = tallies.surplus.add([&surplus.rule, &surplus.attribute], surplus.groups);
+            self.surplus_groups
+                .with_label_values(&[rule, attribute])
+                .inc_by(surplus.groups);
         }
     }
 

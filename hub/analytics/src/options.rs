@@ -23,6 +23,18 @@ pub struct Options {
     pub checkpoint_interval: Span,
     /// Events between checkpoints.
     pub checkpoint_events: u64,
+    /// Most metrics that may be kept, those that come with the hub included.
+    pub max_metrics: u32,
+    /// Most series of one metric in a day; further ones are counted in the series `other`.
+    pub metric_series: u32,
+    /// Windows of metrics are written this often.
+    pub rollup_interval: Span,
+    /// Windows of a minute are kept this long.
+    pub keep_minutes: Span,
+    /// Windows of an hour are kept this long.
+    pub keep_hours: Span,
+    /// Windows of a day are kept this long.
+    pub keep_days: Span,
 }
 
 impl Default for Options {
@@ -36,6 +48,12 @@ impl Default for Options {
             max_groups: 10_000,
             checkpoint_interval: Span::from_secs(10),
             checkpoint_events: 1_000_000,
+            max_metrics: 200,
+            metric_series: 1000,
+            rollup_interval: Span::from_secs(1),
+            keep_minutes: Span::from_secs(60 * 86_400),
+            keep_hours: Span::from_secs(400 * 86_400),
+            keep_days: Span::from_secs(3650 * 86_400),
         }
     }
 }

@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use serde::Serialize;
 use serde_json::json;
-use streamflow_model::{Instant, Role, Span};
+use streamflow_model::{Instant, Role, Rule, Span};
 use streamflow_proto::{aggregate::AggregateSpec, filter::Filter, path::Path};
 use streamflow_storage::{StoreError, store::Store};
-use streamflow_web::{ApiError, ApiResult, Data, ErrorBody, Identity, Query};
+use streamflow_web::{ApiError, ApiResult, Data, ErrorBody, Identity, Path as UrlPath, Query};
+use tokio::sync::watch;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     AnalyticsHandle,
     aggregation::{AggregationError, AggregationQuery, GroupSeries},
+    engine::{EngineStatus, RuleStatus},
     realtime::Snapshot,
 };
 
@@ -28,12 +31,16 @@ pub(crate) struct Context {
     pub(crate) handle: AnalyticsHandle,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) max_groups: usize,
+    pub(crate) rules: watch::Receiver<Arc<Vec<Rule>>>,
 }
 
 pub(crate) fn routes(context: Context) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(realtime))
         .routes(routes!(aggregations))
+        .routes(routes!(status))
+        .routes(routes!(rule_status))
+        .routes(routes!(crate::band::band))
         .with_state(context)
 }
 
@@ -45,6 +52,62 @@ pub(crate) fn routes(context: Context) -> OpenApiRouter {
 async fn realtime(identity: Identity, State(context): State<Context>) -> ApiResult<axum::Json<Data<Snapshot>>> {
     identity.require(Role::Viewer)?;
     Ok(Data::json(context.handle.snapshot()))
+}
+
+/// How far analytics is: its watermark, each agent's progress, and events that came too late
+#[utoipa::path(
+    get, path = "/api/v1/analytics/status", tag = "rules",
+    responses((status = 200, body = Data<AnalyticsStatus>), (status = 401, body = ErrorBody)),
+)]
+async fn status(identity: Identity, State(context): State<Context>) -> ApiResult<axum::Json<Data<AnalyticsStatus>>> {
+    identity.require(Role::Viewer)?;
+    let late = context.handle.late().into_iter().map(|late| LateEvents {
+        agent: late.agent,
+        source: late.source,
+        events: late.events,
+    });
+    Ok(Data::json(AnalyticsStatus {
+        engine: EngineStatus::clone(&context.handle.status()),
+        late: late.collect(),
+    }))
+}
+
+/// How a rule does in the engine since the hub started: its groups, late events, corrections, and which attribute made its groups too many
+#[utoipa::path(
+    get, path = "/api/v1/rules/{id}/status", tag = "rules", params(("id" = String, Path)),
+    responses((status = 200, body = Data<RuleStatus>), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)),
+)]
+async fn rule_status(
+    identity: Identity,
+    State(context): State<Context>,
+    UrlPath(id): UrlPath<String>,
+) -> ApiResult<axum::Json<Data<RuleStatus>>> {
+    identity.require(Role::Viewer)?;
+    let status = context.handle.status();
+    let rule = status.rules.iter().find(|rule| rule.rule_id == id);
+    rule.cloned()
+        .map(Data::json)
+        .ok_or_else(|| ApiError::not_found("no enabled rule has this id"))
+}
+
+/// How far analytics is.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct AnalyticsStatus {
+    #[serde(flatten)]
+    engine: EngineStatus,
+    /// Events that came too late for every window of theirs of some rule, since the hub started.
+    late: Vec<LateEvents>,
+}
+
+/// Events that came too late.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct LateEvents {
+    /// Who sent them.
+    agent: String,
+    /// Their source; `other` beyond a thousand.
+    source: String,
+    /// How many.
+    events: u64,
 }
 
 /// An aggregate of stored events by group and step of time
@@ -78,7 +141,12 @@ async fn aggregations(
     let series = query
         .run(&*context.store, context.max_groups, context.handle.complete_until())
         .await;
-    Ok(Data::json(series.map_err(|error| match &error {
+    Ok(Data::json(series.map_err(refused)?))
+}
+
+/// Why there is no series.
+pub(crate) fn refused(error: AggregationError) -> ApiError {
+    match &error {
         AggregationError::Range => invalid("from", error.to_string()),
         AggregationError::Step => invalid("step", error.to_string()),
         AggregationError::TooManySteps { .. } => {
@@ -86,7 +154,7 @@ async fn aggregations(
         }
         AggregationError::Store(StoreError::Full | StoreError::Closed) => ApiError::unavailable(5),
         AggregationError::Store(_) | AggregationError::Decode(_) => ApiError::internal(error),
-    })?))
+    }
 }
 
 fn invalid(field: &str, reason: impl std::fmt::Display) -> ApiError {
@@ -140,6 +208,7 @@ fn read(pairs: &[(String, String)], now: i64) -> ApiResult<AggregationQuery> {
         spec,
         filter: Arc::new(filter),
         group_by,
+        only: None,
         from,
         to,
         step,

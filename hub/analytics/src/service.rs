@@ -22,11 +22,13 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::{
     Options,
     checkpoint::{self, CheckpointError},
-    engine::{Engine, Outcome},
+    engine::{Engine, EngineStatus, Heard, Late, Outcome},
     follow::{self, FollowError, Follower, Part},
+    heartbeats::{Heartbeats, Waiting},
     metrics::Metrics,
     realtime::{Realtime, SPAN_MS, Snapshot, Tick},
     refill, routes,
+    tally::Tallies,
 };
 
 /// Name of the checkpoint in the store.
@@ -58,9 +60,20 @@ struct Shared {
     /// Locked for a batch or a snapshot at a time, from threads that do not wait for anything else while they hold it.
     realtime: Mutex<Realtime>,
     complete_until: AtomicI64,
+    /// As of the last tick, or a second ago.
+    status: Mutex<Arc<EngineStatus>>,
+    tallies: Mutex<Tallies>,
 }
 
 impl Shared {
+    fn tallies(&self) -> MutexGuard<'_, Tallies> {
+        self.tallies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn show(&self, status: EngineStatus) {
+        *self.status.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(status);
+    }
+
     fn realtime(&self) -> MutexGuard<'_, Realtime> {
         self.realtime.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -89,6 +102,24 @@ impl AnalyticsHandle {
         self.0.realtime().tick(since, Instant::now().0)
     }
 
+    /// How far the engine is.
+    #[must_use]
+    pub fn status(&self) -> Arc<EngineStatus> {
+        Arc::clone(&self.0.status.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Events that came too late since the hub started, by agent and source.
+    #[must_use]
+    pub fn late(&self) -> Vec<Late> {
+        let tallies = self.0.tallies();
+        let late = tallies.late.iter().map(|(agent, source, events)| Late {
+            agent: agent.to_owned(),
+            source: source.to_owned(),
+            events,
+        });
+        late.collect()
+    }
+
     /// Event time up to which all hosts have reported.
     #[must_use]
     pub fn complete_until(&self) -> i64 {
@@ -108,6 +139,8 @@ pub struct Analytics {
     /// `None` while a blocking task has it.
     engine: Option<Engine>,
     follower: Follower,
+    heartbeats: Waiting,
+    shown: Clock,
     saved: Saved,
 }
 
@@ -132,7 +165,7 @@ enum Wake {
 /// What the engine is given.
 enum Work {
     Log(Vec<LogBatch>),
-    Tick(i64),
+    Tick(i64, Vec<Heard>),
 }
 
 impl Analytics {
@@ -151,10 +184,13 @@ impl Analytics {
         let now_rules = Arc::clone(&rules.borrow_and_update());
         let (mut engine, position) = open(*options, &*store, &now_rules).await?;
         take_rules(&mut engine, &now_rules);
+        engine.listen_from(Instant::now().0);
         let shared = Arc::new(Shared {
             realtime: Mutex::default(),
             complete_until: AtomicI64::new(i64::MIN),
+            ..Shared::default()
         });
+        shared.show(engine.status());
         let follower = Follower::new(Arc::clone(&store), position);
         let saved = Saved {
             at: Clock::now(),
@@ -171,6 +207,8 @@ impl Analytics {
             shared,
             engine: Some(engine),
             follower,
+            heartbeats: Waiting::default(),
+            shown: Clock::now(),
             saved,
         })
     }
@@ -181,6 +219,13 @@ impl Analytics {
         if let Some(engine) = &mut self.engine {
             engine.owe(open);
         }
+        self
+    }
+
+    /// Listens to agents' heartbeats: who is heard with nothing left to send is complete without sending anything.
+    #[must_use]
+    pub fn with_heartbeats(mut self, heartbeats: Heartbeats) -> Self {
+        self.heartbeats = Waiting::new(heartbeats);
         self
     }
 
@@ -197,6 +242,7 @@ impl Analytics {
             handle: self.handle(),
             store,
             max_groups,
+            rules: self.rules.clone(),
         })
     }
 
@@ -229,6 +275,7 @@ impl Analytics {
                     let rules = Arc::clone(&self.rules.borrow_and_update());
                     if let Some(engine) = &mut self.engine {
                         take_rules(engine, &rules);
+                        self.shared.show(engine.status());
                     }
                     Ok(())
                 }
@@ -268,7 +315,14 @@ impl Analytics {
     }
 
     async fn tick(&mut self) -> Result<Result<(), Disconnected>, AnalyticsError> {
-        self.work(Work::Tick(Instant::now().0 - TICK_MARGIN_MS)).await
+        if self.heartbeats.collect() {
+            match self.store.stats().await {
+                Ok(stats) => self.heartbeats.wait_for(stats.position),
+                Err(error) => tracing::debug!(%error, "heartbeats wait until the store answers"),
+            }
+        }
+        let heard = self.heartbeats.ready(self.follower.position());
+        self.work(Work::Tick(Instant::now().0 - TICK_MARGIN_MS, heard)).await
     }
 
     async fn show_lag(&self) {
@@ -287,15 +341,25 @@ impl Analytics {
             return Ok(Ok(()));
         };
         let (shared, metrics) = (Arc::clone(&self.shared), self.metrics.clone());
+        let show = self.shown.elapsed() >= TICK;
+        if show {
+            self.shown = Clock::now();
+        }
         let task = tokio::task::spawn_blocking(move || {
             let outcomes = match work {
-                Work::Tick(now) => vec![engine.tick(now)],
+                Work::Tick(now, heard) => {
+                    engine.hear(&heard);
+                    vec![engine.tick(now)]
+                }
                 Work::Log(batches) => batches
                     .iter()
                     .map(|batch| evaluate(&mut engine, batch, &shared, &metrics))
                     .collect(),
             };
             shared.complete_until.store(engine.complete_until(), Ordering::Relaxed);
+            if show {
+                shared.show(engine.status());
+            }
             (engine, outcomes)
         });
         let (engine, outcomes) = task.await?;
@@ -303,7 +367,7 @@ impl Analytics {
         let mut signals: Vec<Signal> = Vec::new();
         for mut outcome in outcomes {
             self.saved.events += outcome.events;
-            self.metrics.add(&outcome);
+            self.metrics.add(&outcome, &mut self.shared.tallies());
             signals.append(&mut outcome.signals);
         }
         self.saved.told_nothing &= signals.is_empty();
@@ -397,7 +461,7 @@ async fn open(options: Options, store: &dyn Store, rules: &[Rule]) -> Result<(En
     }
     let longest = rules
         .iter()
-        .map(|rule| rule.draft.window.size().ms())
+        .map(|rule| rule.draft.reach().ms())
         .max()
         .unwrap_or(0)
         .max(SPAN_MS);

@@ -1,10 +1,11 @@
-//! The dashboard room: who may sign in, the live feed, and the page itself.
+//! The dashboard room: who may sign in, the live feed, PromQL, and the page itself.
 
 mod accounts;
 mod dashboard;
 mod documents;
 mod live;
 mod options;
+mod prom;
 mod routes;
 #[cfg(test)]
 mod testbed;
@@ -14,5 +15,6 @@ pub mod users;
 pub use accounts::accounts;
 pub use dashboard::{Dashboard, DashboardError};
 pub use options::Options;
+pub use prom::prometheus;
 pub use ui::ui_fallback;
 pub use users::ensure_admin;

@@ -179,6 +179,9 @@ async fn keep_an_admin(store: &dyn Store, leaving: &User) -> Result<(), UserErro
     Ok(())
 }
 
+/// Names of the tokens that the command line makes for itself begin like this.
+pub const COMMAND_LINE: &str = "command-line-";
+
 /// All API tokens.
 pub(crate) async fn tokens(store: &dyn Store) -> Result<Vec<ApiToken>, UserError> {
     Ok(all(store, TOKENS).await?)
@@ -193,11 +196,17 @@ pub async fn create_token(store: &dyn Store, name: &str, role: Role, ttl: Span) 
     if ttl.ms() < 1000 {
         return Err(UserError::Ttl);
     }
-    if tokens(store).await?.iter().any(|token| token.name == name) {
+    let known = tokens(store).await?;
+    if known.iter().any(|token| token.name == name) {
         return Err(UserError::Exists(name.to_owned()));
     }
     let (key, sha256) = new_token();
     let now = Instant::now();
+    // The command line makes one for each call; nobody else removes them.
+    let spent = known
+        .iter()
+        .filter(|token| token.name.starts_with(COMMAND_LINE) && token.expires_at.is_some_and(|end| end < now));
+    let mut ops: Vec<_> = spent.map(|token| delete(TOKENS, &token.sha256)).collect();
     let expires_at = Some(Instant(now.0.saturating_add(ttl.ms())));
     let token = ApiToken {
         name: name.to_owned(),
@@ -206,12 +215,16 @@ pub async fn create_token(store: &dyn Store, name: &str, role: Role, ttl: Span) 
         created_at: now,
         expires_at,
     };
-    store.commit(vec![put(TOKENS, &token.sha256, &token, Some(0))?]).await?;
+    ops.push(put(TOKENS, &token.sha256, &token, Some(0))?);
+    store.commit(ops).await?;
     Ok(key)
 }
 
 /// Removes an API token.
-pub(crate) async fn remove_token(store: &dyn Store, name: &str) -> Result<(), UserError> {
+///
+/// # Errors
+/// When there is none of this name, or the store fails.
+pub async fn remove_token(store: &dyn Store, name: &str) -> Result<(), UserError> {
     let ops: Vec<_> = tokens(store)
         .await?
         .iter()

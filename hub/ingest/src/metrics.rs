@@ -1,6 +1,8 @@
 //! What this room counts.
 
-use prometheus::{Counter, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{
+    Counter, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+};
 
 /// The counters, registered once.
 #[derive(Debug, Clone)]
@@ -15,6 +17,7 @@ pub(crate) struct Metrics {
     pub(crate) websockets_cut: IntCounter,
     pub(crate) agents: IntGauge,
     pub(crate) agent_lag: Gauge,
+    pub(crate) agent_skew: GaugeVec,
     pub(crate) agent_frames: IntCounter,
     pub(crate) agent_bytes: IntCounter,
     pub(crate) agent_nacks: IntCounterVec,
@@ -85,6 +88,13 @@ impl Metrics {
             agent_lag: register.add(Gauge::new(
                 "streamflow_agent_lag_seconds",
                 "Age of the oldest unacknowledged event of any connected agent",
+            )?)?,
+            agent_skew: register.add(GaugeVec::new(
+                Opts::new(
+                    "streamflow_agent_clock_skew_seconds",
+                    "How far a connected agent's clock is ahead of the hub's",
+                ),
+                &["agent"],
             )?)?,
             agent_frames: register.counter("streamflow_agent_frames_total", "Frames received from agents")?,
             agent_bytes: register.counter(

@@ -31,6 +31,26 @@ struct Entry {
     saved: Option<SeenDoc>,
     live: Option<Live>,
     turn: Turn,
+    skew: Skew,
+}
+
+/// How far an agent's clock is ahead. A heartbeat's way to the hub makes a clock look slower than it is, so of the last heartbeats the quickest tells.
+#[derive(Debug, Default)]
+struct Skew {
+    last: [i64; SKEW_HEARTBEATS],
+    seen: usize,
+}
+
+/// Heartbeats that a clock's skew is judged by.
+const SKEW_HEARTBEATS: usize = 8;
+
+impl Skew {
+    fn add(&mut self, ahead_ms: i64) -> i64 {
+        self.last[self.seen % SKEW_HEARTBEATS] = ahead_ms;
+        self.seen += 1;
+        let known = &self.last[..self.seen.min(SKEW_HEARTBEATS)];
+        known.iter().copied().max().unwrap_or(ahead_ms)
+    }
 }
 
 /// The one permit is held by the session of an agent that may hand frames to the store. Frames of two sessions must not mix: when the store refuses one, a later frame of
@@ -79,6 +99,7 @@ impl Roster {
             saved: None,
             live: None,
             turn: Arc::new(Semaphore::new(1)),
+            skew: Skew::default(),
         });
         entry.status.revoked = agent.revoked;
         if agent.revoked
@@ -140,6 +161,7 @@ impl Roster {
         status.remote = Some(connection.remote_address().to_string());
         status.epoch = hello.epoch;
         status.last_seq = 0;
+        status.clock_skew_ms = None;
         let turn = Arc::clone(&entry.turn);
         match entry.live.replace(Live {
             ticket,
@@ -165,6 +187,8 @@ impl Roster {
         {
             entry.status.connected = false;
             entry.status.connected_at = None;
+            entry.skew = Skew::default();
+            drop(self.metrics.agent_skew.remove_label_values(&[id]));
             self.metrics.agents.dec();
             self.show_lag(&state);
         }
@@ -173,8 +197,18 @@ impl Roster {
     /// The agent tells how it does.
     pub(crate) fn heartbeat(&self, id: &str, heartbeat: &Heartbeat) {
         let mut state = self.lock();
-        if let Some(Entry { status, .. }) = state.agents.get_mut(id) {
-            status.last_seen = Some(Instant::now());
+        if let Some(Entry { status, skew, live, .. }) = state.agents.get_mut(id) {
+            let now = Instant::now();
+            status.last_seen = Some(now);
+            status.heartbeat_at = Some(now);
+            let way = live.as_ref().map_or(0, |live| live.connection.rtt().as_millis() / 2);
+            let way = i64::try_from(way).unwrap_or(0);
+            let ahead_ms = skew.add(heartbeat.sent_at_ms.saturating_add(way).saturating_sub(now.0));
+            status.clock_skew_ms = Some(ahead_ms);
+            self.metrics
+                .agent_skew
+                .with_label_values(&[id])
+                .set(ahead_ms as f64 / 1000.0);
             // both times are of the agent's own clock, so skew does not matter
             status.lag_ms = heartbeat
                 .oldest_unacked_ms
@@ -231,11 +265,29 @@ pub(crate) fn known(id: &str, agent: &AgentDoc) -> AgentStatus {
         remote: None,
         epoch: 0,
         last_seq: 0,
+        heartbeat_at: None,
+        clock_skew_ms: None,
         lag_ms: 0,
         spool_bytes: 0,
         spool_events: 0,
         events_total: 0,
         dropped_total: 0,
         revoked: agent.revoked,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_quickest_of_the_last_heartbeats_tells_the_skew() {
+        let mut skew = Skew::default();
+        assert_eq!(skew.add(-900), -900, "a slow heartbeat");
+        assert_eq!(skew.add(-5), -5);
+        assert_eq!(skew.add(-400), -5);
+        // The clock was set back: after eight heartbeats nothing else is known.
+        let last = (0..SKEW_HEARTBEATS).map(|_| skew.add(-60_000)).last();
+        assert_eq!(last, Some(-60_000));
     }
 }

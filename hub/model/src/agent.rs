@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Instant;
 
+/// How long after it has connected an agent is taken to have read what was written while it was away.
+const SETTLE_MS: i64 = 5000;
+
 /// An enrolled agent and how it does. `lag_ms` is the age of its oldest unacknowledged event as it last reported.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AgentStatus {
@@ -25,6 +28,10 @@ pub struct AgentStatus {
     pub epoch: u64,
     /// Highest sequence durably stored in that epoch.
     pub last_seq: u64,
+    /// Its last heartbeat.
+    pub heartbeat_at: Option<Instant>,
+    /// How far its clock is ahead of the hub's, ms; negative when it is behind. As its last heartbeats tell, about the time that they take.
+    pub clock_skew_ms: Option<i64>,
     /// Age of its oldest unacknowledged event, ms.
     pub lag_ms: i64,
     /// Bytes waiting in its spool.
@@ -37,4 +44,17 @@ pub struct AgentStatus {
     pub dropped_total: u64,
     /// Taken off the allow-list.
     pub revoked: bool,
+}
+
+impl AgentStatus {
+    /// Whether everything that it had read was stored when it sent its last heartbeat. An agent that has just come back has not read yet what was written
+    /// meanwhile, so its first heartbeats do not say so.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        let Some(heard) = self.heartbeat_at else { return false };
+        let settled = self
+            .connected_at
+            .is_none_or(|since| heard.0.saturating_sub(since.0) >= SETTLE_MS);
+        settled && self.spool_events == 0 && self.lag_ms == 0
+    }
 }

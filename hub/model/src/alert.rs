@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Instant, Level};
+use crate::{Completeness, Instant, Level};
 
 /// Where an incident stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
@@ -37,17 +37,6 @@ impl AlertState {
     }
 }
 
-/// Which agents a window result rests on.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Completeness {
-    /// Every known agent has reported past the window's end.
-    pub complete: bool,
-    /// Agents that have reported past the end.
-    pub reported: u32,
-    /// Agents that have not.
-    pub missing: Vec<String>,
-}
-
 /// One line of an alert's history.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TimelineEntry {
@@ -57,6 +46,9 @@ pub struct TimelineEntry {
     pub what: String,
     /// Who did it: a user, or `streamflow`.
     pub by: String,
+    /// The alert's value then.
+    #[serde(default)]
+    pub value: Option<f64>,
     /// Detail in words.
     pub detail: String,
 }
@@ -82,6 +74,9 @@ pub struct Alert {
     pub value: f64,
     /// Group labels, the rule's name and level.
     pub labels: BTreeMap<String, String>,
+    /// Texts of the rule for messages, such as a link to a runbook.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
     /// `rule id` and group: one open alert for each.
     pub group_key: String,
     /// Condition first held.
@@ -96,6 +91,12 @@ pub struct Alert {
     pub resolved_at: Option<Instant>,
     /// Who resolved it: a user, or `streamflow`.
     pub resolved_by: Option<String>,
+    /// Its condition comes and goes; it stays open until that has been quiet for a while.
+    #[serde(default)]
+    pub flapping: bool,
+    /// Why nobody is told of it now: `silence:ID`, `maintenance:NAME` or `inhibition:ID` of the alert that inhibits it.
+    #[serde(default)]
+    pub muted_by: Vec<String>,
     /// Window bounds, threshold and other details.
     #[schema(value_type = Object)]
     pub data: Map<String, Value>,

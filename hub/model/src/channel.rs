@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Instant, Level};
+use crate::{Hours, Instant, Level};
 
 /// A named destination for notifications.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -19,6 +19,18 @@ pub struct Channel {
     /// Alerts below this level are not sent here.
     #[serde(default)]
     pub level: Level,
+    /// Outside of these times notifications wait.
+    #[serde(default)]
+    pub active_hours: Option<Hours>,
+    /// At most this many notifications in any minute, 1 to 6000; the rest waits.
+    #[serde(default)]
+    pub rate_per_minute: Option<u32>,
+    /// Template of the one line of a message, in place of the hub's own.
+    #[serde(default)]
+    pub title_template: Option<String>,
+    /// Template of the text of a message.
+    #[serde(default)]
+    pub body_template: Option<String>,
     /// A disabled channel delivers nothing.
     #[serde(default = "yes")]
     pub enabled: bool,

@@ -21,8 +21,14 @@ pub enum DeliveryState {
 pub struct Delivery {
     /// Identifier, UUIDv7.
     pub id: String,
-    /// Alert it tells of.
+    /// Alert it tells of; of a group, the first.
     pub alert_id: String,
+    /// Alerts it tells of, the first thousand.
+    #[serde(default)]
+    pub alert_ids: Vec<String>,
+    /// The group, when it tells of alerts together.
+    #[serde(default)]
+    pub group_id: Option<String>,
     /// Channel name.
     pub channel: String,
     /// `firing` or `resolved`, or another alert state.

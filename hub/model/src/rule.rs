@@ -1,14 +1,26 @@
 //! Alert rules: what users write, checked once when saved.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use streamflow_proto::{
     aggregate::AggregateSpec,
-    filter::{Condition, Filter},
+    filter::{Condition, ExprError, Filter},
     path::Path,
 };
 
-use crate::{Instant, Span};
+use crate::{Instant, Span, WindowSpec};
+
+pub mod absence;
+pub mod anomaly;
+pub mod pattern;
+
+pub use absence::{AbsenceSpec, CompiledAbsence};
+pub use anomaly::{AnomalyMethod, AnomalySpec, CompiledAnomaly, Direction, Sensitivity};
+pub use pattern::{CompiledPattern, CompiledStep, PatternSpec, PatternStep};
+
+pub mod plugin;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, utoipa::ToSchema)]
@@ -45,6 +57,34 @@ pub enum RuleKind {
     /// An aggregate over windows against a condition.
     #[default]
     Threshold,
+    /// Events of one key in an order, within a time.
+    Pattern,
+    /// No event for some time.
+    Absence,
+    /// An aggregate over windows outside of what is normal for it.
+    Anomaly,
+    /// A WebAssembly plugin.
+    Plugin,
+}
+
+impl RuleKind {
+    /// The name used in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Threshold => "threshold",
+            Self::Pattern => "pattern",
+            Self::Absence => "absence",
+            Self::Anomaly => "anomaly",
+            Self::Plugin => "plugin",
+        }
+    }
+
+    /// Whether rules of this kind compute over windows.
+    #[must_use]
+    pub const fn has_windows(self) -> bool {
+        matches!(self, Self::Threshold | Self::Anomaly)
+    }
 }
 
 /// When a window's verdict is taken.
@@ -58,24 +98,6 @@ pub enum Evaluate {
     Eager,
     /// When the watermark has passed the window's end.
     OnClose,
-}
-
-/// The window over which the aggregate runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(untagged)]
-pub enum WindowSpec {
-    /// Tumbling, aligned to multiples of its size since 1970.
-    Tumbling(Span),
-}
-
-impl WindowSpec {
-    /// Length of the window.
-    #[must_use]
-    pub const fn size(self) -> Span {
-        match self {
-            Self::Tumbling(size) => size,
-        }
-    }
 }
 
 /// A rule as a user writes it.
@@ -96,9 +118,15 @@ pub struct RuleDraft {
     /// Over which window.
     #[serde(default = "five_minutes")]
     pub window: WindowSpec,
+    /// How long after a window's end late events still correct its result. Later ones are counted as late.
+    #[serde(default)]
+    pub allowed_lateness: Span,
     /// One group for each combination of these attributes.
     #[serde(default)]
     pub group_by: Vec<String>,
+    /// Most groups at a time, further ones are counted in the group `other`; the hub's `analytics.max_groups` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_groups: Option<u32>,
     /// CEL over `value`, `threshold` and `labels`.
     #[serde(default = "above")]
     pub condition: String,
@@ -108,12 +136,37 @@ pub struct RuleDraft {
     /// How long the condition must hold before the alert fires.
     #[serde(default, rename = "for")]
     pub hold: Span,
+    /// How long the alert goes on after the condition has ceased to hold.
+    #[serde(default)]
+    pub keep_firing_for: Span,
     /// When the verdict is taken.
     #[serde(default)]
     pub evaluate: Evaluate,
+    /// What a rule of kind `pattern` looks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<PatternSpec>,
+    /// What a rule of kind `absence` waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absence: Option<AbsenceSpec>,
+    /// What a rule of kind `anomaly` takes for normal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anomaly: Option<AnomalySpec>,
+    /// The plugin of a rule of kind `plugin`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<String>,
+    /// The plugin's configuration.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[schema(value_type = Object)]
+    pub config: Map<String, Value>,
     /// Severity of its alerts.
     #[serde(default)]
     pub level: Level,
+    /// Further labels of its alerts, for routing and silences, such as `team`. Labels of the group win.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Texts for messages, such as a link to a runbook.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
     /// Channels that are told.
     #[serde(default)]
     pub channels: Vec<String>,
@@ -123,6 +176,12 @@ pub struct RuleDraft {
     /// Tell again at a higher step after this long without acknowledgement.
     #[serde(default)]
     pub escalation_minutes: u32,
+    /// Escalation policy that its alerts follow while nobody acknowledges them.
+    #[serde(default)]
+    pub escalation: Option<String>,
+    /// Whether an alert that comes and goes stays open until it has been quiet.
+    #[serde(default = "yes")]
+    pub flap_detection: bool,
     /// A disabled rule is not evaluated.
     #[serde(default = "yes")]
     pub enabled: bool,
@@ -176,10 +235,21 @@ pub struct Compiled {
     pub group_by: Vec<Path>,
     /// The verdict.
     pub condition: Condition,
+    /// Of a rule of kind `pattern`.
+    pub pattern: Option<CompiledPattern>,
+    /// Of a rule of kind `absence`.
+    pub absence: Option<CompiledAbsence>,
+    /// Of a rule of kind `anomaly`.
+    pub anomaly: Option<CompiledAnomaly>,
 }
 
-/// Shortest and longest window that a rule may have.
-pub const WINDOW_BOUNDS: (Span, Span) = (Span::from_ms(1000), Span::from_secs(7 * 86_400));
+/// Most attributes that tell groups apart.
+const MAX_GROUP_BY: usize = 8;
+/// Most groups that a rule may ask for.
+const MAX_GROUPS: u32 = 100_000;
+
+/// Labels, and annotations, that a rule may have.
+const MAX_TEXTS: usize = 32;
 
 impl RuleDraft {
     /// Checks everything at once.
@@ -187,61 +257,174 @@ impl RuleDraft {
     /// # Errors
     /// Every mistake, with its field and, for an expression, its position.
     pub fn compile(&self) -> Result<Compiled, Vec<RuleError>> {
+        if self.kind == RuleKind::Plugin {
+            return self.compile_plugin();
+        }
         let mut errors = Vec::new();
+        self.refuse_plugin_fields(&mut errors);
         if self.name.trim().is_empty() || self.name.len() > 128 {
             errors.push(plain("name", "must have 1 to 128 bytes"));
         }
-        let size = self.window.size();
-        if size < WINDOW_BOUNDS.0 || size > WINDOW_BOUNDS.1 {
+        self.window.check(self.allowed_lateness, &mut errors);
+        if let Some(groups) = self.max_groups.filter(|groups| !(1..=MAX_GROUPS).contains(groups)) {
             errors.push(plain(
-                "window",
-                format!("must be between {} and {}", WINDOW_BOUNDS.0, WINDOW_BOUNDS.1),
+                "max_groups",
+                format!("must be between 1 and {MAX_GROUPS}, not {groups}"),
             ));
         }
-        if self.group_by.len() > 8 {
-            errors.push(plain("group_by", "at most 8 attributes"));
-        }
-        let mut keep = |field: &str, e: streamflow_proto::filter::ExprError| {
-            errors.push(RuleError {
-                field: field.to_owned(),
-                reason: e.message,
-                line: Some(e.line),
-                column: Some(e.column),
-            });
-        };
+        errors.extend(check_texts("labels", &self.labels, true));
+        errors.extend(check_texts("annotations", &self.annotations, false));
+        let mut keep = |field: &str, e: ExprError| errors.push(expression(field, e));
         let filter = Filter::compile(&self.matches).map_err(|e| keep("match", e)).ok();
-        let condition = Condition::compile(&self.condition)
-            .map_err(|e| keep("condition", e))
-            .ok();
+        // Windows of an anomaly rule say their value whatever it is; another core judges it.
+        let asked = if self.kind == RuleKind::Anomaly {
+            "true"
+        } else {
+            self.condition.as_str()
+        };
+        let condition = Condition::compile(asked).map_err(|e| keep("condition", e)).ok();
         let aggregate = AggregateSpec::parse(&self.aggregate)
             .map_err(|e| errors.push(plain("aggregate", e.to_string())))
             .ok();
-        if self.threshold.is_none() && condition.as_ref().is_some_and(Condition::uses_threshold) {
+        if self.kind == RuleKind::Threshold
+            && self.threshold.is_none()
+            && condition.as_ref().is_some_and(Condition::uses_threshold)
+        {
             errors.push(plain("threshold", "is required, because `condition` uses it"));
         }
         if self.threshold.is_some_and(|t| !t.is_finite()) {
             errors.push(plain("threshold", "must be a finite number"));
         }
-        let mut group_by = Vec::with_capacity(self.group_by.len());
-        for text in &self.group_by {
-            match Path::parse(text) {
-                Ok(path) => group_by.push(path),
-                Err(e) => errors.push(plain("group_by", format!("`{text}`: {e}"))),
-            }
-        }
+        let group_by = self.groups(&mut errors);
+        self.check_fields(&mut errors);
+        let pattern = self.pattern.as_ref().and_then(|spec| spec.compile(&mut errors));
+        let absence = self
+            .absence
+            .as_ref()
+            .and_then(|spec| spec.compile(&self.group_by, &mut errors));
+        let anomaly = (self.kind == RuleKind::Anomaly)
+            .then(|| self.anomaly.clone().unwrap_or_default())
+            .and_then(|spec| spec.compile(&self.window, &mut errors));
         match (filter, condition, aggregate) {
             (Some(filter), Some(condition), Some(aggregate)) if errors.is_empty() => Ok(Compiled {
                 filter,
                 aggregate,
                 group_by,
                 condition,
+                pattern,
+                absence,
+                anomaly,
             }),
             _ => Err(errors),
         }
     }
+
+    /// The attributes that tell groups apart: of its sessions first, then its own.
+    fn groups(&self, errors: &mut Vec<RuleError>) -> Vec<Path> {
+        let mut paths: Vec<Path> = Vec::new();
+        let by = self.window.by().iter().map(|text| ("window.by", text));
+        for (field, text) in by.chain(self.group_by.iter().map(|text| ("group_by", text))) {
+            match Path::parse(text) {
+                Ok(path) if paths.contains(&path) => {}
+                Ok(path) => paths.push(path),
+                Err(e) => errors.push(plain(field, format!("`{text}`: {e}"))),
+            }
+        }
+        if paths.len() > MAX_GROUP_BY {
+            errors.push(plain("group_by", format!("at most {MAX_GROUP_BY} attributes")));
+        }
+        paths
+    }
+
+    /// How far back the rule may have to look at any time: so much of the log rebuilds what it knows.
+    #[must_use]
+    pub fn reach(&self) -> Span {
+        let window = self.window.reach();
+        let own = match self.kind {
+            RuleKind::Threshold => window,
+            RuleKind::Pattern => self.pattern.as_ref().map_or(Span::ZERO, |pattern| pattern.within),
+            RuleKind::Absence => self.absence.as_ref().map_or(Span::ZERO, |absence| absence.silent_for),
+            // It has a place of its own in the log, and a state.
+            RuleKind::Plugin => Span::ZERO,
+            RuleKind::Anomaly => {
+                let anomaly = self.anomaly.clone().unwrap_or_default();
+                Span::from_ms(window.ms().saturating_add(anomaly.memory(&self.window).ms()))
+            }
+        };
+        Span::from_ms(own.ms().saturating_add(self.allowed_lateness.ms()))
+    }
+
+    /// Each kind has fields of its own: one that says nothing to a rule's kind is a mistake of whoever wrote it, unless it has its default.
+    fn check_fields(&self, errors: &mut Vec<RuleError>) {
+        let kind = self.kind;
+        let mut own = |field: &str, of: RuleKind, given: bool, required: bool| {
+            if given && of != kind {
+                let reason = format!("is for kind `{}`, and this rule has kind `{}`", of.name(), kind.name());
+                errors.push(plain(field, reason));
+            } else if required && !given && of == kind {
+                errors.push(plain(field, format!("is required for kind `{}`", of.name())));
+            }
+        };
+        own("pattern", RuleKind::Pattern, self.pattern.is_some(), true);
+        own("absence", RuleKind::Absence, self.absence.is_some(), true);
+        own("anomaly", RuleKind::Anomaly, self.anomaly.is_some(), false);
+        let mut idle = |field: &str, given: bool, instead: &str| {
+            if given {
+                errors.push(plain(
+                    field,
+                    format!("says nothing to kind `{}`; {instead}", kind.name()),
+                ));
+            }
+        };
+        let instead = match kind {
+            RuleKind::Plugin => "use `config`".to_owned(),
+            _ => format!("use `{}`", kind.name()),
+        };
+        if !kind.has_windows() {
+            idle("aggregate", self.aggregate != count(), &instead);
+            idle("window", self.window != five_minutes(), &instead);
+        }
+        if kind != RuleKind::Threshold {
+            idle("condition", self.condition != above(), &instead);
+            idle("threshold", self.threshold.is_some(), &instead);
+        }
+        let eager = self.evaluate == Evaluate::Eager;
+        let undone = self.pattern.as_ref().is_some_and(PatternSpec::has_negation);
+        if eager && (matches!(kind, RuleKind::Absence | RuleKind::Anomaly) || (kind == RuleKind::Pattern && undone)) {
+            let reason = "`eager` would fire for what a later event takes back; use `auto` or `on_close`";
+            errors.push(plain("evaluate", reason));
+        }
+    }
 }
 
-fn plain(field: &str, reason: impl Into<String>) -> RuleError {
+fn expression(field: &str, e: ExprError) -> RuleError {
+    RuleError {
+        field: field.to_owned(),
+        reason: e.message,
+        line: Some(e.line),
+        column: Some(e.column),
+    }
+}
+
+/// Names and values that routing, silences and receivers can work with.
+fn check_texts(field: &str, texts: &BTreeMap<String, String>, labels: bool) -> Vec<RuleError> {
+    let mut errors = Vec::new();
+    if texts.len() > MAX_TEXTS {
+        errors.push(plain(field, format!("at most {MAX_TEXTS}")));
+    }
+    let longest = if labels { 256 } else { 4096 };
+    for (name, value) in texts {
+        if name.is_empty() || name.len() > 128 || value.len() > longest {
+            let reason = format!("`{name}`: a name has 1 to 128 bytes, a value at most {longest}");
+            errors.push(plain(field, reason));
+        } else if labels && matches!(name.as_str(), "alertname" | "level") {
+            errors.push(plain(field, format!("`{name}` is the hub's own")));
+        }
+    }
+    errors
+}
+
+pub(crate) fn plain(field: &str, reason: impl Into<String>) -> RuleError {
     RuleError {
         field: field.to_owned(),
         reason: reason.into(),
@@ -265,3 +448,6 @@ const fn five_minutes() -> WindowSpec {
 const fn yes() -> bool {
     true
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Map, Value};
+use streamflow_proto::aggregate::Frequent;
+
 use crate::Completeness;
 
 /// A rule's verdict on one window of one group. Signals of one group arrive in the order of their windows; the same
@@ -16,6 +19,8 @@ pub struct Signal {
     pub labels: BTreeMap<String, String>,
     /// Value of the aggregate; `None` when the group's windows have emptied.
     pub value: Option<f64>,
+    /// The most frequent values, when the aggregate is a top-k.
+    pub top: Vec<Frequent>,
     /// Whether the condition holds.
     pub met: bool,
     /// `true` when the window may still change (eager evaluation).
@@ -32,6 +37,19 @@ pub struct Signal {
     pub completeness: Completeness,
     /// When the newest event behind the verdict was stored, wall clock ms; for latency metrics.
     pub stored_at: i64,
+    /// What happened in the rule's own words, where value and condition do not say it.
+    pub account: Option<Box<Account>>,
+}
+
+/// What a verdict rests on, for people and programs.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Account {
+    /// In a few words: what follows the rule's name in the alert's title, or why the alert is over.
+    pub summary: String,
+    /// Some lines.
+    pub message: String,
+    /// Added to the alert's `data`.
+    pub data: Map<String, Value>,
 }
 
 /// A group whose alert is open while the hub starts: alerting waits for a verdict that ends it.

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
-use crate::Notice;
+use crate::{Notice, RuleProblem};
 
 /// Delivers notices through channel plugins.
 #[async_trait]
@@ -23,17 +23,27 @@ pub trait ChannelSender: Send + Sync {
 
     /// Keys of the plugin's configuration that answers mask; empty for an unknown plugin.
     fn secret_keys(&self, plugin: &str) -> Vec<String>;
+
+    /// Everything that is wrong with a rule that uses this plugin with this configuration. A sender that runs no rules knows none.
+    async fn check_rule(&self, plugin: &str, _config: &Map<String, Value>) -> Vec<RuleProblem> {
+        vec![RuleProblem {
+            field: "plugin".to_owned(),
+            reason: format!("no rule plugin is called `{plugin}`"),
+        }]
+    }
 }
 
 /// Why a channel cannot be used as configured.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChannelError {
     /// No plugin of this name is installed.
-    #[error("no channel plugin is called `{plugin}`; there are: {known}")]
+    #[error("no {kind} plugin is called `{plugin}`; there are: {known}")]
     UnknownPlugin {
+        /// `channel` or `rule`.
+        kind: &'static str,
         /// The name asked for.
         plugin: String,
-        /// Names of the channel plugins that run.
+        /// Names of the plugins of this kind.
         known: String,
     },
     /// The plugin is installed and does not run.

@@ -1,10 +1,9 @@
 //! All plugins of this hub: finds them, loads them, and passes calls on by name.
 
 use std::{
-    collections::BTreeMap,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::{Duration, Instant},
 };
 
@@ -12,16 +11,21 @@ use async_trait::async_trait;
 use prometheus::Registry;
 use serde_json::{Map, Value};
 use streamflow_component::{Kind, Manifest};
-use tokio::task::spawn_blocking;
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    ChannelError, ChannelSender, DeliverError, Notice, Options,
+    ChannelError, ChannelSender, DeliverError, Notice, Options, RulePlugin, RuleProblem,
+    catalogue::{Catalogue, Entry, Waiting},
     egress::{Egress, EgressBuildError, EgressOptions},
+    folder::{self, Folder},
+    loader::Loader,
     meters::Meters,
     plugin::{Plugin, PluginInfo, PluginState},
-    sandbox::{Cache, CacheError, Code, File, GuestSetup, Lines, LoadError, Sandbox, SandboxError},
+    record::Record,
+    sandbox::{Cache, CacheError, LoadError, Sandbox, SandboxError},
     secrets::{SecretError, Secrets},
+    signature::{SignatureError, Trust, TrustedKeys},
 };
 
 /// How often idle instances are looked for.
@@ -29,10 +33,13 @@ const SWEEP: Duration = Duration::from_secs(60);
 
 /// The plugins of a hub.
 pub struct PluginHost {
-    plugins: BTreeMap<String, Plugin>,
-    failed: Vec<PluginInfo>,
-    // Its thread makes deadlines pass: it lives as long as anything can be called.
-    _sandbox: Arc<Sandbox>,
+    // Locked for a look or an exchange, never while something is waited for.
+    catalogue: RwLock<Catalogue>,
+    pub(crate) loader: Loader,
+    pub(crate) folder: Folder,
+    /// One change of plugins at a time.
+    pub(crate) changing: Mutex<()>,
+    changed: watch::Sender<u64>,
 }
 
 /// Why no plugin can run.
@@ -44,6 +51,9 @@ pub enum HostError {
     /// A secret cannot be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// A trusted key is none.
+    #[error("[plugins] trusted_keys: {0}")]
+    Key(#[from] SignatureError),
     /// The engine does not start.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
@@ -63,16 +73,6 @@ pub enum HostError {
     },
 }
 
-/// What loading needs.
-struct Loader<'a> {
-    options: &'a Options,
-    sandbox: Arc<Sandbox>,
-    cache: Arc<Cache>,
-    egress: Arc<Egress>,
-    secrets: Arc<Secrets>,
-    meters: Meters,
-}
-
 impl PluginHost {
     /// Loads the shipped plugins and the installed ones. One that cannot be loaded is listed with its reason; the others run.
     ///
@@ -85,163 +85,235 @@ impl PluginHost {
         registry: &Registry,
     ) -> Result<Arc<Self>, HostError> {
         let loader = Loader {
-            options,
             sandbox: Arc::new(Sandbox::new()?),
             cache: Arc::new(Cache::open(data_dir.join("plugin-cache"))?),
             egress: Arc::new(Egress::new(egress)?),
             secrets: Arc::new(Secrets::read(&options.secrets)?),
             meters: Meters::register(registry)?,
+            keys: TrustedKeys::parse(&options.trusted_keys)?,
+            options: options.clone(),
         };
-        if !options.trusted_keys.is_empty() {
-            tracing::warn!("[plugins] trusted_keys has no effect yet: this version does not check signatures");
-        }
-        let mut host = Self {
-            plugins: BTreeMap::new(),
-            failed: Vec::new(),
-            _sandbox: Arc::clone(&loader.sandbox),
+        let host = Self {
+            catalogue: RwLock::default(),
+            loader,
+            folder: Folder::new(options.installed(data_dir)),
+            changing: Mutex::default(),
+            changed: watch::Sender::default(),
         };
         match options.shipped() {
-            Some(folder) => host.load_folder(&loader, &folder, true).await?,
+            Some(folder) => {
+                let files =
+                    folder::list(&folder, "wasm").map_err(|source| HostError::Folder { path: folder, source })?;
+                host.load_files(files, true).await;
+            }
             None => tracing::warn!("the shipped plugins are not beside the binary; set [plugins] shipped_dir"),
         }
-        host.load_folder(&loader, &options.installed(data_dir), false).await?;
-        loader.cache.sweep();
+        let unreadable = |source| HostError::Folder {
+            path: host.folder.path().to_owned(),
+            source,
+        };
+        host.load_files(host.folder.files().map_err(unreadable)?, false).await;
+        host.load_waiting(host.folder.waiting().map_err(unreadable)?).await;
+        host.loader.cache.sweep();
         Ok(Arc::new(host))
     }
 
-    async fn load_folder(&mut self, loader: &Loader<'_>, folder: &Path, trusted: bool) -> Result<(), HostError> {
-        let files = plugin_files(folder).map_err(|source| HostError::Folder {
-            path: folder.to_owned(),
-            source,
-        })?;
+    async fn load_files(&self, files: Vec<PathBuf>, shipped: bool) {
         for path in files {
-            let file = match loader.read(&path).await {
-                Ok(file) => file,
-                Err(error) => {
-                    self.list_failed(loader, &path, None, &error);
-                    continue;
-                }
-            };
-            let name = file.manifest.name.clone();
-            let manifest = Arc::new(file.manifest.clone());
-            let loaded = if self.plugins.contains_key(&name) {
-                Err(LoadError::NameTaken)
-            } else if !trusted && !loader.options.allow_unsigned {
-                Err(LoadError::Unsigned)
-            } else {
-                loader.load(file, &manifest).await
-            };
-            match loaded {
-                Ok(plugin) => {
+            match self.load_file(&path, shipped).await {
+                Ok(entry) => {
+                    let manifest = entry.plugin.manifest();
                     tracing::info!(
-                        plugin = name,
+                        plugin = manifest.name,
                         version = manifest.version,
                         kind = manifest.kind.name(),
-                        shipped = trusted,
+                        signature = entry.trust.text(),
                         "plugin loaded"
                     );
-                    self.plugins.insert(name, plugin);
+                    self.put(entry);
                 }
-                Err(error) => self.list_failed(loader, &path, Some(&manifest), &error),
+                Err((manifest, LoadError::NotApproved(reason))) => {
+                    tracing::warn!(path = %path.display(), reason, "plugin waits for approval");
+                    if let Some(manifest) = manifest {
+                        self.put_waiting(&manifest, reason, path);
+                    }
+                }
+                Err((manifest, error)) => self.list_failed(&path, manifest.as_ref(), &error),
             }
         }
-        Ok(())
     }
 
-    fn list_failed(&mut self, loader: &Loader<'_>, path: &Path, manifest: Option<&Manifest>, error: &LoadError) {
+    async fn load_file(&self, path: &Path, shipped: bool) -> Result<Entry, (Option<Manifest>, LoadError)> {
+        let file = self.loader.read(path).await.map_err(|error| (None, error))?;
+        let manifest = file.manifest.clone();
+        let record = self.folder.record(&manifest.name);
+        let load = async {
+            if self.read().loaded.contains_key(&manifest.name) {
+                return Err(LoadError::NameTaken);
+            }
+            let trust = if shipped {
+                Trust::Shipped
+            } else {
+                self.loader.trust(&file)?
+            };
+            // Who can put files into this folder has the operator's rights; rights beyond computing are still asked for.
+            let fresh = Record {
+                approved: true,
+                ..Record::default()
+            };
+            if let Some(reason) = record
+                .as_ref()
+                .unwrap_or(&fresh)
+                .waits_for(&manifest)
+                .filter(|_| !shipped)
+            {
+                return Err(LoadError::NotApproved(reason));
+            }
+            Ok(Entry {
+                plugin: self.loader.load(file).await?,
+                path: path.to_owned(),
+                trust,
+                enabled: record.as_ref().is_none_or(|record| record.enabled),
+                previous: self.previous_version(&manifest.name).await,
+            })
+        };
+        load.await.map_err(|error| (Some(manifest.clone()), error))
+    }
+
+    /// Versions that were uploaded and wait for somebody's word.
+    async fn load_waiting(&self, files: Vec<PathBuf>) {
+        for path in files {
+            match self.loader.read(&path).await {
+                Ok(file) => {
+                    let record = self.folder.record(&file.manifest.name).unwrap_or_default();
+                    let reason = record.waits_for(&file.manifest);
+                    let reason = reason.unwrap_or_else(|| "nobody has approved it yet".to_owned());
+                    self.put_waiting(&file.manifest, reason, path);
+                }
+                Err(error) => self.list_failed(&path, None, &error),
+            }
+        }
+    }
+
+    pub(crate) async fn previous_version(&self, name: &str) -> Option<String> {
+        let file = self.loader.read(&self.folder.previous(name)).await.ok()?;
+        Some(file.manifest.version)
+    }
+
+    fn list_failed(&self, path: &Path, manifest: Option<&Manifest>, error: &LoadError) {
         let reason = error.to_string();
         tracing::error!(path = %path.display(), reason, "plugin not loaded");
         let info = match manifest {
             Some(manifest) => PluginInfo::of(manifest, PluginState::Failed, Some(reason)),
-            None => PluginInfo {
-                name: path
-                    .file_stem()
-                    .map(|stem| stem.to_string_lossy().into_owned())
-                    .unwrap_or_default(),
-                version: String::new(),
-                kind: "unknown".to_owned(),
-                state: PluginState::Failed,
-                reason: Some(reason),
-                description: String::new(),
-                capabilities: Vec::new(),
-                config_schema: Map::new(),
-                calls: 0,
-                errors: 0,
-                traps: 0,
-                cpu_ns_per_event: None,
-                memory_bytes: 0,
-            },
+            None => PluginInfo::unreadable(path, reason),
         };
-        if !self.plugins.contains_key(&info.name) {
-            loader.meters.failed(&info.name);
+        let mut catalogue = self.write();
+        if !catalogue.loaded.contains_key(&info.name) {
+            self.loader.meters.failed(&info.name);
         }
-        self.failed.push(info);
+        catalogue.failed.push(info);
+    }
+
+    /// Makes a plugin the one of its name.
+    pub(crate) fn put(&self, entry: Entry) {
+        let name = entry.plugin.manifest().name.clone();
+        entry.plugin.show_active(entry.enabled);
+        {
+            let mut catalogue = self.write();
+            catalogue.failed.retain(|info| info.name != name);
+            catalogue.loaded.insert(name, entry);
+        }
+        self.has_changed();
+    }
+
+    pub(crate) fn put_waiting(&self, manifest: &Manifest, reason: String, path: PathBuf) -> PluginInfo {
+        let info = PluginInfo::of(manifest, PluginState::AwaitingApproval, Some(reason));
+        let waiting = Waiting {
+            info: info.clone(),
+            path,
+        };
+        self.write().waiting.insert(info.name.clone(), waiting);
+        info
+    }
+
+    pub(crate) fn has_changed(&self) {
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Catalogue> {
+        self.catalogue.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Catalogue> {
+        self.catalogue.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Every plugin, those that do not run with their reason.
     #[must_use]
     pub fn list(&self) -> Vec<PluginInfo> {
-        let mut list: Vec<PluginInfo> = self
-            .plugins
-            .values()
-            .map(Plugin::info)
-            .chain(self.failed.iter().cloned())
-            .collect();
-        list.sort_by(|a, b| a.name.cmp(&b.name));
-        list
+        self.read().list()
     }
 
-    /// Takes a plugin out of quarantine; none when no plugin of this name was loaded.
+    /// Counts whenever a plugin was installed, replaced, removed, switched on or off, or let out of quarantine.
     #[must_use]
-    pub fn enable(&self, name: &str) -> Option<PluginInfo> {
-        let plugin = self.plugins.get(name)?;
-        plugin.release();
-        Some(plugin.info())
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
     }
 
-    /// Gives the memory of idle instances back until the hub stops, and refuses calls from then on.
+    /// Gives the memory of idle instances back until the hub stops, and refuses calls of channels from then on.
     ///
     /// # Errors
     /// None; the shape is that of every stage.
     pub async fn run(self: Arc<Self>, token: CancellationToken) -> Result<(), HostError> {
+        let each = |work: &dyn Fn(&Plugin)| self.read().loaded.values().for_each(|entry| work(&entry.plugin));
         while token.run_until_cancelled(tokio::time::sleep(SWEEP)).await.is_some() {
-            self.plugins.values().for_each(|plugin| plugin.sweep(Instant::now()));
+            let now = Instant::now();
+            each(&|plugin| plugin.sweep(now));
         }
-        self.plugins.values().for_each(Plugin::close);
+        each(&Plugin::close);
         Ok(())
     }
 
-    fn channel(&self, name: &str) -> Result<&Plugin, ChannelError> {
-        if let Some(plugin) = self.plugins.get(name) {
-            return Ok(plugin);
-        }
-        if let Some(reason) = self
-            .failed
-            .iter()
-            .find(|info| info.name == name)
-            .and_then(|info| info.reason.clone())
-        {
-            return Err(ChannelError::Unavailable {
-                plugin: name.to_owned(),
-                reason,
-            });
-        }
-        let channels = self
-            .plugins
-            .values()
-            .filter(|plugin| plugin.manifest().kind == Kind::Channel);
-        let known: Vec<&str> = channels.map(|plugin| plugin.manifest().name.as_str()).collect();
-        Err(ChannelError::UnknownPlugin {
+    fn find(&self, name: &str, kind: Kind) -> Result<Arc<Plugin>, ChannelError> {
+        let catalogue = self.read();
+        let unavailable = |reason| ChannelError::Unavailable {
             plugin: name.to_owned(),
-            known: known.join(", "),
+            reason,
+        };
+        match catalogue.callable(name) {
+            Some(Ok(plugin)) if plugin.manifest().kind == kind => return Ok(plugin),
+            Some(Err(reason)) => return Err(unavailable(reason)),
+            Some(Ok(_)) | None => {}
+        }
+        let loaded = catalogue.loaded.values().map(|entry| entry.plugin.manifest());
+        let known: Vec<&str> = loaded
+            .filter(|own| own.kind == kind)
+            .map(|own| own.name.as_str())
+            .collect();
+        Err(ChannelError::UnknownPlugin {
+            kind: kind.name(),
+            plugin: name.to_owned(),
+            known: if known.is_empty() {
+                "none".to_owned()
+            } else {
+                known.join(", ")
+            },
         })
+    }
+
+    /// The rule plugin of this name, in its present version.
+    ///
+    /// # Errors
+    /// When there is none, or it does not run.
+    pub fn rule(&self, name: &str) -> Result<RulePlugin, ChannelError> {
+        self.find(name, Kind::Rule).map(RulePlugin)
     }
 }
 
 #[async_trait]
 impl ChannelSender for PluginHost {
     async fn check(&self, plugin: &str, config: &Map<String, Value>) -> Result<(), ChannelError> {
-        self.channel(plugin)?.check(config).await
+        self.find(plugin, Kind::Channel)?.check(config).await
     }
 
     async fn deliver(
@@ -252,7 +324,7 @@ impl ChannelSender for PluginHost {
         notice: &Notice,
         attempt: u32,
     ) -> Result<String, DeliverError> {
-        match self.channel(plugin) {
+        match self.find(plugin, Kind::Channel) {
             Ok(found) => found.deliver(channel, config, notice, attempt).await,
             // A plugin that an update broke may be back with the next one; a name that is unknown stays so.
             Err(error @ ChannelError::Unavailable { .. }) => Err(DeliverError::transient(error.to_string())),
@@ -261,64 +333,31 @@ impl ChannelSender for PluginHost {
     }
 
     fn secret_keys(&self, plugin: &str) -> Vec<String> {
-        self.plugins
-            .get(plugin)
-            .map(|plugin| plugin.manifest().secret_keys())
+        let catalogue = self.read();
+        let entry = catalogue.loaded.get(plugin);
+        entry
+            .map(|entry| entry.plugin.manifest().secret_keys())
             .unwrap_or_default()
     }
-}
 
-impl Loader<'_> {
-    async fn read(&self, path: &Path) -> Result<File, LoadError> {
-        let path = path.to_owned();
-        spawn_blocking(move || File::read(&path))
-            .await
-            .unwrap_or_else(|panic| Err(LoadError::Compile(panic.to_string())))
+    async fn check_rule(&self, plugin: &str, config: &Map<String, Value>) -> Vec<RuleProblem> {
+        match self.find(plugin, Kind::Rule) {
+            Ok(found) => found.check_rule(config).await,
+            Err(error) => vec![RuleProblem {
+                field: "plugin".to_owned(),
+                reason: error.to_string(),
+            }],
+        }
     }
-
-    async fn load(&self, file: File, manifest: &Arc<Manifest>) -> Result<Plugin, LoadError> {
-        let limits = &self.options.limits;
-        let (sandbox, cache) = (Arc::clone(&self.sandbox), Arc::clone(&self.cache));
-        // A compilation that is too slow cannot be stopped; it ends on its own thread, and its file's size bounds it.
-        let compiling = spawn_blocking(move || Code::build(&sandbox, &cache, &file));
-        let code = match tokio::time::timeout(limits.compile(), compiling).await {
-            Ok(done) => done.unwrap_or_else(|panic| Err(LoadError::Compile(panic.to_string())))?,
-            Err(_) => return Err(LoadError::Slow(limits.compile_ms)),
-        };
-        let setup = GuestSetup {
-            manifest: Arc::clone(manifest),
-            egress: Arc::clone(&self.egress),
-            secrets: Arc::clone(&self.secrets),
-            lines: Mutex::new(Lines::new(Instant::now())),
-            lines_dropped: self.meters.lines_dropped(&manifest.name),
-            http: self.meters.http(&manifest.name),
-        };
-        Plugin::new(Arc::new(setup), code, limits, self.meters.plugin(&manifest.name))
-    }
-}
-
-/// The `*.wasm` files of a folder, by name; a folder that is not there holds none.
-fn plugin_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let entries = match std::fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other?,
-    };
-    let paths: Vec<PathBuf> = entries
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<io::Result<_>>()?;
-    let mut files: Vec<PathBuf> = paths
-        .into_iter()
-        .filter(|path| path.extension().is_some_and(|extension| extension == "wasm"))
-        .collect();
-    files.sort();
-    Ok(files)
 }
 
 impl std::fmt::Debug for PluginHost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let catalogue = self.read();
         f.debug_struct("PluginHost")
-            .field("plugins", &self.plugins.keys())
-            .field("failed", &self.failed)
+            .field("loaded", &catalogue.loaded.keys())
+            .field("waiting", &catalogue.waiting.keys())
+            .field("failed", &catalogue.failed)
             .finish_non_exhaustive()
     }
 }

@@ -3,23 +3,33 @@
 //! Invariants: no call without a deadline and a memory limit; no import that the manifest does not entitle to; no request that goes
 //! round [`egress`]; a fault costs its call and its instance, nothing else.
 
+mod catalogue;
 mod channel;
+pub mod check;
 pub mod egress;
+mod folder;
 mod health;
 mod host;
+mod install;
+mod loader;
 mod meters;
 mod notice;
 mod options;
 mod plugin;
+mod record;
 mod routes;
+mod rule;
 mod sandbox;
 mod schema;
 mod secrets;
 mod shelf;
+pub mod signature;
 
 pub use channel::{ChannelError, ChannelSender, DeliverError};
 pub use egress::EgressOptions;
 pub use host::{HostError, PluginHost};
+pub use install::InstallError;
 pub use notice::Notice;
 pub use options::{Limits, Options, SecretOptions};
 pub use plugin::{PluginInfo, PluginState};
+pub use rule::{MAX_ROWS, MAX_STATE, RuleAlert, RuleError, RulePlugin, RuleProblem, RuleRows, RuleRun};

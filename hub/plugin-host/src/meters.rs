@@ -1,7 +1,8 @@
 //! What `/metrics` says about plugins.
 
 use prometheus::{
-    Error, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Counter, CounterVec, Error, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry,
 };
 
 use crate::sandbox::Cause;
@@ -10,6 +11,9 @@ use crate::sandbox::Cause;
 #[derive(Debug, Clone)]
 pub(crate) struct Meters {
     calls: IntCounterVec,
+    events: IntCounterVec,
+    cpu: CounterVec,
+    quarantines: IntCounterVec,
     errors: IntCounterVec,
     traps: IntCounterVec,
     seconds: HistogramVec,
@@ -23,6 +27,9 @@ pub(crate) struct Meters {
 #[derive(Debug)]
 pub(crate) struct PluginMeters {
     pub(crate) calls: IntCounter,
+    pub(crate) events: IntCounter,
+    pub(crate) cpu: Counter,
+    pub(crate) quarantines: IntCounter,
     pub(crate) transient: IntCounter,
     pub(crate) permanent: IntCounter,
     pub(crate) seconds: Histogram,
@@ -61,7 +68,23 @@ impl Meters {
             &["plugin"],
         )?;
         registry.register(Box::new(seconds.clone()))?;
+        let cpu = CounterVec::new(
+            Opts::new("streamflow_plugin_cpu_seconds_total", "Computing time of plugins"),
+            &["plugin"],
+        )?;
+        registry.register(Box::new(cpu.clone()))?;
         Ok(Self {
+            cpu,
+            events: counter(
+                "streamflow_plugin_events_total",
+                "Events shown to rule plugins, and notifications given to channel plugins",
+                &["plugin"],
+            )?,
+            quarantines: counter(
+                "streamflow_plugin_quarantines_total",
+                "How often a plugin was put into quarantine",
+                &["plugin"],
+            )?,
             calls: counter("streamflow_plugin_calls_total", "Calls of plugins", &["plugin"])?,
             errors: counter(
                 "streamflow_plugin_errors_total",
@@ -80,7 +103,7 @@ impl Meters {
             )?,
             active: gauge(
                 "streamflow_plugin_active",
-                "1 when the plugin runs, 0 when it failed to load or is in quarantine",
+                "1 when the plugin runs, 0 when it failed to load, is disabled or is in quarantine",
             )?,
             http: counter(
                 "streamflow_plugin_http_requests_total",
@@ -98,6 +121,9 @@ impl Meters {
     pub(crate) fn plugin(&self, name: &str) -> PluginMeters {
         PluginMeters {
             calls: self.calls.with_label_values(&[name]),
+            events: self.events.with_label_values(&[name]),
+            cpu: self.cpu.with_label_values(&[name]),
+            quarantines: self.quarantines.with_label_values(&[name]),
             transient: self.errors.with_label_values(&[name, "transient"]),
             permanent: self.errors.with_label_values(&[name, "permanent"]),
             seconds: self.seconds.with_label_values(&[name]),
@@ -122,9 +148,28 @@ impl Meters {
     pub(crate) fn failed(&self, plugin: &str) {
         self.active.with_label_values(&[plugin]).set(0);
     }
+
+    /// A plugin that is gone.
+    pub(crate) fn removed(&self, plugin: &str) {
+        // Of a plugin that never ran there is no series.
+        drop(self.active.remove_label_values(&[plugin]));
+        drop(self.memory.remove_label_values(&[plugin]));
+    }
 }
 
 impl PluginMeters {
+    /// Mean computing time of an event, once there was one.
+    pub(crate) fn cpu_ns_per_event(&self) -> Option<u64> {
+        let events = self.events.get();
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a mean of nanoseconds, for people"
+        )]
+        (events > 0).then(|| (self.cpu.get() * 1e9 / events as f64) as u64)
+    }
+
     pub(crate) fn trap(&self, cause: Cause) {
         if let Some(index) = Cause::ALL.iter().position(|own| *own == cause) {
             self.traps[index].inc();

@@ -16,7 +16,7 @@ pub struct Options {
     pub dir: PathBuf,
     /// Folder of the plugins that came with the hub, trusted as the hub's own binary is. Found beside the binary when not set.
     pub shipped_dir: Option<PathBuf>,
-    /// Public keys whose signatures are trusted. Kept for the version that checks signatures.
+    /// Public keys of minisign whose signatures are trusted.
     pub trusted_keys: Vec<String>,
     /// Runs installed plugins although nobody has signed them.
     pub allow_unsigned: bool,
@@ -60,8 +60,10 @@ pub enum SecretOptions {
 pub struct Limits {
     /// Memory of one instance.
     pub memory_mib: u32,
-    /// Computing time of one call; waiting for HTTP answers does not count.
+    /// Computing time of one call of a channel plugin; waiting for HTTP answers does not count.
     pub deadline_ms: u32,
+    /// Computing time of one call of a rule plugin.
+    pub rule_deadline_ms: u32,
     /// Time of one call with all its waiting.
     pub call_ms: u32,
     /// Time to compile a plugin.
@@ -75,6 +77,7 @@ impl Default for Limits {
         Self {
             memory_mib: 64,
             deadline_ms: 5_000,
+            rule_deadline_ms: 100,
             call_ms: 30_000,
             compile_ms: 30_000,
             concurrent_calls: 8,

@@ -2,27 +2,27 @@
 
 use std::{
     net::IpAddr,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use serde::Serialize;
 use serde_json::{Map, Value};
-use streamflow_component::{HttpGrant, Manifest};
+use streamflow_component::{HttpGrant, Kind, Manifest};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use url::Host;
 
 use crate::{
-    ChannelError, DeliverError, Limits, Notice,
+    ChannelError, DeliverError, Limits, Notice, RuleError, RuleProblem,
     health::Health,
     meters::PluginMeters,
+    rule::{self, ProjectField},
     sandbox::{
-        Budget, CallLimits, Code, Failure, Fault, Guest, GuestSetup, Instance, LoadError, Spent, StartError, target,
+        Budget, CallLimits, ChannelInstance, Code, Failure, Fault, Guest, GuestSetup, LoadError, RuleInstance, Spent,
+        StartError, target,
     },
-    schema::Schema,
+    schema::{Problem, Schema},
     secrets,
     shelf::Shelf,
 };
@@ -56,10 +56,14 @@ pub struct PluginInfo {
     pub errors: u64,
     /// Calls that the sandbox ended.
     pub traps: u64,
-    /// Mean computing time of a call; for a channel a call is one notification.
+    /// Mean computing time of an event; for a channel an event is one notification.
     pub cpu_ns_per_event: Option<u64>,
     /// Memory of the instance that was called last.
     pub memory_bytes: u64,
+    /// Whose word there is for it: `shipped`, `signed by KEY` or `unsigned`.
+    pub signature: String,
+    /// The version to which `rollback` returns.
+    pub previous_version: Option<String>,
 }
 
 /// Whether a plugin runs.
@@ -68,6 +72,10 @@ pub struct PluginInfo {
 pub enum PluginState {
     /// It runs.
     Active,
+    /// Somebody has switched it off.
+    Disabled,
+    /// It waits for somebody to approve it, or rights that it did not have before.
+    AwaitingApproval,
     /// It failed too often, and is not called until somebody enables it.
     Quarantined,
     /// It could not be loaded.
@@ -77,31 +85,39 @@ pub enum PluginState {
 /// A plugin that was loaded.
 pub(crate) struct Plugin {
     setup: Arc<GuestSetup>,
+    sha256: String,
     code: Code,
     schema: Schema,
+    fields: Vec<ProjectField>,
     memory: usize,
     call: CallLimits,
     permits: Semaphore,
     shelf: Shelf,
     health: Mutex<Health>,
     meters: PluginMeters,
-    computed_ns: AtomicU64,
 }
 
 impl Plugin {
     pub(crate) fn new(
         setup: Arc<GuestSetup>,
+        sha256: String,
         code: Code,
         limits: &Limits,
         meters: PluginMeters,
     ) -> Result<Self, LoadError> {
         let manifest = &setup.manifest;
         let schema = Schema::compile(&manifest.schema).map_err(LoadError::Schema)?;
+        let fields = rule::fields(manifest).map_err(|(path, error)| LoadError::Field(path, error.to_string()))?;
         let memory = limits.memory_mib.min(manifest.memory_mib.unwrap_or(u32::MAX));
-        let deadline = limits.deadline_ms.min(manifest.deadline_ms.unwrap_or(u32::MAX));
-        meters.active.set(1);
+        let allowed_ms = match manifest.kind {
+            Kind::Rule => limits.rule_deadline_ms,
+            Kind::Channel | Kind::Transform => limits.deadline_ms,
+        };
+        let deadline = allowed_ms.min(manifest.deadline_ms.unwrap_or(u32::MAX));
         Ok(Self {
+            sha256,
             schema,
+            fields,
             code,
             memory: (memory as usize) << 20,
             call: CallLimits {
@@ -112,13 +128,22 @@ impl Plugin {
             shelf: Shelf::default(),
             health: Mutex::default(),
             meters,
-            computed_ns: AtomicU64::new(0),
             setup,
         })
     }
 
     pub(crate) fn manifest(&self) -> &Manifest {
         &self.setup.manifest
+    }
+
+    /// SHA-256 of its file.
+    pub(crate) fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// Columns that a rule reads.
+    pub(crate) fn fields(&self) -> &[ProjectField] {
+        &self.fields
     }
 
     /// Whether a configuration fits: by the schema, by what is known of secrets and targets, and by the plugin's own word.
@@ -129,14 +154,14 @@ impl Plugin {
                 problems,
             })
         };
-        let mut problems = self.schema.problems(config);
+        let mut problems: Vec<String> = self.schema.problems(config).iter().map(Problem::to_string).collect();
         problems.extend(self.unknown_secrets(config));
         problems.extend(self.forbidden_targets(config));
         if !problems.is_empty() {
             return refuse(problems);
         }
         let started = match self.admit().await {
-            Ok(_permit) => self.start("", config).await,
+            Ok(_permit) => self.start_channel("", config).await,
             Err(reason) => return Err(self.unavailable(reason)),
         };
         match started {
@@ -157,10 +182,9 @@ impl Plugin {
         attempt: u32,
     ) -> Result<String, DeliverError> {
         let _permit = self.admit().await.map_err(DeliverError::transient)?;
-        self.meters.calls.inc();
         let instance = match self.shelf.take(channel, config) {
             Some(instance) => instance,
-            None => self.start(channel, config).await.map_err(|error| match error {
+            None => self.start_channel(channel, config).await.map_err(|error| match error {
                 StartError::Refused(reason) => {
                     self.meters.permanent.inc();
                     DeliverError::Permanent(format!("the plugin refuses the channel's configuration: {reason}"))
@@ -169,7 +193,7 @@ impl Plugin {
             })?,
         };
         let (outcome, spent, instance) = instance.deliver(notice, attempt).await;
-        self.count_cost(spent);
+        self.count_call(spent, 1);
         let answer = outcome.map_err(|fault| self.count_fault(&fault))?;
         if let Some(instance) = instance {
             self.shelf.put(channel, instance, Instant::now());
@@ -189,11 +213,49 @@ impl Plugin {
         })
     }
 
+    /// Everything that is wrong with a rule's configuration: by the schema, and by the plugin's own word.
+    pub(crate) async fn check_rule(&self, config: &Map<String, Value>) -> Vec<RuleProblem> {
+        let problems = self.schema.problems(config);
+        if !problems.is_empty() {
+            let problem = |problem: Problem| RuleProblem {
+                field: match problem.key.as_str() {
+                    "" => "config".to_owned(),
+                    key => format!("config.{key}"),
+                },
+                reason: problem.message,
+            };
+            return problems.into_iter().map(problem).collect();
+        }
+        if let Err(reason) = self.available() {
+            return vec![RuleProblem {
+                field: "plugin".to_owned(),
+                reason,
+            }];
+        }
+        match self.start_rule("", config, None).await {
+            Ok(_) => Vec::new(),
+            Err(StartError::Refused(reason)) => vec![RuleProblem {
+                field: "config".to_owned(),
+                reason,
+            }],
+            Err(StartError::Fault(fault)) => vec![RuleProblem {
+                field: "plugin".to_owned(),
+                reason: self.rule_fault(&fault).to_string(),
+            }],
+        }
+    }
+
+    /// In words why it is not called.
+    pub(crate) fn available(&self) -> Result<(), String> {
+        match self.health().quarantined() {
+            Some(reason) => Err(format!("plugin `{}` is in quarantine: {reason}", self.manifest().name)),
+            None => Ok(()),
+        }
+    }
+
     /// A slot for one call, or in words why there is none.
     async fn admit(&self) -> Result<SemaphorePermit<'_>, String> {
-        if let Some(reason) = self.health().quarantined() {
-            return Err(format!("plugin `{}` is in quarantine: {reason}", self.manifest().name));
-        }
+        self.available()?;
         match tokio::time::timeout(MAX_QUEUE, self.permits.acquire()).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) => Err("the hub is stopping".to_owned()),
@@ -201,24 +263,52 @@ impl Plugin {
         }
     }
 
-    async fn start(&self, channel: &str, config: &Map<String, Value>) -> Result<Instance, StartError> {
-        let guest = Guest::new(
+    fn guest(&self, used_by: &str, config: &Map<String, Value>) -> Guest {
+        Guest::new(
             Arc::clone(&self.setup),
             Budget::new(self.memory),
-            channel.into(),
+            used_by.into(),
             Arc::new(config.clone()),
-        );
-        Instance::start(&self.code, guest, self.call).await
+        )
     }
 
-    fn count_cost(&self, spent: Spent) {
+    async fn start_channel(&self, channel: &str, config: &Map<String, Value>) -> Result<ChannelInstance, StartError> {
+        ChannelInstance::start(&self.code, self.guest(channel, config), self.call).await
+    }
+
+    pub(crate) async fn start_rule(
+        &self,
+        rule: &str,
+        config: &Map<String, Value>,
+        state: Option<&[u8]>,
+    ) -> Result<RuleInstance, StartError> {
+        RuleInstance::start(&self.code, self.guest(rule, config), state, self.call).await
+    }
+
+    pub(crate) fn count_call(&self, spent: Spent, events: u64) {
+        self.meters.calls.inc();
+        self.meters.events.inc_by(events);
+        self.meters.cpu.inc_by(spent.computed.as_secs_f64());
         self.meters.seconds.observe(spent.total.as_secs_f64());
         self.meters.memory.set(i64::try_from(spent.memory).unwrap_or(i64::MAX));
-        let computed = u64::try_from(spent.computed.as_nanos()).unwrap_or(u64::MAX);
-        self.computed_ns.fetch_add(computed, Ordering::Relaxed);
+    }
+
+    /// A call that a rule plugin answered with a failure.
+    pub(crate) fn count_failure(&self, reason: &str) {
+        self.meters.permanent.inc();
+        tracing::warn!(plugin = self.manifest().name, reason, "call of a plugin failed");
+    }
+
+    pub(crate) fn rule_fault(&self, fault: &Fault) -> RuleError {
+        RuleError::Fault(self.note_fault(fault))
     }
 
     fn count_fault(&self, fault: &Fault) -> DeliverError {
+        DeliverError::transient(self.note_fault(fault))
+    }
+
+    /// Counts a fault, and says it in words.
+    fn note_fault(&self, fault: &Fault) -> String {
         let plugin = self.manifest().name.as_str();
         self.meters.trap(fault.cause);
         tracing::warn!(
@@ -229,9 +319,10 @@ impl Plugin {
         );
         if self.health().fault(Instant::now(), &fault.reason) {
             self.meters.active.set(0);
+            self.meters.quarantines.inc();
             tracing::error!(plugin, reason = fault.reason, "plugin put into quarantine");
         }
-        DeliverError::transient(format!("plugin `{plugin}`: {}", fault.reason))
+        format!("plugin `{plugin}`: {}", fault.reason)
     }
 
     fn unavailable(&self, reason: String) -> ChannelError {
@@ -279,8 +370,11 @@ impl Plugin {
     /// Takes it out of quarantine.
     pub(crate) fn release(&self) {
         self.health().release();
-        self.meters.active.set(1);
-        tracing::info!(plugin = self.manifest().name, "plugin enabled");
+    }
+
+    /// Shows in the metrics whether it is called.
+    pub(crate) fn show_active(&self, active: bool) {
+        self.meters.active.set(active.into());
     }
 
     /// Lets go of instances that nobody has called for long.
@@ -304,12 +398,11 @@ impl Plugin {
         } else {
             PluginState::Active
         };
-        let calls = self.meters.calls.get();
         PluginInfo {
-            calls,
+            calls: self.meters.calls.get(),
             errors: self.meters.transient.get() + self.meters.permanent.get(),
             traps: self.meters.traps(),
-            cpu_ns_per_event: self.computed_ns.load(Ordering::Relaxed).checked_div(calls),
+            cpu_ns_per_event: self.meters.cpu_ns_per_event(),
             memory_bytes: self.meters.memory.get().unsigned_abs(),
             ..PluginInfo::of(self.manifest(), state, reason)
         }
@@ -317,6 +410,28 @@ impl Plugin {
 }
 
 impl PluginInfo {
+    /// A file of which not even the manifest can be read.
+    pub(crate) fn unreadable(path: &Path, reason: String) -> Self {
+        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        Self {
+            name: stem.unwrap_or_default(),
+            version: String::new(),
+            kind: "unknown".to_owned(),
+            state: PluginState::Failed,
+            reason: Some(reason),
+            description: String::new(),
+            capabilities: Vec::new(),
+            config_schema: Map::new(),
+            calls: 0,
+            errors: 0,
+            traps: 0,
+            cpu_ns_per_event: None,
+            memory_bytes: 0,
+            signature: String::new(),
+            previous_version: None,
+        }
+    }
+
     /// What a manifest alone says.
     pub(crate) fn of(manifest: &Manifest, state: PluginState, reason: Option<String>) -> Self {
         Self {
@@ -333,6 +448,8 @@ impl PluginInfo {
             traps: 0,
             cpu_ns_per_event: None,
             memory_bytes: 0,
+            signature: String::new(),
+            previous_version: None,
         }
     }
 }

@@ -3,21 +3,25 @@
 mod bindings;
 mod budget;
 mod cache;
+mod channel;
 mod code;
 mod engine;
 mod fault;
 mod guest;
 mod http;
 mod instance;
+mod rule;
 
-pub(crate) use bindings::Failure;
+pub(crate) use bindings::{Failure, level, nanoseconds, types};
 pub(crate) use budget::Budget;
 pub(crate) use cache::Cache;
 pub use cache::CacheError;
-pub(crate) use code::{Code, File, LoadError};
+pub(crate) use channel::ChannelInstance;
+pub(crate) use code::{Code, File, LoadError, MAX_FILE};
 pub(crate) use engine::Sandbox;
 pub use engine::SandboxError;
 pub(crate) use fault::{Cause, Fault};
 pub(crate) use guest::{Guest, GuestSetup, Lines};
 pub(crate) use http::target;
-pub(crate) use instance::{CallLimits, Instance, Spent, StartError};
+pub(crate) use instance::{CallLimits, Spent, StartError};
+pub(crate) use rule::RuleInstance;

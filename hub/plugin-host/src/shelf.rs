@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Map, Value};
 
-use crate::sandbox::Instance;
+use crate::sandbox::ChannelInstance;
 
 /// Most instances that wait for their next call.
 const MAX_PARKED: usize = 64;
@@ -20,19 +20,19 @@ const MAX_IDLE: Duration = Duration::from_secs(300);
 pub(crate) struct Shelf(Mutex<HashMap<String, Parked>>);
 
 struct Parked {
-    instance: Instance,
+    instance: ChannelInstance,
     since: Instant,
 }
 
 impl Shelf {
     /// The channel's instance, if it has one of this very configuration.
-    pub(crate) fn take(&self, channel: &str, config: &Map<String, Value>) -> Option<Instance> {
+    pub(crate) fn take(&self, channel: &str, config: &Map<String, Value>) -> Option<ChannelInstance> {
         let parked = self.lock().remove(channel)?;
         (**parked.instance.config() == *config).then_some(parked.instance)
     }
 
     /// Keeps an instance for the channel's next call.
-    pub(crate) fn put(&self, channel: &str, instance: Instance, now: Instant) {
+    pub(crate) fn put(&self, channel: &str, instance: ChannelInstance, now: Instant) {
         let mut shelf = self.lock();
         shelf.insert(channel.to_owned(), Parked { instance, since: now });
         if shelf.len() > MAX_PARKED

@@ -7,11 +7,15 @@
 
 #[path = "host/fixture.rs"]
 mod fixture;
+#[path = "host/install.rs"]
+mod install;
 #[path = "host/limits.rs"]
 mod limits;
 #[path = "host/loading.rs"]
 mod loading;
 #[path = "host/routes.rs"]
 mod routes;
+#[path = "host/rules.rs"]
+mod rules;
 #[path = "host/shipped.rs"]
 mod shipped;

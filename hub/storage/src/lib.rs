@@ -24,6 +24,6 @@ pub use options::Options;
 pub use routes::routes;
 pub use sqlite::{Service, build, open_tool};
 pub use store::{
-    Appended, Doc, DocOp, EventPage, EventQuery, LogBatch, Order, Origin, Receipt, RowSpan, Scanned, Store,
-    StoreHealth, StoreStats, Visit,
+    Appended, Doc, DocOp, EventPage, EventQuery, LogBatch, Order, Origin, Receipt, Replay, ReplayPart, Replayed,
+    RollupQuery, RollupRow, RollupSeries, RollupWrite, RowSpan, Scanned, Store, StoreHealth, StoreStats, Visit,
 };

@@ -7,6 +7,8 @@ mod merge;
 mod open;
 mod part;
 mod read;
+mod replay;
+mod rollup;
 mod service;
 mod task;
 mod writer;
@@ -42,7 +44,8 @@ use crate::{
     metrics::Metrics,
     options::Options,
     store::{
-        Doc, DocOp, EventPage, EventQuery, LogBatch, Origin, Receipt, Scanned, Store, StoreHealth, StoreStats, Visit,
+        Doc, DocOp, EventPage, EventQuery, LogBatch, Origin, Receipt, Replay, Replayed, RollupQuery, RollupSeries,
+        RollupWrite, Scanned, Store, StoreHealth, StoreStats, Visit,
     },
 };
 
@@ -146,6 +149,17 @@ impl SqliteStore {
         Ok((store, tokio::spawn(writer.run()), committed))
     }
 
+    /// Removes a part at a time until nothing is left to remove.
+    async fn remove_rollups(&self, task: impl Fn() -> Task) -> Result<u64, StoreError> {
+        let mut total = 0;
+        loop {
+            match self.queue.run(task()).await? {
+                Done::Removed { windows } if windows > 0 => total += windows,
+                _ => return Ok(total),
+            }
+        }
+    }
+
     async fn docs_where(&self, kind: &str, after: &str, inclusive: bool, limit: usize) -> Result<Vec<Doc>, StoreError> {
         let sql = if inclusive {
             "SELECT id, version, body FROM doc WHERE kind = ? AND id = ? LIMIT ?"
@@ -208,6 +222,16 @@ impl Store for SqliteStore {
         visit: Visit,
     ) -> Result<Scanned, StoreError> {
         self.reader.scan(from, to, filter, visit).await
+    }
+
+    async fn replay(
+        &self,
+        from: i64,
+        to: i64,
+        filter: Option<Arc<Filter>>,
+        visit: Replay,
+    ) -> Result<Replayed, StoreError> {
+        self.reader.replay(from, to, filter, visit).await
     }
 
     async fn event(&self, id: Uuid) -> Result<Option<Event>, StoreError> {
@@ -273,7 +297,7 @@ impl Store for SqliteStore {
     async fn commit(&self, ops: Vec<DocOp>) -> Result<Vec<i64>, StoreError> {
         match self.queue.run(Task::Docs(ops)).await? {
             Done::Versions(versions) => Ok(versions),
-            Done::Written | Done::Expired { .. } => Ok(Vec::new()),
+            _ => Ok(Vec::new()),
         }
     }
 
@@ -294,6 +318,29 @@ impl Store for SqliteStore {
             .fetch_optional(&self.reader.parts.pool)
             .await?;
         Ok(row.map(|(position, body)| (position.cast_unsigned(), body)))
+    }
+
+    async fn put_rollups(&self, write: RollupWrite) -> Result<(), StoreError> {
+        self.queue.run(Task::Rollups(write)).await.map(drop)
+    }
+
+    async fn rollups(&self, query: RollupQuery) -> Result<Vec<RollupSeries>, StoreError> {
+        rollup::read(&self.reader.parts.pool, &query).await
+    }
+
+    async fn newest_rollup(&self, metric: &str, resolution: i64) -> Result<Option<i64>, StoreError> {
+        rollup::newest(&self.reader.parts.pool, metric, resolution).await
+    }
+
+    async fn expire_rollups(&self, resolution: i64, before: i64) -> Result<u64, StoreError> {
+        self.remove_rollups(|| Task::ExpireRollups { resolution, before }).await
+    }
+
+    async fn drop_rollups(&self, metric: &str) -> Result<u64, StoreError> {
+        self.remove_rollups(|| Task::DropRollups {
+            metric: metric.to_owned(),
+        })
+        .await
     }
 }
 

@@ -132,6 +132,33 @@ pub struct EventPage {
 /// Sees each batch with the rows that match; breaks to stop early.
 pub type Visit = Box<dyn FnMut(&Batch, &Bitmap) -> ControlFlow<()> + Send>;
 
+/// A part of a replay.
+#[derive(Debug)]
+pub struct ReplayPart {
+    /// Its batch; the spans cover the rows that belong to this part.
+    pub log: LogBatch,
+    /// No later part holds an event before this time; `i64::MAX` with the last one.
+    pub floor: i64,
+    /// Events in the parts up to this one, with those that were passed over.
+    pub done: u64,
+    /// Events in all parts.
+    pub total: u64,
+}
+
+/// Sees each part of a replay, on a thread where it may take its time; breaks to stop early.
+pub type Replay = Box<dyn FnMut(&ReplayPart) -> ControlFlow<()> + Send>;
+
+/// What a replay had to read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// What was opened.
+    pub scanned: Scanned,
+    /// Parts that hold events of the range, but certainly none that match.
+    pub skipped: u64,
+    /// Parts that do not decode.
+    pub unreadable: u64,
+}
+
 /// A document: rules, channels, alerts, deliveries, users, tokens, agents.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Doc {
@@ -166,6 +193,58 @@ pub enum DocOp {
         /// Unique in the collection.
         id: String,
     },
+}
+
+/// One series' aggregate over one window; the store does not look into `body`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RollupRow {
+    /// Which metric.
+    pub metric: Arc<str>,
+    /// Values of its labels.
+    pub labels: Arc<[String]>,
+    /// Length of the window, ms.
+    pub resolution: i64,
+    /// Begin of the window, ms since 1970.
+    pub start: i64,
+    /// The aggregate.
+    pub body: Vec<u8>,
+}
+
+/// Rows that take the place of older ones, and the part of the log that they add.
+#[derive(Debug, Clone)]
+pub struct RollupWrite {
+    /// Name of the checkpoint that holds the place in the log.
+    pub checkpoint: String,
+    /// The place that must be saved now; `None` = none yet.
+    pub after: Option<u64>,
+    /// The place that is saved with the rows.
+    pub position: u64,
+    /// The rows.
+    pub rows: Vec<RollupRow>,
+}
+
+/// Which windows to read.
+#[derive(Debug, Clone)]
+pub struct RollupQuery {
+    /// Which metric.
+    pub metric: Arc<str>,
+    /// Length of the windows, ms.
+    pub resolution: i64,
+    /// First window begins at or after this, ms since 1970.
+    pub from: i64,
+    /// Last window begins before this.
+    pub to: i64,
+    /// Most windows of the answer.
+    pub limit: usize,
+}
+
+/// The windows of one series.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RollupSeries {
+    /// Values of its labels.
+    pub labels: Vec<String>,
+    /// Begin and aggregate of each window, oldest first.
+    pub windows: Vec<(i64, Vec<u8>)>,
 }
 
 /// Totals of the store.
@@ -230,6 +309,17 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
         visit: Visit,
     ) -> Result<Scanned, StoreError>;
 
+    /// Replays the events in `[from, to)` in the order of event time, as far as parts of the log can be put into one: parts may overlap, and each says from
+    /// where on no later part holds anything. Parts that certainly hold no match are passed over; other rows of a part are shown whether they match or not.
+    /// Ends early, with nothing running on, when the future is dropped.
+    async fn replay(
+        &self,
+        from: i64,
+        to: i64,
+        filter: Option<Arc<Filter>>,
+        visit: Replay,
+    ) -> Result<Replayed, StoreError>;
+
     /// One event by its id.
     async fn event(&self, id: Uuid) -> Result<Option<Event>, StoreError>;
 
@@ -264,4 +354,40 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
 
     /// The last saved state.
     async fn checkpoint(&self, name: &str) -> Result<Option<(u64, Vec<u8>)>, StoreError>;
+
+    /// Writes rollups and the place in the log that they reach, together.
+    ///
+    /// # Errors
+    /// `StoreError::Conflict` when another place is saved than the writer read from; nothing is written then.
+    async fn put_rollups(&self, _write: RollupWrite) -> Result<(), StoreError> {
+        Err(no_rollups())
+    }
+
+    /// Windows of a metric by series, in the order of the labels.
+    ///
+    /// # Errors
+    /// `StoreError::BadRequest` when there are more than `limit`.
+    async fn rollups(&self, _query: RollupQuery) -> Result<Vec<RollupSeries>, StoreError> {
+        Err(no_rollups())
+    }
+
+    /// Begin of a metric's newest window.
+    async fn newest_rollup(&self, _metric: &str, _resolution: i64) -> Result<Option<i64>, StoreError> {
+        Err(no_rollups())
+    }
+
+    /// Removes windows of this length that begin before a point in time, and series that have none left; answers how many windows went.
+    async fn expire_rollups(&self, _resolution: i64, _before: i64) -> Result<u64, StoreError> {
+        Err(no_rollups())
+    }
+
+    /// Removes all windows of a metric; answers how many went.
+    async fn drop_rollups(&self, _metric: &str) -> Result<u64, StoreError> {
+        Err(no_rollups())
+    }
+}
+
+/// The answer of stores that keep a log alone.
+fn no_rollups() -> StoreError {
+    StoreError::Unsupported("this store keeps no rollups".to_owned())
 }

@@ -1,7 +1,7 @@
 //! Adds the selected rows of a batch to their groups, column by column.
 
 use crate::{
-    aggregate::{Accumulator, AggregateSpec, Func, distinct::Distinct},
+    aggregate::{Accumulator, AggregateSpec, Func, distinct::Distinct, frequent::Hashed},
     batch::{DecodeError, Dict},
     bitmap::Bitmap,
     filter::Columns,
@@ -33,6 +33,19 @@ pub fn fold(
             let id = dict.ids[row];
             if id != Dict::ABSENT {
                 accumulators[groups[row] as usize].add_coupon(coupons[id as usize]);
+            }
+        }
+        return Ok(());
+    }
+    if let Func::TopK(_) = spec.func {
+        let Some(dict) = columns.labels(path)? else {
+            return Ok(());
+        };
+        let hashed: Vec<_> = dict.values.iter().map(|value| Hashed::new(value)).collect();
+        for row in rows.iter_ones() {
+            let id = dict.ids[row];
+            if id != Dict::ABSENT {
+                accumulators[groups[row] as usize].add_value(&hashed[id as usize]);
             }
         }
         return Ok(());

@@ -4,6 +4,9 @@ use std::{fmt, str::FromStr};
 
 use crate::path::Path;
 
+/// Most values of a `topk`.
+pub const MAX_TOP: u32 = 100;
+
 /// The function.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Func {
@@ -29,6 +32,8 @@ pub enum Func {
     First,
     /// Value of the event with the largest timestamp; of several, the largest value.
     Last,
+    /// The most frequent values, this many of them; as a number, how often the first of them occurred at most.
+    TopK(u32),
 }
 
 /// A function and the attribute it reads.
@@ -48,7 +53,7 @@ pub enum AggregateError {
     Form(String),
     /// No such function.
     #[error(
-        "`{0}` is not a function; use count, rate, sum, avg, min, max, stddev, distinct, first, last or a percentile such as p95"
+        "`{0}` is not a function; use count, rate, sum, avg, min, max, stddev, distinct, first, last, topk or a percentile such as p95"
     )]
     Unknown(String),
     /// `count(x)`.
@@ -57,6 +62,9 @@ pub enum AggregateError {
     /// `avg()`.
     #[error("`{0}` needs an attribute, for example {0}(data.ms)")]
     NeedsOne(String),
+    /// `topk(0, x)` or `topk(x)`.
+    #[error("topk needs how many and an attribute, for example topk(5, data.path), with 1 to {MAX_TOP} values")]
+    Top,
     /// The attribute is not one.
     #[error("`{text}` is not an attribute: {reason}")]
     Path {
@@ -68,7 +76,7 @@ pub enum AggregateError {
 }
 
 impl AggregateSpec {
-    /// Reads `count()`, `rate()` or `name(attribute)`.
+    /// Reads `count()`, `rate()`, `topk(5, attribute)` or `name(attribute)`.
     ///
     /// # Errors
     /// When the function or the attribute is none.
@@ -77,6 +85,9 @@ impl AggregateSpec {
         let (name, rest) = text.trim().split_once('(').ok_or_else(form)?;
         let argument = rest.strip_suffix(')').ok_or_else(form)?.trim();
         let name = name.trim();
+        if name == "topk" {
+            return Self::top(argument);
+        }
         let func = Func::from_str(name)?;
         let takes_none = matches!(func, Func::Count | Func::Rate);
         if takes_none {
@@ -89,11 +100,48 @@ impl AggregateSpec {
         if argument.is_empty() {
             return Err(AggregateError::NeedsOne(name.to_owned()));
         }
-        let path = Path::parse(argument).map_err(|e| AggregateError::Path {
-            text: argument.to_owned(),
-            reason: e.to_string(),
-        })?;
-        Ok(Self { func, path: Some(path) })
+        Ok(Self {
+            func,
+            path: Some(attribute(argument)?),
+        })
+    }
+
+    fn top(argument: &str) -> Result<Self, AggregateError> {
+        let (many, path) = argument.split_once(',').ok_or(AggregateError::Top)?;
+        let many = many.trim().parse().ok().filter(|k| (1..=MAX_TOP).contains(k));
+        Ok(Self {
+            func: Func::TopK(many.ok_or(AggregateError::Top)?),
+            path: Some(attribute(path.trim())?),
+        })
+    }
+
+    /// Whether its state is a sketch, which takes kilobytes and not bytes.
+    #[must_use]
+    pub const fn is_sketch(&self) -> bool {
+        matches!(self.func, Func::Percentile(_) | Func::Distinct | Func::TopK(_))
+    }
+
+    /// Most bytes that the state of one group may take, about.
+    #[must_use]
+    pub const fn max_bytes(&self) -> usize {
+        match self.func {
+            Func::Percentile(_) => 16 << 10,
+            Func::Distinct => 4 << 10,
+            Func::TopK(k) => super::frequent::counters(k) * 128,
+            _ => 64,
+        }
+    }
+
+    /// Whether its value depends on the length of its window.
+    #[must_use]
+    pub const fn is_rate(&self) -> bool {
+        matches!(self.func, Func::Rate)
+    }
+
+    /// Whether parts of a window give the whole by adding or comparing their values, as exactly as the whole itself.
+    #[must_use]
+    pub const fn is_scalar_growth(&self) -> bool {
+        matches!(self.func, Func::Count | Func::Rate | Func::Max | Func::Sum)
     }
 
     /// Whether further events can only make the value larger. A sum is decided by its values, see [`super::Accumulator::only_grows`].
@@ -104,6 +152,13 @@ impl AggregateSpec {
             Func::Count | Func::Rate | Func::Max | Func::Distinct | Func::Sum
         )
     }
+}
+
+fn attribute(text: &str) -> Result<Path, AggregateError> {
+    Path::parse(text).map_err(|e| AggregateError::Path {
+        text: text.to_owned(),
+        reason: e.to_string(),
+    })
 }
 
 impl FromStr for Func {
@@ -157,6 +212,7 @@ impl fmt::Display for Func {
             Self::Distinct => "distinct",
             Self::First => "first",
             Self::Last => "last",
+            Self::TopK(_) => "topk",
             Self::Percentile(q) if *q >= 1.0 => "p100",
             Self::Percentile(q) => {
                 let decimals = q.to_string();
@@ -169,9 +225,10 @@ impl fmt::Display for Func {
 
 impl fmt::Display for AggregateSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.path {
-            Some(path) => write!(f, "{}({path})", self.func),
-            None => write!(f, "{}()", self.func),
+        match (&self.path, self.func) {
+            (Some(path), Func::TopK(k)) => write!(f, "topk({k}, {path})"),
+            (Some(path), func) => write!(f, "{func}({path})"),
+            (None, _) => write!(f, "{}()", self.func),
         }
     }
 }

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AggregateSpec, Func,
+    AggregateSpec, Frequent, Func,
     distinct::Distinct,
+    frequent::{Hashed, TopValues},
     moments::{Spread, Total},
     quantile::Quantiles,
 };
@@ -33,6 +34,7 @@ pub(super) enum State {
     Distinct(Box<Distinct>),
     First { at: i64, value: f64 },
     Last { at: i64, value: f64 },
+    Top { k: u32, values: Box<TopValues> },
 }
 
 impl Accumulator {
@@ -63,6 +65,10 @@ impl Accumulator {
                 at: i64::MIN,
                 value: f64::NEG_INFINITY,
             },
+            Func::TopK(k) => State::Top {
+                k,
+                values: Box::new(TopValues::new(k)),
+            },
         };
         Self {
             state,
@@ -84,7 +90,7 @@ impl Accumulator {
         }
         self.samples += 1;
         match &mut self.state {
-            State::Count | State::Rate | State::Distinct(_) => {}
+            State::Count | State::Rate | State::Distinct(_) | State::Top { .. } => {}
             State::Sum { total, negative } => {
                 *negative |= number < 0.0;
                 total.add(number);
@@ -115,6 +121,14 @@ impl Accumulator {
         }
     }
 
+    /// Adds one value of a top-k.
+    pub(super) fn add_value(&mut self, value: &Hashed<'_>) {
+        self.samples += 1;
+        if let State::Top { values, .. } = &mut self.state {
+            values.add(value);
+        }
+    }
+
     /// Takes in another part of the same aggregate. A part of another aggregate changes nothing.
     pub fn merge(&mut self, other: &Self) {
         match (&mut self.state, &other.state) {
@@ -135,6 +149,7 @@ impl Accumulator {
             (State::Stddev(spread), State::Stddev(more)) => spread.merge(*more),
             (State::Percentile { sketch, .. }, State::Percentile { sketch: more, .. }) => sketch.merge(more),
             (State::Distinct(distinct), State::Distinct(more)) => distinct.merge(more),
+            (State::Top { values, .. }, State::Top { values: more, .. }) => values.merge(more),
             (
                 State::First { at, value },
                 State::First {
@@ -183,6 +198,25 @@ impl Accumulator {
             }
             State::Stddev(spread) => Some(spread.deviation()),
             State::Percentile { quantile, sketch } => sketch.value(*quantile),
+            State::Top { values, .. } => values.most().map(|count| count as f64),
+        }
+    }
+
+    /// The most frequent values of a top-k; empty for every other function.
+    #[must_use]
+    pub fn top(&self) -> Vec<Frequent> {
+        match &self.state {
+            State::Top { k, values } => values.top(*k),
+            _ => Vec::new(),
+        }
+    }
+
+    /// How often a value that is not in [`Self::top`] may have occurred without a counter of its own; 0 for every other function.
+    #[must_use]
+    pub fn unseen(&self) -> u64 {
+        match &self.state {
+            State::Top { values, .. } => values.unseen(),
+            _ => 0,
         }
     }
 

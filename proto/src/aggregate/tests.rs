@@ -15,6 +15,7 @@ fn reads_and_prints_what_users_write() {
         ("p999(data.ms)", "p999(data.ms)"),
         ("p100(data.ms)", "p100(data.ms)"),
         ("distinct(user_id)", "distinct(user_id)"),
+        ("topk(5,data.path)", "topk(5, data.path)"),
         ("sum(data[\"a.b\"])", "sum(data[\"a.b\"])"),
     ] {
         let spec = AggregateSpec::parse(text).unwrap();
@@ -30,6 +31,10 @@ fn reads_and_prints_what_users_write() {
         "p0x(data.x)",
         "avg(x)",
         "avg(data.x",
+        "topk(data.x)",
+        "topk(0, data.x)",
+        "topk(101, data.x)",
+        "topk(5, x)",
         "",
     ] {
         assert!(AggregateSpec::parse(text).is_err(), "{text}");
@@ -42,6 +47,7 @@ fn accumulate(spec: &AggregateSpec, values: &[(i64, f64)]) -> Accumulator {
         match spec.func {
             Func::Count | Func::Rate => acc.add_events(1),
             Func::Distinct => acc.add_coupon(distinct::Distinct::coupon(&value.to_string())),
+            Func::TopK(_) => acc.add_value(&frequent::Hashed::new(&value.to_string())),
             _ => acc.add_number(*at, *value),
         }
     }
@@ -71,6 +77,10 @@ fn naive(func: Func, values: &[(i64, f64)]) -> Option<f64> {
         Func::Percentile(q) => finite.get((q * (count - 1.0)) as usize).copied(),
         Func::First => first.map(|(_, v)| *v),
         Func::Last => last.map(|(_, v)| *v),
+        Func::TopK(_) => {
+            let of = |value: &f64| finite.iter().filter(|v| *v == value).count();
+            finite.iter().map(of).max().map(|most| most as f64)
+        }
     }
 }
 
@@ -99,6 +109,40 @@ const ALL: [&str; 14] = [
 ];
 
 proptest! {
+    #[test]
+    fn counts_of_frequent_values_keep_their_bounds(
+        values in prop::collection::vec(prop_oneof![0u32..5, 0u32..2000], 1..3000),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..4),
+    ) {
+        let spec = AggregateSpec::parse("topk(3, data.x)").unwrap();
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(values.len())).chain([0, values.len()]).collect();
+        cuts.sort_unstable();
+        let mut merged = Accumulator::new(&spec);
+        for part in cuts.windows(2) {
+            let mut acc = Accumulator::new(&spec);
+            values[part[0]..part[1]].iter().for_each(|v| acc.add_value(&frequent::Hashed::new(&v.to_string())));
+            merged.merge(&acc);
+        }
+        let truth = |value: &str| values.iter().filter(|v| v.to_string() == value).count() as u64;
+        let n = values.len() as u64;
+        let top = merged.top();
+        prop_assert_eq!(merged.value(1).unwrap() as u64, top[0].count);
+        for entry in &top {
+            let real = truth(&entry.value);
+            prop_assert!(entry.count - entry.error <= real && real <= entry.count, "{entry:?} {real}");
+            prop_assert!(entry.error <= n / 100, "{entry:?} of {n}");
+        }
+        // Nothing more frequent was left out.
+        let least = top.last().unwrap().count;
+        for value in 0..2000u32 {
+            let name = value.to_string();
+            prop_assert!(top.iter().any(|entry| entry.value == name) || truth(&name) <= least.max(merged.unseen()), "{name}");
+        }
+        let bytes = bincode::serde::encode_to_vec(&merged, bincode::config::standard()).unwrap();
+        let (back, _): (Accumulator, _) = bincode::serde::decode_from_slice(&bytes, bincode::config::standard()).unwrap();
+        prop_assert_eq!(back.top(), top);
+    }
+
     #[test]
     fn parts_merge_to_the_whole_and_the_whole_is_right(
         values in prop::collection::vec((0i64..50, prop_oneof![-1e6..1e6f64, (0i32..5).prop_map(f64::from)]), 0..200),
@@ -183,6 +227,7 @@ fn folds_rows_into_their_groups() {
         ("sum(data.x)", [Some(1.0), Some(-4.0)]),
         ("last(data.x)", [Some(1.0), Some(-4.0)]),
         ("distinct(data.s)", [Some(2.0), Some(1.0)]),
+        ("topk(1, data.s)", [Some(1.0), Some(1.0)]),
         ("min(data.none)", [None, None]),
     ] {
         let spec = AggregateSpec::parse(text).unwrap();
@@ -190,4 +235,17 @@ fn folds_rows_into_their_groups() {
         fold(&spec, &mut Columns::new(&batch), &rows, &groups, &mut accs).unwrap();
         assert_eq!([accs[0].value(1000), accs[1].value(1000)], expected, "{text}");
     }
+}
+
+#[test]
+fn long_values_are_told_apart_and_shortened() {
+    let long = |end: &str| format!("{}{end}", "ü".repeat(5000));
+    let spec = AggregateSpec::parse("topk(2, data.x)").unwrap();
+    let mut acc = Accumulator::new(&spec);
+    for end in ["a", "b", "a"] {
+        acc.add_value(&frequent::Hashed::new(&long(end)));
+    }
+    let top = acc.top();
+    assert_eq!((top[0].count, top[1].count), (2, 1));
+    assert!(top.iter().all(|entry| entry.value.len() < 256));
 }

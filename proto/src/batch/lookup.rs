@@ -148,7 +148,7 @@ impl Batch {
         Ok(gather.finish())
     }
 
-    fn columns_at(&self, path: &Path) -> impl Iterator<Item = (usize, ColumnKind)> {
+    pub(super) fn columns_at(&self, path: &Path) -> impl Iterator<Item = (usize, ColumnKind)> {
         let node = self.layout.find(path);
         node.into_iter()
             .flat_map(|node| self.layout.columns_at(node))

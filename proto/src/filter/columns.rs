@@ -82,12 +82,18 @@ impl<'a> Columns<'a> {
     }
 
     /// The booleans at a path.
-    pub(super) fn bools(&mut self, path: &Path) -> Result<Option<Rc<Bools>>, DecodeError> {
+    ///
+    /// # Errors
+    /// When the column does not decode.
+    pub fn bools(&mut self, path: &Path) -> Result<Option<Rc<Bools>>, DecodeError> {
         cached(&mut self.bools, path, || self.batch.bools(path))
     }
 
     /// Rows that have anything at a path.
-    pub(super) fn present(&mut self, path: &Path) -> Result<Rc<Bitmap>, DecodeError> {
+    ///
+    /// # Errors
+    /// When the column does not decode.
+    pub fn present(&mut self, path: &Path) -> Result<Rc<Bitmap>, DecodeError> {
         let rows = self.batch.len();
         let present = cached(&mut self.present, path, || self.batch.present(path).map(Some))?;
         Ok(present.unwrap_or_else(|| Rc::new(Bitmap::new(rows, false))))

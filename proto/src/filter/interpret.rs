@@ -30,13 +30,16 @@ static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()
 /// What `x.matches("…")` becomes: a call with the number of a pattern that was compiled once.
 const MATCHES: &str = "@matches";
 
+/// Elements over which a macro runs; bounds the time of one evaluation.
+const MAX_ELEMENTS: i64 = 1000;
+
 /// An expression as the interpreter runs it.
 #[derive(Clone, Debug)]
 pub(super) struct Interpreted {
     expr: IdedExpr,
     patterns: Arc<Vec<regex::Regex>>,
     /// Attributes that it reads.
-    reads: Vec<&'static str>,
+    pub(super) reads: Vec<&'static str>,
 }
 
 impl Interpreted {
@@ -191,9 +194,24 @@ fn prepare(node: &mut IdedExpr, patterns: &mut Vec<regex::Regex>) {
             ] {
                 prepare(part, patterns);
             }
+            let range = inner.iter_range.clone();
+            bound(node, range);
         }
         Expr::Ident(_) | Expr::Literal(_) | Expr::Struct(_) | Expr::Unspecified => {}
     }
+}
+
+/// Lets a macro run only over so many elements; over more it gives no answer.
+fn bound(node: &mut IdedExpr, range: IdedExpr) {
+    let id = node.id;
+    let of = |expr: Expr| IdedExpr { id, expr };
+    let most = of(Expr::Literal(LiteralValue::Int(MAX_ELEMENTS.into())));
+    let size = call(id, "size", vec![range]);
+    let few = call(id, operators::LESS_EQUALS, vec![size, most]);
+    let run = std::mem::replace(&mut node.expr, Expr::Unspecified);
+    // Nothing has this name, so there is no answer.
+    let none = of(Expr::Ident("@too_many".to_owned()));
+    *node = call(id, operators::CONDITIONAL, vec![few, of(run), none]);
 }
 
 fn call(id: u64, name: &str, args: Vec<IdedExpr>) -> IdedExpr {

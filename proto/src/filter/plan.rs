@@ -6,6 +6,7 @@ use cel::{
 };
 
 use super::{
+    places::Places,
     predicate::{Leaf, Pred, Test},
     syntax,
 };
@@ -56,31 +57,33 @@ impl Op {
 }
 
 /// The tree of an expression.
-pub(super) fn predicate(expr: &IdedExpr) -> Pred {
+pub(super) fn predicate(expr: &IdedExpr, places: &Places) -> Pred {
     match &expr.expr {
         Expr::Literal(LiteralValue::Boolean(value)) => Pred::Const(*value.inner()),
         Expr::Call(call) => match (call.func_name.as_str(), call.args.as_slice()) {
-            (operators::LOGICAL_AND, [left, right]) => Pred::And(flatten(left, right, |p| match p {
+            (operators::LOGICAL_AND, [left, right]) => Pred::And(flatten(left, right, places, |p| match p {
                 Pred::And(parts) => Ok(parts),
                 other => Err(other),
             })),
-            (operators::LOGICAL_OR, [left, right]) => Pred::Or(flatten(left, right, |p| match p {
+            (operators::LOGICAL_OR, [left, right]) => Pred::Or(flatten(left, right, places, |p| match p {
                 Pred::Or(parts) => Ok(parts),
                 other => Err(other),
             })),
-            (operators::LOGICAL_NOT, [inner]) => Pred::Not(Box::new(predicate(inner))),
-            _ => leaf(expr, call_test(call)),
+            (operators::LOGICAL_NOT, [inner]) => Pred::Not(Box::new(predicate(inner, places))),
+            _ => leaf(expr, places, call_test(call)),
         },
         Expr::Select(select) if select.test => {
             let test = attribute(&select.operand).filter(|path| matches!(path.root(), "data" | "metadata"));
             leaf(
                 expr,
+                places,
                 test.map(|path| (path.join(&select.field), Test::Has))
                     .ok_or("has() of a computed value"),
             )
         }
         _ => leaf(
             expr,
+            places,
             nested(expr)
                 .map(|path| (path, Test::IsTrue))
                 .ok_or("a value that is not an attribute"),
@@ -89,17 +92,22 @@ pub(super) fn predicate(expr: &IdedExpr) -> Pred {
 }
 
 /// Both sides as one list, columns before interpretation, so that the interpreter sees the fewest rows.
-fn flatten(left: &IdedExpr, right: &IdedExpr, open: impl Fn(Pred) -> Result<Vec<Pred>, Pred>) -> Vec<Pred> {
+fn flatten(
+    left: &IdedExpr,
+    right: &IdedExpr,
+    places: &Places,
+    open: impl Fn(Pred) -> Result<Vec<Pred>, Pred>,
+) -> Vec<Pred> {
     let mut parts: Vec<Pred> = [left, right]
         .into_iter()
-        .flat_map(|side| open(predicate(side)).unwrap_or_else(|p| vec![p]))
+        .flat_map(|side| open(predicate(side, places)).unwrap_or_else(|p| vec![p]))
         .collect();
     parts.sort_by_key(|part| part.first_reason().is_some());
     parts
 }
 
-fn leaf(expr: &IdedExpr, test: Result<(Path, Test), &'static str>) -> Pred {
-    Pred::Leaf(Box::new(Leaf::new(expr, test)))
+fn leaf(expr: &IdedExpr, places: &Places, test: Result<(Path, Test), &'static str>) -> Pred {
+    Pred::Leaf(Box::new(Leaf::new(expr, places.text_of(expr), test)))
 }
 
 fn call_test(call: &CallExpr) -> Result<(Path, Test), &'static str> {

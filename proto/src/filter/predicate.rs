@@ -33,8 +33,10 @@ pub(super) enum Pred {
 pub(super) struct Leaf {
     /// For columns; `Err` says why they cannot answer.
     pub(super) test: Result<(Path, Test), &'static str>,
+    /// As it was written.
+    pub(super) text: String,
     /// The same question for the interpreter.
-    fallback: Interpreted,
+    pub(super) fallback: Interpreted,
 }
 
 /// A question that columns answer.
@@ -55,9 +57,10 @@ pub(super) enum Test {
 }
 
 impl Leaf {
-    pub(super) fn new(expr: &IdedExpr, test: Result<(Path, Test), &'static str>) -> Self {
+    pub(super) fn new(expr: &IdedExpr, text: String, test: Result<(Path, Test), &'static str>) -> Self {
         Self {
             test,
+            text,
             fallback: Interpreted::new(expr),
         }
     }

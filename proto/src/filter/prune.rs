@@ -55,4 +55,36 @@ impl Pred {
             },
         }
     }
+
+    /// The attributes that are compared with texts somewhere in it.
+    pub(super) fn compared(&self, found: &mut BTreeSet<Path>) {
+        match self {
+            Self::Const(_) | Self::Not(_) => {}
+            Self::And(parts) | Self::Or(parts) => parts.iter().for_each(|part| part.compared(found)),
+            Self::Leaf(leaf) => {
+                if let Ok((path, Test::Text(Op::Eq, _) | Test::AnyText(_))) = &leaf.test {
+                    found.insert(path.clone());
+                }
+            }
+        }
+    }
+
+    /// The attributes that a row must have to match, whatever their values.
+    pub(super) fn needed(&self) -> BTreeSet<Path> {
+        match self {
+            Self::Const(_) => BTreeSet::new(),
+            Self::And(parts) => parts.iter().flat_map(Self::needed).collect(),
+            Self::Or(parts) => parts
+                .iter()
+                .map(Self::needed)
+                .reduce(|a, b| &a & &b)
+                .unwrap_or_default(),
+            // What an event does not have gives no answer, and the opposite of no answer is none either.
+            Self::Not(inner) => match &**inner {
+                Self::Leaf(leaf) if !matches!(leaf.test, Ok((_, Test::Has))) => inner.needed(),
+                _ => BTreeSet::new(),
+            },
+            Self::Leaf(leaf) => leaf.test.iter().map(|(path, _)| path.clone()).collect(),
+        }
+    }
 }

@@ -7,7 +7,7 @@ use cel::{
     common::ast::{CallExpr, EntryExpr, Expr, ListExpr, LiteralValue, SourceInfo, operators},
 };
 
-use super::{ExprError, plan::Op};
+use super::{ExprError, places::Places, plan::Op};
 use crate::{event::Severity, path};
 
 /// Longest expression, bytes.
@@ -57,6 +57,13 @@ pub(super) struct Names {
     hint: &'static str,
 }
 
+impl Names {
+    /// Whether it is one of the variables.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.variables.contains(&name)
+    }
+}
+
 /// Over an event.
 pub(super) const EVENT: Names = Names {
     variables: &path::ROOTS,
@@ -71,6 +78,11 @@ pub(super) const VERDICT: Names = Names {
 
 /// Parses and checks.
 pub(super) fn parse(source: &str, names: &Names) -> Result<IdedExpr, ExprError> {
+    parse_with_places(source, names).map(|(expr, _)| expr)
+}
+
+/// The same, with where each part stands in the text.
+pub(super) fn parse_with_places(source: &str, names: &Names) -> Result<(IdedExpr, Places), ExprError> {
     if source.len() > MAX_BYTES {
         return Err(at_start(format!(
             "the expression has {} bytes, at most {MAX_BYTES} are allowed",
@@ -98,13 +110,16 @@ pub(super) fn parse(source: &str, names: &Names) -> Result<IdedExpr, ExprError> 
         None => at_start("the expression does not parse".to_owned()),
     })?;
     let mut expr = program.expression().clone();
-    Checker {
+    let mut checker = Checker {
         names,
         info: program.source_info(),
         scope: Vec::new(),
-    }
-    .check(&mut expr, 0)?;
-    Ok(expr)
+        joins: 0,
+    };
+    checker.check(&mut expr, 0)?;
+    checker.check_types(&mut expr)?;
+    let places = Places::of(source, program.source_info(), &expr);
+    Ok((expr, places))
 }
 
 fn at_start(message: String) -> ExprError {
@@ -154,17 +169,22 @@ fn check_brackets(source: &str) -> Result<(), ExprError> {
     Ok(())
 }
 
-struct Checker<'a> {
-    names: &'a Names,
+/// What checks an expression.
+pub(super) struct Checker<'a> {
+    pub(super) names: &'a Names,
     info: &'a SourceInfo,
     /// Variables of the macros around the current node.
-    scope: Vec<String>,
+    pub(super) scope: Vec<String>,
+    /// Texts and lists joined so far.
+    pub(super) joins: usize,
 }
 
 impl Checker<'_> {
-    fn error(&self, id: u64, message: impl Into<String>) -> ExprError {
+    /// A mistake at a node.
+    pub(super) fn error(&self, id: u64, message: impl Into<String>) -> ExprError {
         let start = self.info.offset_for(id).map_or(0, |(start, _)| start as usize);
-        let before: String = self.info.source.chars().take(start).collect();
+        // The parser counts bytes, people count characters.
+        let before = self.info.source.get(..start).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
         let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
         let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);

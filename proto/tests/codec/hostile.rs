@@ -50,6 +50,7 @@ fn read_all(batch: &Batch) {
             batch.strings(&path).is_ok(),
             batch.numbers(&path).is_ok(),
             batch.bools(&path).is_ok(),
+            batch.integers(&path).is_ok(),
             batch.present(&path).is_ok(),
         ];
         assert!(

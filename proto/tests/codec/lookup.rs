@@ -39,6 +39,7 @@ proptest! {
                 let strings = batch.strings(&path).unwrap().unwrap_or_else(|| absent(batch.len()));
                 let bools = batch.bools(&path).unwrap();
                 let numbers = batch.numbers(&path).unwrap();
+                let integers = batch.integers(&path).unwrap();
                 let present = batch.present(&path).unwrap();
                 for (row, event) in batch.events(&Bitmap::new(batch.len(), true)).unwrap().iter().enumerate() {
                     // Numbers that serde_json cannot hold leave the whole event unreadable here, not there.
@@ -50,6 +51,8 @@ proptest! {
                     prop_assert_eq!(bools.as_ref().is_some_and(|bools| bools.values.get(row)), value == Some(&Value::Bool(true)));
                     let number = numbers.as_ref().filter(|numbers| numbers.present.get(row)).map(|numbers| numbers.values[row]);
                     prop_assert_eq!(number, value.and_then(Value::as_f64));
+                    let integer = integers.as_ref().filter(|integers| integers.present.get(row)).map(|integers| integers.values[row]);
+                    prop_assert_eq!(integer, value.and_then(Value::as_i64));
                     if let (Some(number), Some((min, max))) = (number, batch.range(&path)) {
                         prop_assert!(min <= number && number <= max);
                     }

@@ -2,8 +2,11 @@
 //!
 //! Apart from the hub's plugin host, because building plugins must not need the WebAssembly compiler of the hub.
 
+mod input;
 pub mod manifest;
 mod package;
+mod sections;
 
-pub use manifest::{HttpGrant, Kind, Manifest, ManifestError};
-pub use package::{PackageError, encode, read_manifest};
+pub use input::{Field, FieldType, Input};
+pub use manifest::{HttpGrant, Kind, Manifest, ManifestError, is_plugin_name};
+pub use package::{Package, PackageError, encode, sign_with};

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::input::{Input, InputText};
+
 /// A plugin's manifest, checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Manifest {
@@ -26,8 +28,12 @@ pub struct Manifest {
     pub memory_mib: Option<u32>,
     /// It needs no more time for a call than this; the hub's own limit may be lower.
     pub deadline_ms: Option<u32>,
+    /// What a rule is given.
+    pub input: Input,
     /// JSON schema of its configuration.
     pub schema: Map<String, Value>,
+    /// SHA-256 of the component that the manifest belongs to, in hexadecimal; the packer writes it.
+    pub sha256: Option<String>,
 }
 
 /// What a plugin extends.
@@ -123,7 +129,11 @@ struct Text {
     #[serde(default)]
     limits: Limits,
     #[serde(default)]
+    input: InputText,
+    #[serde(default)]
     config: Config,
+    #[serde(default)]
+    component: Component,
 }
 
 #[derive(Deserialize)]
@@ -154,6 +164,12 @@ struct Limits {
 
 #[derive(Deserialize, Default)]
 #[serde(default, deny_unknown_fields)]
+struct Component {
+    sha256: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
 struct Config {
     schema: Map<String, Value>,
 }
@@ -168,10 +184,12 @@ impl Manifest {
             plugin,
             capabilities,
             limits,
+            input,
             config,
+            component,
         } = toml::from_str(text)?;
         let refuse = |key, reason: String| Err(ManifestError::Value { key, reason });
-        if !is_name(&plugin.name, "-") {
+        if !is_plugin_name(&plugin.name) {
             return refuse("plugin.name", "1 to 64 of a-z, 0-9 and -, a letter first".to_owned());
         }
         if plugin.version.is_empty() || plugin.version.len() > 64 || plugin.version.chars().any(|c| !is_version_char(c))
@@ -199,6 +217,10 @@ impl Manifest {
                 }
             }
         }
+        let input = input.check()?;
+        if plugin.kind != Kind::Rule && input != Input::default() {
+            return refuse("input", "only rules have one".to_owned());
+        }
         Ok(Self {
             name: plugin.name,
             version: plugin.version,
@@ -210,7 +232,9 @@ impl Manifest {
             secrets: capabilities.secrets,
             memory_mib: limits.memory_mib,
             deadline_ms: limits.deadline_ms,
+            input,
             schema: config.schema,
+            sha256: component.sha256,
         })
     }
 
@@ -240,6 +264,12 @@ impl Manifest {
     }
 }
 
+/// Whether a text can be a plugin's name.
+#[must_use]
+pub fn is_plugin_name(text: &str) -> bool {
+    is_name(text, "-")
+}
+
 const fn is_version_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+')
 }
@@ -255,6 +285,7 @@ fn is_name(name: &str, also: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::input::{Field, FieldType};
 
     const SMALLEST: &str = "[plugin]\nname = \"a\"\nversion = \"1.0.0\"\nkind = \"channel\"\napi = \"0.1\"\n";
 
@@ -281,6 +312,27 @@ mod tests {
         ];
         assert_eq!(manifest.capabilities(), expected);
         assert_eq!(manifest.secret_keys(), ["key"]);
+    }
+
+    #[test]
+    fn the_input_of_a_rule_is_read() {
+        let rule = SMALLEST.replace("channel", "rule");
+        let input = "[input]\ntick = \"10s\"\nfields = [{ path = \"data.value\", type = \"float\" }]\n";
+        let read = Manifest::parse(&format!("{rule}{input}")).unwrap().input;
+        let value = Field {
+            path: "data.value".to_owned(),
+            kind: FieldType::Float,
+        };
+        assert_eq!((read.tick_ms, read.fields), (Some(10_000), vec![value]));
+        let refused = |text: String, words: &str| {
+            let message = Manifest::parse(&text).unwrap_err().to_string();
+            assert!(message.contains(words), "{message}");
+        };
+        refused(format!("{SMALLEST}{input}"), "only rules");
+        refused(format!("{rule}{}", input.replace("10s", "soon")), "input.tick");
+        refused(format!("{rule}{}", input.replace("float", "double")), "double");
+        let twice = input.replace("[{", "[{ path = \"data.value\", type = \"text\" }, {");
+        refused(format!("{rule}{twice}"), "twice");
     }
 
     #[test]

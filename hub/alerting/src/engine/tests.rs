@@ -18,7 +18,8 @@ use streamflow_bus::{
 use streamflow_model::{AlertState, Delivery, Rule, Signal, Span};
 use streamflow_plugin_host::{ChannelError, Notice};
 use streamflow_storage::{
-    Appended, Doc, EventPage, EventQuery, LogBatch, Origin, Receipt, Scanned, StoreError, StoreStats, Visit,
+    Appended, Doc, EventPage, EventQuery, LogBatch, Origin, Receipt, Replay, Replayed, Scanned, StoreError, StoreStats,
+    Visit,
 };
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -106,6 +107,15 @@ impl Store for Memory {
         _: Option<Arc<streamflow_proto::filter::Filter>>,
         _: Visit,
     ) -> Result<Scanned, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn replay(
+        &self,
+        _: i64,
+        _: i64,
+        _: Option<Arc<streamflow_proto::filter::Filter>>,
+        _: Replay,
+    ) -> Result<Replayed, StoreError> {
         Err(StoreError::Closed)
     }
     async fn event(&self, _: uuid::Uuid) -> Result<Option<streamflow_proto::event::Event>, StoreError> {
@@ -218,6 +228,7 @@ impl ChannelSender for Ledger {
                 problems: vec!["`url` is missing".to_owned()],
             }),
             _ => Err(ChannelError::UnknownPlugin {
+                kind: "channel",
                 plugin: plugin.to_owned(),
                 known: "webhook".to_owned(),
             }),
@@ -269,6 +280,8 @@ impl Running {
         let options = Options {
             retry_first: Span::from_ms(1),
             retry_longest: Span::from_ms(2),
+            breaker_pause: Span::from_ms(1),
+            breaker_longest: Span::from_ms(2),
             ..Options::default()
         };
         let (registry, token) = (Registry::new(), CancellationToken::new());

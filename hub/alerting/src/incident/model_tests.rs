@@ -47,7 +47,9 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 #[derive(Debug)]
 struct Model {
     hold: i64,
+    keep: i64,
     suppression: i64,
+    unmet_since: Option<i64>,
     state: Option<AlertState>,
     before_stale: AlertState,
     pending_since: i64,
@@ -62,6 +64,9 @@ impl Model {
     fn verdict(&mut self, signal: &Signal, now: i64) {
         use AlertState::{Pending, Stale};
         let over = !signal.met && (!signal.running || signal.value.is_none());
+        if signal.met {
+            self.unmet_since = None;
+        }
         match self.state {
             None if signal.met => {
                 (self.state, self.pending_since, self.told, self.acknowledged) = (Some(Pending), now, false, false);
@@ -75,14 +80,24 @@ impl Model {
                 (self.before_stale, self.state) = (state, Some(Stale));
             }
             Some(state) if over && signal.completeness.complete => {
-                let fired = if state == Stale { self.before_stale } else { state } != Pending;
-                self.end(fired);
+                let state = if state == Stale { self.before_stale } else { state };
+                if state == Pending {
+                    self.end(false);
+                } else {
+                    self.state = Some(state);
+                    self.unmet_since = self.unmet_since.or(Some(now));
+                    self.time(now);
+                }
             }
             _ => {}
         }
     }
 
     fn time(&mut self, now: i64) {
+        let running = matches!(self.state, Some(AlertState::Firing | AlertState::Acknowledged));
+        if running && self.unmet_since.is_some_and(|since| now >= since + self.keep) {
+            return self.end(true);
+        }
         if self.state == Some(AlertState::Pending) && now >= self.pending_since + self.hold {
             (self.state, self.waiting) = (Some(AlertState::Firing), true);
         }
@@ -97,7 +112,7 @@ impl Model {
         if fired && self.told {
             self.notifications.push("resolved");
         }
-        (self.state, self.waiting) = (None, false);
+        (self.state, self.waiting, self.unmet_since) = (None, false, None);
     }
 }
 
@@ -105,11 +120,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_life_is_as_the_model_says(acts in acts(), hold in 0_i64..3, suppression in 0_u32..5) {
-        let rule = rule(json!({"for": format!("{hold}m"), "suppression_minutes": suppression}));
+    fn every_life_is_as_the_model_says(acts in acts(), hold in 0_i64..3, keep in 0_i64..4, suppression in 0_u32..5) {
+        let fields = json!({"for": format!("{hold}m"), "keep_firing_for": format!("{keep}m"), "suppression_minutes": suppression});
+        let rule = rule(fields);
         let mut book = book(vec![rule]);
         let mut model = Model {
-            hold: hold * MINUTE, suppression: i64::from(suppression) * MINUTE, state: None, before_stale: AlertState::Firing,
+            hold: hold * MINUTE, keep: keep * MINUTE, unmet_since: None, suppression: i64::from(suppression) * MINUTE, state: None, before_stale: AlertState::Firing,
             pending_since: 0, acknowledged: false, told: false, last_told: None, waiting: false, notifications: vec![],
         };
         let (mut now, mut window, mut revision) = (T0, 0, 0);

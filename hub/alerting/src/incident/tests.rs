@@ -1,13 +1,13 @@
 //! One step at a time; `model_tests` walks long ways.
 
 use serde_json::json;
-use streamflow_model::{Alert, AlertState, DeliveryState};
+use streamflow_model::{Alert, AlertState, DeliveryState, Level};
 
 use super::*;
 use crate::{
     book::Book,
     outbox::Outgoing,
-    sample::{MINUTE, T0, book, incomplete, rule, signal},
+    sample::{MINUTE, T0, book, incomplete, rule, signal, terms},
 };
 
 /// State of the only open alert, and the notifications that the last steps made.
@@ -240,7 +240,8 @@ fn replayed_verdicts_change_nothing() {
 
 #[test]
 fn an_incident_reads_back_as_it_was_written() {
-    let (mut incident, _) = Incident::open(&rule(json!({})), "r1{}".to_owned(), None, &signal(0, 57.25), T0);
+    let rule = rule(json!({}));
+    let (mut incident, _) = Incident::open(&terms(&rule), "r1{}".to_owned(), None, &signal(0, 57.25), T0);
     incident.memory.told.push("ops".to_owned());
     let body = serde_json::to_value(&incident).unwrap();
     assert_eq!(body["state"], "firing");
@@ -250,7 +251,8 @@ fn an_incident_reads_back_as_it_was_written() {
 
 #[test]
 fn history_is_bounded_and_keeps_its_beginning() {
-    let (mut incident, _) = Incident::open(&rule(json!({})), "r1{}".to_owned(), None, &signal(0, 57.0), T0);
+    let rule = rule(json!({}));
+    let (mut incident, _) = Incident::open(&terms(&rule), "r1{}".to_owned(), None, &signal(0, 57.0), T0);
     for n in 0..1000 {
         incident.note(T0, "notified", SYSTEM, &n.to_string());
     }
@@ -259,4 +261,113 @@ fn history_is_bounded_and_keeps_its_beginning() {
         (timeline.len(), timeline[0].what.as_str(), timeline[199].detail.as_str()),
         (TIMELINE, "firing", "999")
     );
+}
+
+#[test]
+fn it_goes_on_firing_for_as_long_as_the_rule_says() {
+    let mut book = book(vec![rule(json!({"keep_firing_for": "3m"}))]);
+    book.signals(&[signal(0, 57.0)], T0);
+    assert_eq!(seen(&mut book), firing());
+    book.signals(&[signal(1, 1.0)], T0 + MINUTE);
+    book.tick(T0 + 3 * MINUTE);
+    assert_eq!(seen(&mut book), (Some(AlertState::Firing), vec![]), "kept");
+    book.signals(&[signal(3, 58.0)], T0 + 3 * MINUTE);
+    book.tick(T0 + 5 * MINUTE);
+    assert_eq!(
+        seen(&mut book),
+        (Some(AlertState::Firing), vec![]),
+        "it held again, so the time begins anew"
+    );
+    book.signals(&[signal(5, 1.0)], T0 + 5 * MINUTE);
+    assert_eq!(book.due(), Some(T0 + 8 * MINUTE));
+    book.tick(T0 + 8 * MINUTE - 1);
+    assert_eq!(seen(&mut book), (Some(AlertState::Firing), vec![]));
+    book.tick(T0 + 8 * MINUTE);
+    assert_eq!(seen(&mut book), over());
+}
+
+#[test]
+fn lost_data_stops_the_time_that_it_is_kept_firing() {
+    let mut book = book(vec![rule(json!({"keep_firing_for": "3m"}))]);
+    book.signals(&[signal(0, 57.0), signal(1, 1.0)], T0);
+    book.signals(&[incomplete(2, 1.0)], T0 + MINUTE);
+    book.tick(T0 + 60 * MINUTE);
+    assert_eq!(
+        seen(&mut book).0,
+        Some(AlertState::Stale),
+        "never resolved on incomplete data"
+    );
+    book.signals(&[signal(3, 1.0)], T0 + 61 * MINUTE);
+    book.tick(T0 + 61 * MINUTE);
+    assert_eq!(book.open_alerts().count(), 0);
+}
+
+#[test]
+fn what_comes_and_goes_is_one_marked_alert_until_it_is_quiet() {
+    let mut book = book(vec![rule(json!({"flap_detection": true}))]);
+    let mut told = Vec::new();
+    for window in 0..20 {
+        let value = if window % 2 == 0 { 57.0 } else { 1.0 };
+        book.signals(&[signal(window, value)], T0 + window * MINUTE);
+        told.extend(seen(&mut book).1);
+    }
+    assert_eq!(
+        told,
+        ["firing", "resolved", "firing", "resolved", "firing"],
+        "the fifth change within 15 minutes"
+    );
+    let alert = only(&book);
+    assert!(
+        alert.flapping && alert.message.contains("flapping"),
+        "{}",
+        alert.message
+    );
+    let last = T0 + 19 * MINUTE;
+    book.tick(last + 15 * MINUTE - 1);
+    assert_eq!(book.open_alerts().count(), 1);
+    book.tick(last + 15 * MINUTE);
+    assert_eq!(seen(&mut book), over());
+}
+
+#[test]
+fn a_flapping_alert_that_goes_on_to_fire_settles() {
+    let mut book = book(vec![rule(json!({"flap_detection": true}))]);
+    for window in 0..7 {
+        let value = if window % 2 == 0 { 57.0 } else { 1.0 };
+        book.signals(&[signal(window, value)], T0 + window * MINUTE);
+    }
+    seen(&mut book);
+    assert!(only(&book).flapping);
+    book.tick(T0 + 21 * MINUTE);
+    assert_eq!(seen(&mut book), (Some(AlertState::Firing), vec![]));
+    assert!(!only(&book).flapping);
+    assert_eq!(only(&book).timeline.last().unwrap().what, "settled");
+}
+
+#[test]
+fn a_late_firing_says_when_it_happened_and_since_when_it_is_known() {
+    let mut book = book(vec![rule(json!({}))]);
+    let known = T0 + 30 * MINUTE;
+    book.signals(
+        &[Signal {
+            revision: 1,
+            ..signal(4, 57.0)
+        }],
+        known,
+    );
+    assert_eq!(seen(&mut book), firing());
+    let alert = only(&book);
+    assert_eq!(
+        (alert.fired_at, &alert.data["late"]),
+        (Some(Instant(known)), &json!(true))
+    );
+    assert_eq!(alert.data["happened_at"], json!(Instant(T0 + 5 * MINUTE)));
+    assert!(
+        alert.message.contains(&Instant(T0 + 5 * MINUTE).to_string())
+            && alert.message.contains(&Instant(known).to_string()),
+        "{}",
+        alert.message
+    );
+    let late = alert.timeline.iter().find(|entry| entry.what == "late");
+    assert_eq!(late.and_then(|entry| entry.value), Some(57.0));
 }

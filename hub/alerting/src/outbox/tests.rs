@@ -118,3 +118,52 @@ fn a_notification_reads_back_as_it_was_written() {
     assert_eq!(body["channel"], "ops");
     assert_eq!(serde_json::from_value::<Outgoing>(body).unwrap(), one);
 }
+
+#[test]
+fn an_open_breaker_holds_everything_back_and_one_attempt_closes_it() {
+    let (mut outbox, options) = (Outbox::default(), Options::default());
+    outbox.set_limits(BreakerLimits {
+        failures: 2,
+        pause: Span::from_secs(10),
+        longest: Span::from_secs(60),
+    });
+    outbox.open_channel("ops", None);
+    for n in 0..4 {
+        outbox.push(outgoing(&n.to_string(), "ops", &n.to_string(), T0));
+    }
+    let taken: Vec<Outgoing> = std::iter::from_fn(|| outbox.take(T0, 2)).collect();
+    for mut one in taken {
+        one.after(transient(None), T0, 1.0, &options);
+        outbox.heard("ops", false, T0);
+        outbox.done(one);
+    }
+    let health = outbox.health(T0)["ops"].clone();
+    assert_eq!(
+        (health.breaker, health.failures, health.waiting),
+        (BreakerState::Open, 2, 4)
+    );
+    let opens = T0 + 10_000;
+    assert_eq!(outbox.due(2), Some(opens));
+    assert!(outbox.take(opens - 1, 2).is_none(), "others wait as well");
+    let mut trial = outbox.take(opens, 2).unwrap();
+    assert!(
+        outbox.take(opens, 2).is_none() && outbox.due(2).is_none(),
+        "one attempt decides"
+    );
+    trial.after(Ok(String::new()), opens, 0.0, &options);
+    outbox.heard("ops", true, opens);
+    outbox.done(trial);
+    assert_eq!(std::iter::from_fn(|| outbox.take(opens, 8)).count(), 3);
+}
+
+#[test]
+fn a_limited_channel_gets_so_many_a_minute_and_keeps_the_rest() {
+    let mut outbox = Outbox::default();
+    outbox.open_channel("ops", Some(3));
+    for n in 0..5 {
+        outbox.push(outgoing(&n.to_string(), "ops", &n.to_string(), T0));
+    }
+    assert_eq!(std::iter::from_fn(|| outbox.take(T0, 8)).count(), 3);
+    assert_eq!(outbox.due(8), Some(T0 + MINUTE));
+    assert_eq!(std::iter::from_fn(|| outbox.take(T0 + MINUTE, 8)).count(), 2);
+}

@@ -10,7 +10,7 @@ use streamflow_web::{ApiError, ApiResult, Data, Identity, Json, Page, Path, Quer
 use super::{Rooms, page_of};
 use crate::{
     desk::{Desk, no_alert},
-    documents::{ALERT, newest_first},
+    documents::{self, ALERT, newest_first},
     incident::Incident,
 };
 
@@ -192,14 +192,8 @@ async fn by_person(
     }
 }
 
-async fn stored(rooms: &Rooms, id: &str) -> ApiResult<Option<Alert>> {
-    let doc = rooms
-        .store
-        .doc(ALERT, &newest_first(id))
-        .await
-        .map_err(ApiError::internal)?;
-    let incident = doc.map(|doc| serde_json::from_value::<Incident>(doc.body)).transpose();
-    Ok(incident.map_err(ApiError::internal)?.map(|incident| incident.alert))
+pub(super) async fn stored(rooms: &Rooms, id: &str) -> ApiResult<Option<Alert>> {
+    documents::alert(rooms.store.as_ref(), id).await
 }
 
 fn count(desk: &Desk, now: i64) -> AlertStats {

@@ -3,20 +3,29 @@
 use std::collections::BTreeMap;
 
 use axum::{extract::State, http::StatusCode, response::IntoResponse};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use streamflow_model::{AlertState, Channel, Delivery, DeliveryState, Instant, Level, Role};
-use streamflow_plugin_host::{ChannelError, Notice};
+use streamflow_model::{AlertState, Channel, Delivery, DeliveryState, Hours, Instant, Level, Role, RuleError, Span};
+use streamflow_plugin_host::{ChannelError, DeliverError, Notice};
 use streamflow_web::{ApiError, ApiResult, Data, Identity, Json, Page, PageQuery, Path, Query};
 use uuid::Uuid;
 
 use super::{Rooms, editable};
-use crate::{desk::no_channel, outbox::Outgoing, seal::sealed};
+use crate::{
+    calendar::Calendar,
+    desk::no_channel,
+    gate::MOST_PER_MINUTE,
+    link,
+    matchers::{refuse, wrong},
+    outbox::{ChannelHealth, Outgoing},
+    seal::sealed,
+    template,
+};
 
 /// Stands in answers for a secret; in a request it means the one that is kept.
 const MASK: &str = "***";
 /// Fields of a channel that the hub writes.
-const READ_ONLY: [&str; 2] = ["created_at", "updated_at"];
+const READ_ONLY: [&str; 3] = ["created_at", "updated_at", "health"];
 
 /// A channel as a user writes it.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -33,9 +42,30 @@ pub(super) struct ChannelDraft {
     /// Alerts below this level are not sent here.
     #[serde(default)]
     level: Level,
+    /// Outside of these times notifications wait.
+    #[serde(default)]
+    active_hours: Option<Hours>,
+    /// At most this many notifications in any minute, 1 to 6000.
+    #[serde(default)]
+    rate_per_minute: Option<u32>,
+    /// Template of the one line of a message.
+    #[serde(default)]
+    title_template: Option<String>,
+    /// Template of the text of a message.
+    #[serde(default)]
+    body_template: Option<String>,
     /// A disabled channel delivers nothing.
     #[serde(default = "yes")]
     enabled: bool,
+}
+
+/// A channel as it stands.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct ChannelView {
+    #[serde(flatten)]
+    channel: Channel,
+    /// How it does.
+    health: ChannelHealth,
 }
 
 const fn yes() -> bool {
@@ -43,24 +73,26 @@ const fn yes() -> bool {
 }
 
 /// Lists channels by name
-#[utoipa::path(get, path = "/api/v1/channels", tag = "channels", params(PageQuery), responses((status = 200, body = Page<Channel>)))]
+#[utoipa::path(get, path = "/api/v1/channels", tag = "channels", params(PageQuery), responses((status = 200, body = Page<ChannelView>)))]
 pub(super) async fn list(
     State(rooms): State<Rooms>,
     identity: Identity,
     Query(query): Query<PageQuery>,
-) -> ApiResult<Json<Page<Channel>>> {
+) -> ApiResult<Json<Page<ChannelView>>> {
     identity.require(Role::Viewer)?;
     let limit = query.limit()?;
     let after = query.cursor.unwrap_or_default();
     let channels = rooms.handle.board.channels.borrow().clone();
     let page = channels.values().filter(|channel| channel.name > after).take(limit + 1);
     let page = page.map(|channel| masked(&rooms, channel)).collect();
-    Ok(Json(Page::cut(page, limit, |channel: &Channel| channel.name.clone())))
+    Ok(Json(Page::cut(page, limit, |view: &ChannelView| {
+        view.channel.name.clone()
+    })))
 }
 
 /// Makes a channel
 #[utoipa::path(post, path = "/api/v1/channels", tag = "channels", request_body = ChannelDraft,
-    responses((status = 201, body = Data<Channel>), (status = 409, description = "The name is taken.")))]
+    responses((status = 201, body = Data<ChannelView>), (status = 409, description = "The name is taken.")))]
 pub(super) async fn create(
     State(rooms): State<Rooms>,
     identity: Identity,
@@ -71,12 +103,12 @@ pub(super) async fn create(
 
 /// Reads a channel
 #[utoipa::path(get, path = "/api/v1/channels/{name}", tag = "channels", params(("name" = String, Path)),
-    responses((status = 200, body = Data<Channel>)))]
+    responses((status = 200, body = Data<ChannelView>)))]
 pub(super) async fn read(
     State(rooms): State<Rooms>,
     identity: Identity,
     Path(name): Path<String>,
-) -> ApiResult<Json<Data<Channel>>> {
+) -> ApiResult<Json<Data<ChannelView>>> {
     identity.require(Role::Viewer)?;
     Ok(Json(Data {
         data: masked(&rooms, &find(&rooms, &name)?),
@@ -87,13 +119,13 @@ pub(super) async fn read(
 ///
 /// A secret given as `***` stays as it is.
 #[utoipa::path(put, path = "/api/v1/channels/{name}", tag = "channels", params(("name" = String, Path)), request_body = ChannelDraft,
-    responses((status = 200, body = Data<Channel>)))]
+    responses((status = 200, body = Data<ChannelView>)))]
 pub(super) async fn replace(
     State(rooms): State<Rooms>,
     identity: Identity,
     Path(name): Path<String>,
     Json(mut body): Json<Map<String, Value>>,
-) -> ApiResult<Json<Data<Channel>>> {
+) -> ApiResult<Json<Data<ChannelView>>> {
     if body
         .insert("name".to_owned(), json!(name))
         .is_some_and(|given| given != name.as_str())
@@ -129,7 +161,12 @@ pub(super) async fn test(
     identity.require(Role::Editor)?;
     let channel = find(&rooms, &name)?;
     let mut outgoing = test_message(&channel, &identity.name, &rooms.external_url);
+    // A template that fails is told here, and not hidden by the hub's own words.
+    let wording = template::word(&mut outgoing.notice, &channel);
+    // A test message has no alert that could be acknowledged.
+    link::put_in(&mut outgoing.notice, &outgoing.delivery, &channel, None, "", Span::ZERO);
     let outcome = match rooms.vault.config(&channel) {
+        _ if wording.is_err() => Err(DeliverError::Permanent(wording.err().unwrap_or_default())),
         Ok(config) => {
             let Channel { plugin, name, .. } = &channel;
             rooms.sender.deliver(plugin, name, &config, &outgoing.notice, 1).await
@@ -151,13 +188,22 @@ pub(super) async fn test(
     Ok(Json(Data { data }))
 }
 
-async fn save(rooms: &Rooms, identity: &Identity, draft: ChannelDraft, new: bool) -> ApiResult<Json<Data<Channel>>> {
+async fn save(
+    rooms: &Rooms,
+    identity: &Identity,
+    draft: ChannelDraft,
+    new: bool,
+) -> ApiResult<Json<Data<ChannelView>>> {
     identity.require(Role::Editor)?;
     let ChannelDraft {
         name,
         plugin,
         mut config,
         level,
+        active_hours,
+        rate_per_minute,
+        title_template,
+        body_template,
         enabled,
     } = draft;
     if name.is_empty() || name.len() > 128 || name.contains(|c: char| c == '/' || c.is_control()) {
@@ -191,10 +237,18 @@ async fn save(rooms: &Rooms, identity: &Identity, draft: ChannelDraft, new: bool
         plugin,
         config,
         level,
+        active_hours,
+        rate_per_minute,
+        title_template,
+        body_template,
         enabled,
         created_at: at,
         updated_at: at,
     };
+    let errors = mistakes(&channel);
+    if !errors.is_empty() {
+        return Err(refuse("the channel", &errors));
+    }
     let channel = rooms
         .handle
         .call(move |desk, now| desk.save_channel(channel, new, now))
@@ -202,6 +256,20 @@ async fn save(rooms: &Rooms, identity: &Identity, draft: ChannelDraft, new: bool
     Ok(Json(Data {
         data: masked(rooms, &channel),
     }))
+}
+
+fn mistakes(channel: &Channel) -> Vec<RuleError> {
+    let mut errors = template::check(channel);
+    if let Some(hours) = &channel.active_hours {
+        errors.extend(Calendar::compile("active_hours", hours).err().unwrap_or_default());
+    }
+    if channel
+        .rate_per_minute
+        .is_some_and(|limit| !(1..=MOST_PER_MINUTE).contains(&limit))
+    {
+        errors.push(wrong("rate_per_minute", format!("must be 1 to {MOST_PER_MINUTE}")));
+    }
+    errors
 }
 
 fn refused(error: ChannelError) -> ApiError {
@@ -223,7 +291,7 @@ fn find(rooms: &Rooms, name: &str) -> ApiResult<Channel> {
         .ok_or_else(|| no_channel(name))
 }
 
-fn masked(rooms: &Rooms, channel: &Channel) -> Channel {
+fn masked(rooms: &Rooms, channel: &Channel) -> ChannelView {
     let mut channel = channel.clone();
     let secret = rooms.sender.secret_keys(&channel.plugin);
     for (key, value) in &mut channel.config {
@@ -231,7 +299,11 @@ fn masked(rooms: &Rooms, channel: &Channel) -> Channel {
             *value = json!(MASK);
         }
     }
-    channel
+    let health = rooms.handle.board.health.borrow().get(&channel.name).cloned();
+    ChannelView {
+        channel,
+        health: health.unwrap_or_default(),
+    }
 }
 
 fn test_message(channel: &Channel, by: &str, external_url: &str) -> Outgoing {
@@ -240,6 +312,8 @@ fn test_message(channel: &Channel, by: &str, external_url: &str) -> Outgoing {
     let delivery = Delivery {
         id: id.clone(),
         alert_id: id.clone(),
+        alert_ids: Vec::new(),
+        group_id: None,
         channel: channel.name.clone(),
         status: "test".to_owned(),
         idempotency_key: idempotency_key.clone(),

@@ -1,7 +1,7 @@
 //! `/api/v1/deliveries`
 
 use axum::extract::State;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use streamflow_model::{Delivery, DeliveryState, Role};
 use streamflow_storage::Doc;
 use streamflow_web::{ApiError, ApiResult, Data, Identity, Json, Page, Path, Query, page::check_limit};
@@ -33,7 +33,10 @@ impl DeliveryQuery {
     fn takes(&self, delivery: &Delivery) -> bool {
         self.channel.as_ref().is_none_or(|channel| *channel == delivery.channel)
             && self.state.is_none_or(|state| state == delivery.state)
-            && self.alert_id.as_ref().is_none_or(|id| *id == delivery.alert_id)
+            && self
+                .alert_id
+                .as_ref()
+                .is_none_or(|id| *id == delivery.alert_id || delivery.alert_ids.contains(id))
     }
 }
 
@@ -74,4 +77,55 @@ pub(super) async fn retry(
     let outgoing: Outgoing = serde_json::from_value(doc.body).map_err(ApiError::internal)?;
     let data = rooms.handle.call(move |desk, now| desk.retry(outgoing, now)).await?;
     Ok(Json(Data { data }))
+}
+
+/// Which given-up deliveries to send again.
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Again {
+    /// Only to this channel.
+    channel: Option<String>,
+}
+
+/// How many are sent again.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct SentAgain {
+    /// Deliveries that wait for their next attempt now.
+    retried: usize,
+    /// There may be more that failed; ask again.
+    more: bool,
+}
+
+/// Deliveries sent again by one request.
+const AT_ONCE: usize = 1000;
+
+/// Sends all failed deliveries again, each under the same idempotency key; at most a thousand at once
+#[utoipa::path(post, path = "/api/v1/deliveries/retry", tag = "deliveries", request_body = Again,
+    responses((status = 200, body = Data<SentAgain>)))]
+pub(super) async fn retry_all(
+    State(rooms): State<Rooms>,
+    identity: Identity,
+    Json(again): Json<Again>,
+) -> ApiResult<Json<Data<SentAgain>>> {
+    identity.require(Role::Editor)?;
+    let pick = |doc: Doc| {
+        let outgoing: Outgoing = serde_json::from_value(doc.body).ok()?;
+        let delivery = &outgoing.delivery;
+        let wanted = again
+            .channel
+            .as_ref()
+            .is_none_or(|channel| *channel == delivery.channel);
+        (delivery.state == DeliveryState::Failed && !delivery.test && wanted).then_some(outgoing)
+    };
+    let page = page_of(rooms.store.as_ref(), DELIVERY, None, AT_ONCE, pick).await?;
+    let more = page.pagination.has_next;
+    let work = move |desk: &mut crate::desk::Desk, now| {
+        // Oldest first, so that the order of each alert is kept.
+        let tried = page.data.into_iter().rev().map(|outgoing| desk.retry(outgoing, now));
+        Ok(tried.filter(Result::is_ok).count())
+    };
+    let retried = rooms.handle.call(work).await?;
+    Ok(Json(Data {
+        data: SentAgain { retried, more },
+    }))
 }

@@ -1,12 +1,15 @@
 //! `/api/v1/rules`
 
 use axum::{extract::State, http::StatusCode, response::IntoResponse};
-use serde_json::{Map, Value, json};
-use streamflow_model::{Role, Rule, RuleDraft, RuleError};
+use serde_json::{Map, Value};
+use streamflow_model::{Role, Rule, RuleDraft, RuleError, RuleKind};
 use streamflow_web::{ApiError, ApiResult, Data, Identity, Json, Page, PageQuery, Path, Query};
 
 use super::{Rooms, editable};
-use crate::desk::no_rule;
+use crate::{
+    desk::no_rule,
+    matchers::{refuse, wrong},
+};
 
 /// Fields of a rule that the hub writes. A `version` that is given must be the present one.
 const READ_ONLY: [&str; 4] = ["id", "version", "created_at", "updated_at"];
@@ -40,7 +43,7 @@ pub(super) async fn create(
     Json(draft): Json<RuleDraft>,
 ) -> ApiResult<impl IntoResponse> {
     identity.require(Role::Editor)?;
-    check(&rooms, &draft)?;
+    check(&rooms, &draft).await?;
     let rule = rooms
         .handle
         .call(move |desk, now| desk.save_rule(None, draft, None, &identity.name, now))
@@ -112,7 +115,7 @@ async fn save(rooms: &Rooms, identity: Identity, id: String, body: Map<String, V
     identity.require(Role::Editor)?;
     let version = body.get("version").and_then(Value::as_i64);
     let draft: RuleDraft = editable(body, &READ_ONLY)?;
-    check(rooms, &draft)?;
+    check(rooms, &draft).await?;
     let work = move |desk: &mut crate::desk::Desk, now| desk.save_rule(Some(&id), draft, version, &identity.name, now);
     Ok(Json(Data {
         data: rooms.handle.call(work).await?,
@@ -132,19 +135,26 @@ fn find(rooms: &Rooms, id: &str) -> ApiResult<Rule> {
 }
 
 /// Everything that is wrong with a rule, at once.
-fn check(rooms: &Rooms, draft: &RuleDraft) -> ApiResult<()> {
+async fn check(rooms: &Rooms, draft: &RuleDraft) -> ApiResult<()> {
     let mut errors = draft.compile().err().unwrap_or_default();
-    let channels = rooms.handle.board.channels.borrow().clone();
-    let unknown = draft.channels.iter().filter(|name| !channels.contains_key(*name));
-    errors.extend(unknown.map(|name| RuleError {
-        field: "channels".to_owned(),
-        reason: format!("there is no channel called `{name}`"),
-        line: None,
-        column: None,
-    }));
+    if let (RuleKind::Plugin, Some(plugin)) = (draft.kind, &draft.plugin) {
+        let problems = rooms.sender.check_rule(plugin, &draft.config).await;
+        errors.extend(problems.into_iter().map(|problem| wrong(problem.field, problem.reason)));
+    }
+    let (channels, policy) = (draft.channels.clone(), draft.escalation.clone());
+    let work = move |desk: &mut crate::desk::Desk, _| {
+        let register = desk.book.register();
+        let unknown = channels.iter().filter_map(|name| register.knows_target(name).err());
+        let mut found: Vec<RuleError> = unknown.map(|reason| wrong("channels", reason)).collect();
+        if let Some(name) = policy.filter(|name| !register.escalations().contains_key(name)) {
+            let reason = format!("there is no escalation policy called `{name}`");
+            found.push(wrong("escalation", reason));
+        }
+        Ok(found)
+    };
+    errors.extend(rooms.handle.call(work).await?);
     if errors.is_empty() {
         return Ok(());
     }
-    let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
-    Err(ApiError::validation(format!("the rule is wrong: {}", all.join("; "))).with_details(json!({"errors": errors})))
+    Err(refuse("the rule", &errors))
 }

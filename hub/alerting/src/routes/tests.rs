@@ -17,7 +17,7 @@ use crate::{
     sample::signal,
 };
 
-struct Hub {
+pub(super) struct Hub {
     running: Running,
     ledger: Arc<Ledger>,
     routes: Router,
@@ -27,7 +27,7 @@ struct Hub {
 }
 
 impl Hub {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let options = streamflow_storage::Options::default();
         let (store, service) = streamflow_storage::build(&options, dir.path(), &prometheus::Registry::new())
@@ -53,7 +53,7 @@ impl Hub {
         }
     }
 
-    async fn restart(self) -> Self {
+    pub(super) async fn restart(self) -> Self {
         self.running.stop().await;
         Self::on(self.store, self.dir).await
     }
@@ -74,7 +74,7 @@ impl Hub {
             .any(|path| path.is_file() && holds(&path))
     }
 
-    async fn ask(&self, role: Role, method: &str, uri: &str, body: Value) -> (u16, Value) {
+    pub(super) async fn ask(&self, role: Role, method: &str, uri: &str, body: Value) -> (u16, Value) {
         let routes = self.routes.clone().layer(Extension(Identity {
             name: "eva".to_owned(),
             role,
@@ -131,17 +131,17 @@ impl Hub {
         assert!(errors.is_empty(), "{method} {uri}: {errors:?} in {answer}");
     }
 
-    async fn edit(&self, method: &str, uri: &str, body: Value) -> (u16, Value) {
+    pub(super) async fn edit(&self, method: &str, uri: &str, body: Value) -> (u16, Value) {
         self.ask(Role::Editor, method, uri, body).await
     }
 
-    async fn get(&self, uri: &str) -> Value {
+    pub(super) async fn get(&self, uri: &str) -> Value {
         let (status, body) = self.ask(Role::Viewer, "GET", uri, Value::Null).await;
         assert_eq!(status, 200, "{uri}: {body}");
         body
     }
 
-    async fn with_rule() -> (Self, String) {
+    pub(super) async fn with_rule() -> (Self, String) {
         let hub = Self::start().await;
         let channel =
             json!({"name": "ops", "plugin": "webhook", "config": {"url": "https://x.example", "token": "s3cret"}});
@@ -153,7 +153,7 @@ impl Hub {
         (hub, id)
     }
 
-    async fn fire(&self, rule_id: &str, window: i64, value: f64) {
+    pub(super) async fn fire(&self, rule_id: &str, window: i64, value: f64) {
         let signal = streamflow_model::Signal {
             rule_id: rule_id.to_owned(),
             ..signal(window, value)

@@ -1,6 +1,7 @@
-//! Running values by window and group.
+//! Running values by pane and group. A pane is the stretch of time between the ends of two windows: a tumbling window is one pane, a sliding one is several, so
+//! that an event is added once however many windows hold it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use serde::{Deserialize, Serialize};
 use streamflow_proto::{
@@ -12,10 +13,8 @@ use streamflow_proto::{
 
 use super::{grouping::LocalGroups, groups::Groups};
 
-/// Open windows of a group that are counted before its values go to the group `other`; bounds memory when windows stay open for long.
-const CELLS_PER_GROUP: usize = 4;
 /// No slot yet, in the table of a window's local groups.
-const NONE: u32 = u32::MAX;
+pub(crate) const NONE: u32 = u32::MAX;
 
 /// One value in progress.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -24,7 +23,7 @@ pub(crate) struct Cell {
     pub(crate) group: u32,
     /// When the newest batch behind it was stored.
     pub(crate) stored_at: i64,
-    /// It was reported as met before its window closed.
+    /// The first window that ends with or after it was reported as met before it closed.
     pub(crate) fired: bool,
 }
 
@@ -32,9 +31,8 @@ pub(crate) struct Cell {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Cells {
     size: i64,
-    pub(crate) groups: Groups,
-    /// Start of the window to the slot of each group, by the group's number.
-    windows: BTreeMap<i64, Vec<u32>>,
+    /// Start of the pane to the slot of each group, by the group's number.
+    panes: BTreeMap<i64, Vec<u32>>,
     cells: Vec<Cell>,
     /// Beside `cells`, so that folding sees one plain list.
     accumulators: Vec<Accumulator>,
@@ -46,26 +44,63 @@ pub(crate) struct Input<'a> {
     pub(crate) rows: &'a Bitmap,
     pub(crate) times: &'a [i64],
     pub(crate) groups: &'a LocalGroups,
-    /// Windows that start earlier are closed.
+    /// Nothing is added to panes that start earlier.
     pub(crate) floor: i64,
     pub(crate) stored_at: i64,
     /// Most groups.
     pub(crate) cap: usize,
+    /// Most values in progress; beyond, new ones go to the group `other`. Bounds memory when windows stay open for long.
+    pub(crate) max_cells: usize,
+    /// Take note of each value before it grows, over a window of this length.
+    pub(crate) watch: Option<i64>,
+}
+
+impl<'a> Input<'a> {
+    /// These rows without any limit.
+    pub(crate) const fn new(rows: &'a Bitmap, times: &'a [i64], groups: &'a LocalGroups, stored_at: i64) -> Self {
+        Self {
+            rows,
+            times,
+            groups,
+            floor: i64::MIN,
+            stored_at,
+            cap: usize::MAX,
+            max_cells: usize::MAX,
+            watch: None,
+        }
+    }
 }
 
 /// Room for work that is used again for every batch.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    slot_of_row: Vec<u32>,
+    pub(crate) slot_of_row: Vec<u32>,
     tables: Vec<(i64, Vec<u32>)>,
+    others: Vec<u32>,
     /// Slots that got a value in the last call.
     pub(crate) touched: Vec<u32>,
+    /// Their values before, when they were watched; zero where there was none.
+    pub(crate) before: Vec<f64>,
+    /// Work of whoever reads `touched`.
+    pub(crate) groups: Vec<u32>,
+}
+
+impl Scratch {
+    /// Room for these rows, and nothing from before.
+    pub(crate) fn begin(&mut self, input: &Input<'_>) {
+        self.tables.clear();
+        self.touched.clear();
+        self.others.clear();
+        self.before.clear();
+        let rows = input.times.len().max(self.slot_of_row.len());
+        self.slot_of_row.resize(rows, NONE);
+    }
 }
 
 /// What became of the rows.
 #[derive(Debug, Default)]
 pub(crate) struct Folded {
-    /// Rows whose window was closed.
+    /// Rows that were too late for every window of theirs.
     pub(crate) late: Option<Bitmap>,
     /// Groups that went to `other`.
     pub(crate) surplus: u64,
@@ -84,31 +119,27 @@ pub(crate) const fn next_start(at: i64, size: i64) -> i64 {
 
 impl Cells {
     pub(crate) fn new(size: i64) -> Self {
-        let (windows, cells, accumulators, free) = Default::default();
+        let (panes, cells, accumulators, free) = Default::default();
         Self {
             size: size.max(1),
-            groups: Groups::default(),
-            windows,
+            panes,
             cells,
             accumulators,
             free,
         }
     }
 
-    /// Adds rows to the cells of their windows and groups.
+    /// Adds rows to the cells of their panes and groups.
     pub(crate) fn fold(
         &mut self,
+        groups: &mut Groups,
         spec: &AggregateSpec,
         columns: &mut Columns<'_>,
         input: &Input<'_>,
         scratch: &mut Scratch,
     ) -> Result<Folded, DecodeError> {
         let mut folded = Folded::default();
-        scratch.tables.clear();
-        scratch.touched.clear();
-        scratch
-            .slot_of_row
-            .resize(input.times.len().max(scratch.slot_of_row.len()), NONE);
+        scratch.begin(input);
         let mut table = 0;
         for row in input.rows.iter_ones() {
             let start = window_start(input.times[row], self.size);
@@ -132,12 +163,17 @@ impl Cells {
             let local = input.groups.of(row);
             let entry = &mut scratch.tables[table].1[local];
             if *entry == NONE {
-                let (slot, surplus) = self.slot(spec, start, input, local);
+                let (slot, surplus) = self.slot(groups, spec, start, input, local);
                 *entry = slot;
                 folded.surplus += u64::from(surplus);
-                // Several local groups share the slot of `other`.
-                if !surplus || !scratch.touched.contains(&slot) {
+                // Several local groups share the slot of `other`, of which there is one in each pane.
+                if !surplus || !scratch.others.contains(&slot) {
                     scratch.touched.push(slot);
+                    let before = |window| self.accumulators[slot as usize].value(window).unwrap_or(0.0);
+                    scratch.before.extend(input.watch.map(before));
+                }
+                if surplus && !scratch.others.contains(&slot) {
+                    scratch.others.push(slot);
                 }
             }
             scratch.slot_of_row[row] = *entry;
@@ -148,18 +184,23 @@ impl Cells {
         Ok(folded)
     }
 
-    fn slot(&mut self, spec: &AggregateSpec, start: i64, input: &Input<'_>, local: usize) -> (u32, bool) {
-        let full = self.cells.len() - self.free.len() >= input.cap.saturating_mul(CELLS_PER_GROUP);
-        let (mut group, mut surplus) =
-            self.groups
-                .intern(input.groups.fingerprint(local), input.groups.labels(local), input.cap);
-        let window = self.windows.entry(start).or_default();
-        let in_window = |window: &[u32], group: u32| window.get(group as usize).copied().filter(|slot| *slot != NONE);
-        if full && !surplus && in_window(window, group).is_none() {
-            self.groups.release(group);
-            (group, surplus) = (self.groups.other(input.groups.labels(local).count()), true);
+    fn slot(
+        &mut self,
+        groups: &mut Groups,
+        spec: &AggregateSpec,
+        start: i64,
+        input: &Input<'_>,
+        local: usize,
+    ) -> (u32, bool) {
+        let labels = || input.groups.labels(local);
+        let (mut group, mut surplus) = groups.intern(input.groups.fingerprint(local), labels(), input.cap);
+        let pane = self.panes.entry(start).or_default();
+        let full = self.cells.len() - self.free.len() >= input.max_cells;
+        if full && !surplus && slot_in(pane, group).is_none() {
+            groups.release(group);
+            (group, surplus) = (groups.other(labels().count()), true);
         }
-        if let Some(slot) = in_window(window, group) {
+        if let Some(slot) = slot_in(pane, group) {
             let cell = &mut self.cells[slot as usize];
             cell.stored_at = cell.stored_at.max(input.stored_at);
             return (slot, surplus);
@@ -181,42 +222,58 @@ impl Cells {
                 u32::try_from(self.cells.len() - 1).unwrap_or(NONE)
             }
         };
-        window.resize(window.len().max(group as usize + 1), NONE);
-        window[group as usize] = slot;
-        if let Some(group) = self.groups.get_mut(group) {
-            group.cells += 1;
-        }
+        pane.resize(pane.len().max(group as usize + 1), NONE);
+        pane[group as usize] = slot;
+        groups.hold(group);
         (slot, surplus)
     }
 
-    /// Start of the first window that holds anything.
-    pub(crate) fn first_window(&self) -> Option<i64> {
-        self.windows.keys().next().copied()
+    /// Start of the first pane from there on that holds anything.
+    pub(crate) fn first_pane(&self, from: i64) -> Option<i64> {
+        self.panes.range(from..).next().map(|(start, _)| *start)
     }
 
-    /// Takes out a window: each cell with its value, in the order of the groups' labels.
-    pub(crate) fn take_window(&mut self, start: i64, spec: &AggregateSpec) -> Vec<(Cell, Accumulator)> {
-        let window = self.windows.remove(&start).unwrap_or_default();
-        let mut taken: Vec<(Cell, Accumulator)> = Vec::with_capacity(window.len());
-        for slot in window.into_iter().filter(|slot| *slot != NONE) {
+    /// The panes of a window that hold anything, oldest first: each slot of each.
+    pub(crate) fn slots(&self, window: Range<i64>) -> impl Iterator<Item = u32> {
+        let panes = self.panes.range(window);
+        panes.flat_map(|(_, pane)| pane.iter().copied().filter(|slot| *slot != NONE))
+    }
+
+    /// The slots of one group in a window, oldest first.
+    pub(crate) fn slots_of(&self, group: u32, window: Range<i64>) -> impl DoubleEndedIterator<Item = u32> {
+        self.panes
+            .range(window)
+            .filter_map(move |(_, pane)| slot_in(pane, group))
+    }
+
+    /// Takes out a pane: each cell with its value, in the order of the groups' numbers.
+    pub(crate) fn take_pane(
+        &mut self,
+        groups: &mut Groups,
+        start: i64,
+        spec: &AggregateSpec,
+    ) -> Vec<(Cell, Accumulator)> {
+        let pane = self.panes.remove(&start).unwrap_or_default();
+        let mut taken: Vec<(Cell, Accumulator)> = Vec::with_capacity(pane.len());
+        for slot in pane.into_iter().filter(|slot| *slot != NONE) {
             let accumulator = std::mem::replace(&mut self.accumulators[slot as usize], Accumulator::new(spec));
             let cell = self.cells[slot as usize].clone();
-            if let Some(group) = self.groups.get_mut(cell.group) {
-                group.cells -= 1;
-            }
+            groups.let_go(cell.group);
             self.free.push(slot);
             taken.push((cell, accumulator));
         }
-        // Group numbers are reused in the order of history; labels order verdicts the same way after a restart from any point.
-        taken.sort_by(|(a, _), (b, _)| self.labels(a.group).cmp(self.labels(b.group)));
         taken
     }
 
-    fn labels(&self, group: u32) -> &[String] {
-        self.groups.get(group).map_or(&[], |group| group.labels.as_slice())
+    pub(crate) fn get(&self, slot: u32) -> (&Cell, &Accumulator) {
+        (&self.cells[slot as usize], &self.accumulators[slot as usize])
     }
 
-    pub(crate) fn cell_mut(&mut self, slot: u32) -> (&mut Cell, &Accumulator) {
-        (&mut self.cells[slot as usize], &self.accumulators[slot as usize])
+    pub(crate) fn cell_mut(&mut self, slot: u32) -> &mut Cell {
+        &mut self.cells[slot as usize]
     }
+}
+
+fn slot_in(pane: &[u32], group: u32) -> Option<u32> {
+    pane.get(group as usize).copied().filter(|slot| *slot != NONE)
 }

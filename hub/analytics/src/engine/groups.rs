@@ -1,6 +1,6 @@
 //! The groups of one rule or query over time: labels by number, bounded in how many there are.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -21,14 +21,16 @@ pub(crate) enum Standing {
 }
 
 /// One group.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Group {
     pub(crate) labels: Vec<String>,
     pub(crate) standing: Standing,
     /// End of the newest window of which something was said.
     pub(crate) told_until: i64,
-    /// Windows that hold a value of it.
-    pub(crate) cells: u32,
+    /// Values of it that are in progress.
+    cells: u32,
+    /// Of a sliding window that is judged while it runs: its newest pane, and what its panes add up to so far.
+    pub(crate) running: (i64, f64),
 }
 
 /// All groups; the numbers of dropped groups are used again.
@@ -93,6 +95,7 @@ impl Groups {
             standing: Standing::Unknown,
             told_until: i64::MIN,
             cells: 0,
+            running: (i64::MIN, 0.0),
         };
         if let Some(id) = self.free.pop() {
             self.slots[id as usize] = Some(group);
@@ -108,6 +111,43 @@ impl Groups {
 
     pub(crate) fn get_mut(&mut self, id: u32) -> Option<&mut Group> {
         self.slots.get_mut(id as usize)?.as_mut()
+    }
+
+    /// One more value of the group is in progress.
+    pub(crate) fn hold(&mut self, id: u32) {
+        if let Some(group) = self.get_mut(id) {
+            group.cells += 1;
+        }
+    }
+
+    /// One value of the group is in progress no more; [`Self::release`] it when nothing more will be said of it.
+    pub(crate) fn let_go(&mut self, id: u32) {
+        if let Some(group) = self.get_mut(id) {
+            group.cells = group.cells.saturating_sub(1);
+        }
+    }
+
+    /// How many groups are told apart.
+    pub(crate) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// The position among the labels that has the most different values, and how many it has: what made the groups so many.
+    pub(crate) fn most_varied(&self) -> Option<(usize, usize)> {
+        let mut seen: Vec<HashSet<&str, foldhash::fast::RandomState>> = Vec::new();
+        for group in self.slots.iter().flatten() {
+            seen.resize_with(seen.len().max(group.labels.len()), HashSet::default);
+            for (values, label) in seen.iter_mut().zip(&group.labels) {
+                values.insert(label);
+            }
+        }
+        let sizes = seen.iter().map(HashSet::len).enumerate();
+        sizes.reduce(|most, next| if next.1 > most.1 { next } else { most })
+    }
+
+    /// The labels of a group; none when there is no such group.
+    pub(crate) fn labels(&self, id: u32) -> &[String] {
+        self.get(id).map_or(&[], |group| group.labels.as_slice())
     }
 
     /// Groups of whose alert alerting may hold open, in the order of their numbers.

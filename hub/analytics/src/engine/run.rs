@@ -1,58 +1,92 @@
 //! One rule at work: its windows, and the verdicts on them.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
-use streamflow_model::{
-    Completeness, Evaluate, OpenGroup, Rule, RuleDraft, RuleError, Signal, WindowSpec, rule::Compiled,
-};
-use streamflow_proto::{
-    aggregate::Accumulator,
-    batch::DecodeError,
-    filter::{Columns, ConditionInput},
-};
+use streamflow_model::{OpenGroup, Rule, RuleDraft, RuleError};
+use streamflow_proto::{batch::DecodeError, filter::Columns};
 
 use super::{
+    Surplus,
     agents::Agents,
-    cells::{Cell, Cells, Folded, Input, Scratch, next_start, window_start},
-    groups::Standing,
+    aligned::Aligned,
+    cells::{Folded, Input, Scratch},
+    groups::Groups,
+    sessions::Sessions,
+    verdict::{Asks, Verdicts},
 };
+use crate::{
+    Options,
+    anomaly::review::{Anomaly, AnomalyState, Closed},
+};
+
+/// Most bytes of one rule's values in progress.
+const MAX_BYTES: usize = 512 << 20;
+/// What a value in progress takes besides its aggregate.
+const CELL_BYTES: usize = 128;
 
 /// The part of a rule that a checkpoint holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct State {
-    pub(super) cells: Cells,
-    /// Windows that start before this are closed.
-    pub(super) closed_until: i64,
+    pub(super) groups: Groups,
+    windows: Windows,
+    /// What an anomaly rule has learned.
+    anomaly: Option<AnomalyState>,
     /// Batches stored before this, when the rule was not there yet, do not count.
     pub(super) since: i64,
+}
+
+/// Where its windows begin and end.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum Windows {
+    Aligned(Aligned),
+    Sessions(Sessions),
+}
+
+/// How much of everything a rule may have.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) groups: usize,
+    pub(super) cells: usize,
+}
+
+/// What became of a rule's events since the engine started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// Events that came too late for any of its windows.
+    pub(super) late: u64,
+    /// Groups that were counted in `other`, once for each batch.
+    pub(super) surplus: u64,
+    /// The attribute that made the groups too many, and how many values of it there were.
+    pub(super) exploded: Option<(String, usize)>,
+    /// Results that late events have changed.
+    pub(super) corrections: u64,
 }
 
 /// A rule with its state.
 #[derive(Debug)]
 pub(super) struct Run {
-    pub(super) rule: Rule,
-    pub(super) compiled: Compiled,
-    /// Names of the labels, in the order of `group_by`.
-    names: Vec<String>,
-    eager: bool,
+    pub(super) asks: Asks,
     /// What the rule asks; its state is good for that and nothing else.
     pub(super) question: String,
     pub(super) state: State,
+    pub(super) tally: Tally,
+    /// What an anomaly rule takes for normal.
+    anomaly: Option<Anomaly>,
 }
 
 /// What decides a rule's verdicts. Changes of anything else, such as its channels, leave its windows as they are.
 pub(super) fn question(draft: &RuleDraft) -> String {
-    let WindowSpec::Tumbling(window) = draft.window;
     let (groups, threshold, evaluate) = (&draft.group_by, draft.threshold, draft.evaluate);
     let asked = (
         &draft.matches,
         &draft.aggregate,
-        window.ms(),
+        &draft.window,
+        draft.allowed_lateness.ms(),
         groups,
+        draft.max_groups,
         &draft.condition,
         threshold,
         evaluate,
+        (draft.kind, &draft.anomaly),
     );
     format!("{asked:?}")
 }
@@ -61,253 +95,169 @@ impl Run {
     /// A rule that has seen nothing. Of the window that is under way it sees the rest; where a part of a window would look like less than there was, that
     /// window is left out, and so are windows that began before `origin`, where the log begins to be read.
     pub(super) fn new(rule: &Rule, watermark: i64, origin: i64) -> Result<Self, Vec<RuleError>> {
-        let compiled = rule.draft.compile()?;
-        let size = rule.draft.window.size().ms();
-        let grows = compiled.aggregate.may_only_grow();
-        let upward = compiled.condition.is_upward();
-        let eager = match rule.draft.evaluate {
-            Evaluate::OnClose => false,
-            Evaluate::Eager => true,
-            Evaluate::Auto => upward && grows,
-        };
-        let whole = if grows && !upward {
+        let asks = Asks::new(rule)?;
+        let whole = if asks.only_rises() && !asks.is_upward() {
             origin.max(rule.updated_at.0)
         } else {
             origin
         };
-        let closed_until = window_start(watermark, size).max(next_start(whole, size));
-        let names = compiled.group_by.iter().map(ToString::to_string).collect();
+        let windows = match rule.draft.window.slide() {
+            Some(slide) => Windows::Aligned(Aligned::new(&rule.draft, slide.ms(), watermark, whole)),
+            None => Windows::Sessions(Sessions::new(&rule.draft, watermark, whole)),
+        };
+        let anomaly = Anomaly::new(rule, &asks.compiled);
         Ok(Self {
-            rule: rule.clone(),
-            compiled,
-            names,
-            eager,
+            asks,
+            question: question(&rule.draft),
             state: State {
-                cells: Cells::new(size),
-                closed_until,
+                groups: Groups::default(),
+                windows,
+                anomaly: anomaly.is_some().then(AnomalyState::default),
                 since: rule.updated_at.0,
             },
-            question: question(&rule.draft),
+            tally: Tally::default(),
+            anomaly,
         })
+    }
+
+    /// Takes over a version of the rule that asks the same.
+    pub(super) fn renew(&mut self, rule: &Rule) {
+        self.asks.rule = rule.clone();
     }
 
     /// Owes alerting a verdict on a group whose alert is open, whatever was known of it here.
     pub(super) fn owe(&mut self, open: &OpenGroup) {
-        let labels = self.names.iter().map(|name| open.labels.get(name).map(String::as_str));
-        if let Some(labels) = labels.collect::<Option<Vec<&str>>>() {
-            self.state.cells.groups.owe(&labels, open.told_until);
+        if let Some(labels) = self.asks.labels_of(&open.labels) {
+            self.state.groups.owe(&labels, open.told_until);
+            if let (Some(anomaly), Some(state)) = (&self.anomaly, &mut self.state.anomaly) {
+                anomaly.owe(state, open);
+            }
+            if let Windows::Sessions(sessions) = &mut self.state.windows {
+                sessions.owe();
+            }
         }
     }
 
-    fn size(&self) -> i64 {
-        self.rule.draft.window.size().ms()
+    /// When its next window closes, in event time.
+    pub(super) fn next_close(&self) -> i64 {
+        match &self.state.windows {
+            Windows::Aligned(windows) => windows.next_close(),
+            Windows::Sessions(sessions) => sessions.next_close(),
+        }
+    }
+
+    fn limits(&self, options: &Options) -> Limits {
+        Limits {
+            groups: self.asks.rule.draft.max_groups.unwrap_or(options.max_groups) as usize,
+            cells: MAX_BYTES / (CELL_BYTES + self.asks.compiled.aggregate.max_bytes()),
+        }
     }
 
     /// Adds rows, and says at once what more rows cannot make untrue.
     pub(super) fn add(
         &mut self,
         columns: &mut Columns<'_>,
-        input: &Input<'_>,
-        scratch: &mut Scratch,
-        agents: &Agents,
-        out: &mut Verdicts,
+        mut input: Input<'_>,
+        options: &Options,
+        work: &mut Work<'_>,
     ) -> Result<Folded, DecodeError> {
-        let folded = self
-            .state
-            .cells
-            .fold(&self.compiled.aggregate, columns, input, scratch)?;
-        if self.eager {
-            for slot in &scratch.touched {
-                self.judge_running(*slot, agents, out);
+        let limits = self.limits(options);
+        input.cap = limits.groups;
+        let (groups, before) = (&mut self.state.groups, work.out.corrections);
+        let told = work.out.signals.len();
+        let folded = match &mut self.state.windows {
+            Windows::Aligned(windows) => {
+                input.max_cells = windows.max_cells(&limits);
+                windows.add(&self.asks, groups, columns, input, work)
             }
+            Windows::Sessions(sessions) => {
+                input.max_cells = Sessions::max_cells(&limits);
+                sessions.add(&self.asks, groups, columns, &input, work)
+            }
+        }?;
+        self.tally.corrections += work.out.corrections - before;
+        self.tally.late += folded.late.as_ref().map_or(0, |late| late.count_ones() as u64);
+        if folded.surplus > 0 {
+            if self.tally.exploded.is_none() {
+                let most = groups.most_varied();
+                self.tally.exploded = most.map(|(at, values)| (self.asks.attribute(at).to_owned(), values));
+            }
+            self.tally.surplus += folded.surplus;
         }
+        self.review(told, limits.groups, work.agents, work.out);
         Ok(folded)
     }
 
-    fn judge_running(&mut self, slot: u32, agents: &Agents, out: &mut Verdicts) {
-        let size = self.size();
-        let (cell, accumulator) = self.state.cells.cell_mut(slot);
-        if cell.fired || (self.rule.draft.evaluate == Evaluate::Auto && !accumulator.only_grows()) {
-            return;
+    /// What is said of groups that were just counted in `other`.
+    pub(super) fn surplus(&self, groups: u64) -> Surplus {
+        let attribute = self.tally.exploded.as_ref();
+        Surplus {
+            rule: self.asks.rule.draft.name.clone(),
+            attribute: attribute.map_or_else(String::new, |(attribute, _)| attribute.clone()),
+            groups,
         }
-        let (cell, value) = (cell.clone(), accumulator.value(size));
-        if !self.is_met(cell.group, value, out) {
-            return;
-        }
-        self.state.cells.cell_mut(slot).0.fired = true;
-        let signal = Verdict {
-            start: cell.start,
-            group: cell.group,
-            value,
-            met: true,
-            running: true,
-            revision: 0,
-            stored_at: cell.stored_at,
-        };
-        self.tell(&signal, agents, out);
     }
 
     /// Closes every window that the watermark has passed.
-    pub(super) fn close(&mut self, agents: &Agents, out: &mut Verdicts) {
-        let size = self.size();
-        let bound = window_start(agents.watermark(), size);
-        while self.state.closed_until < bound {
-            let next = self.state.cells.first_window().filter(|start| *start < bound);
-            let gap_end = next.unwrap_or(bound);
-            self.empty(self.state.closed_until, gap_end, agents, out);
-            self.state.closed_until = gap_end;
-            let Some(start) = next else { continue };
-            let end = start.saturating_add(size);
-            let cells = self.state.cells.take_window(start, &self.compiled.aggregate);
-            for (cell, accumulator) in &cells {
-                self.judge_closed(cell, accumulator, agents, out);
-            }
-            self.empty(start, end, agents, out);
-            self.state.closed_until = end;
-            for (cell, _) in cells {
-                self.state.cells.groups.release(cell.group);
-            }
+    pub(super) fn close(&mut self, options: &Options, agents: &Agents, out: &mut Verdicts) {
+        let told = out.signals.len();
+        match &mut self.state.windows {
+            Windows::Aligned(windows) => windows.close(&self.asks, &mut self.state.groups, agents, out),
+            Windows::Sessions(sessions) => sessions.close(&self.asks, &mut self.state.groups, agents, out),
         }
+        self.review(told, self.limits(options).groups, agents, out);
     }
 
-    fn judge_closed(&mut self, cell: &Cell, accumulator: &Accumulator, agents: &Agents, out: &mut Verdicts) {
-        let value = accumulator.value(self.size());
-        let met = self.is_met(cell.group, value, out);
-        // Silence about a group of which alerting already knows that nothing is wrong.
-        let standing = self.state.cells.groups.get(cell.group).map(|group| group.standing);
-        if !met && standing == Some(Standing::Unmet) {
-            return;
-        }
-        let revision = u32::from(cell.fired);
-        let verdict = Verdict {
-            start: cell.start,
-            group: cell.group,
-            value,
-            met,
-            running: false,
-            revision,
-            stored_at: cell.stored_at,
-        };
-        self.tell(&verdict, agents, out);
-    }
-
-    /// Tells of groups that were met and of which nothing was said since `from` that their first window from there on, if it ends by `end`, holds nothing.
-    fn empty(&mut self, from: i64, end: i64, agents: &Agents, out: &mut Verdicts) {
-        let size = self.size();
-        for group in self.state.cells.groups.met() {
-            let told_until = self
-                .state
-                .cells
-                .groups
-                .get(group)
-                .map_or(i64::MIN, |group| group.told_until);
-            let start = from.max(told_until);
-            if start.saturating_add(size) > end {
-                continue;
-            }
-            let verdict = Verdict {
-                start,
-                group,
-                value: None,
-                met: false,
-                running: false,
-                revision: 0,
-                stored_at: agents.now(),
-            };
-            self.tell(&verdict, agents, out);
-            self.state.cells.groups.release(group);
-        }
-    }
-
-    fn is_met(&self, group: u32, value: Option<f64>, out: &mut Verdicts) -> bool {
-        let (Some(value), Some(group)) = (value, self.state.cells.groups.get(group)) else {
-            return false;
-        };
-        let pairs = self.names.iter().cloned().zip(group.labels.iter().cloned());
-        let labels: Vec<(String, String)> = if self.compiled.condition.uses_labels() {
-            pairs.collect()
-        } else {
-            Vec::new()
-        };
-        let input = ConditionInput {
-            value,
-            threshold: self.rule.draft.threshold,
-            labels: &labels,
-        };
-        self.compiled.condition.eval(&input).unwrap_or_else(|error| {
-            out.condition_errors += 1;
-            tracing::debug!(rule = self.rule.draft.name, %error, "a condition gave no verdict");
-            false
-        })
-    }
-
-    /// Adds a verdict unless something was already said of a later window of the group: verdicts of one group arrive in the order of their windows.
-    fn tell(&mut self, verdict: &Verdict, agents: &Agents, out: &mut Verdicts) {
-        let end = verdict.start.saturating_add(self.size());
-        let Some(group) = self.state.cells.groups.get_mut(verdict.group) else {
+    /// Lets an anomaly rule judge what its windows have said since there were `told` verdicts.
+    fn review(&mut self, told: usize, cap: usize, agents: &Agents, out: &mut Verdicts) {
+        let (Some(anomaly), Some(state), Windows::Aligned(windows)) =
+            (&self.anomaly, &mut self.state.anomaly, &self.state.windows)
+        else {
             return;
         };
-        if end < group.told_until {
-            return;
-        }
-        let completeness = out.completeness(agents, end);
-        group.told_until = end;
-        group.standing = match (verdict.met, completeness.complete) {
-            (true, _) => Standing::Met,
-            (false, true) => Standing::Unmet,
-            // Only complete data ends an alert, so a verdict on a later window is still owed.
-            (false, false) => group.standing,
-        };
-        let labels: BTreeMap<String, String> = self.names.iter().cloned().zip(group.labels.iter().cloned()).collect();
-        out.signals.push(Signal {
-            rule_id: self.rule.id.clone(),
-            rule_version: self.rule.version,
-            labels,
-            value: verdict.value,
-            met: verdict.met,
-            running: verdict.running,
-            window_start: verdict.start,
-            window_end: end,
-            revision: verdict.revision,
-            watermark: agents.watermark(),
-            completeness,
-            stored_at: verdict.stored_at,
-        });
+        let signals = out.signals.split_off(told);
+        let before = state.models.evicted;
+        let verdicts = anomaly.review(
+            state,
+            Closed {
+                rule: &self.asks.rule,
+                signals,
+                until: windows.closed_end(),
+                watermark: agents.watermark(),
+                now: agents.now(),
+                completeness: &mut |end| out.completeness(agents, end),
+                cap,
+            },
+        );
+        out.evicted += state.models.evicted - before;
+        out.signals.extend(verdicts);
+    }
+
+    /// Groups whose normal is known, and groups that were forgotten for want of room.
+    pub(super) fn learned(&self) -> Option<(usize, u64)> {
+        self.state
+            .anomaly
+            .as_ref()
+            .map(|state| (state.models.len(), state.models.evicted))
     }
 }
 
-struct Verdict {
-    start: i64,
-    group: u32,
-    value: Option<f64>,
-    met: bool,
-    running: bool,
-    revision: u32,
-    stored_at: i64,
+/// What all rules share while rows are added.
+pub(super) struct Work<'a> {
+    pub(super) scratch: &'a mut Scratch,
+    pub(super) agents: &'a Agents,
+    pub(super) out: &'a mut Verdicts,
 }
 
-/// Verdicts of one step, with what is computed once for all of them.
-#[derive(Debug, Default)]
-pub(super) struct Verdicts {
-    pub(super) signals: Vec<Signal>,
-    pub(super) condition_errors: u64,
-    completeness: Option<(i64, Completeness)>,
-}
-
-impl Verdicts {
-    /// Agents have reported since the last verdict.
-    pub(super) fn agents_moved(&mut self) {
-        self.completeness = None;
-    }
-
-    fn completeness(&mut self, agents: &Agents, end: i64) -> Completeness {
-        match &self.completeness {
-            Some((of, known)) if *of == end => known.clone(),
-            _ => {
-                let fresh = agents.completeness(end);
-                self.completeness = Some((end, fresh.clone()));
-                fresh
-            }
+impl State {
+    /// Builds what a checkpoint does not hold.
+    pub(super) fn reindex(&mut self) {
+        self.groups.reindex();
+        if let Some(anomaly) = &mut self.anomaly {
+            anomaly.models.reindex();
+        }
+        if let Windows::Sessions(sessions) = &mut self.windows {
+            sessions.reindex();
         }
     }
 }

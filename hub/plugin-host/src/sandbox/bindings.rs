@@ -1,4 +1,4 @@
-//! The interface in `wit/` as the host sees it, generated once, and the way of our own types into it.
+//! The interface in `wit/` as the host sees it, generated once, and the way of our own types into it and back.
 
 use std::collections::BTreeMap;
 
@@ -7,15 +7,26 @@ use streamflow_model::{AlertState, Level};
 use crate::Notice;
 
 wasmtime::component::bindgen!({
+    // All worlds of the interface in one, so that their types are the same types; which exports a plugin must have, its kind decides.
+    inline: "
+        package streamflow:host;
+        world hub {
+            include streamflow:plugin/channel-plugin@0.1.0;
+            include streamflow:plugin/rule-plugin@0.1.0;
+        }
+    ",
     path: "../../wit",
-    world: "channel-plugin",
+    world: "streamflow:host/hub",
     imports: { "streamflow:plugin/http.send": async, "streamflow:plugin/mail.send": async },
     exports: { default: async },
 });
 
 use exports::streamflow::plugin::channel::State;
-pub(crate) use exports::streamflow::plugin::channel::{Failure, Notice as WitNotice};
-use streamflow::plugin::types;
+pub(crate) use exports::streamflow::plugin::{
+    channel::{self, Failure, Notice as WitNotice},
+    rule,
+};
+pub(crate) use streamflow::plugin::types;
 
 /// A notice as plugins get it.
 pub(crate) fn wit_notice(notice: &Notice, channel: &str) -> WitNotice {
@@ -54,7 +65,17 @@ pub(crate) fn wit_notice(notice: &Notice, channel: &str) -> WitNotice {
     }
 }
 
-const fn nanoseconds(ms: i64) -> i64 {
+/// A level as the hub has it.
+pub(crate) const fn level(level: types::Level) -> Level {
+    match level {
+        types::Level::Info => Level::Info,
+        types::Level::Warning => Level::Warning,
+        types::Level::Error => Level::Error,
+        types::Level::Critical => Level::Critical,
+    }
+}
+
+pub(crate) const fn nanoseconds(ms: i64) -> i64 {
     ms.saturating_mul(1_000_000)
 }
 

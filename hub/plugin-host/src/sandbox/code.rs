@@ -6,17 +6,21 @@ use std::{
 };
 
 use sha2::{Digest, Sha256};
-use streamflow_component::{Kind, Manifest, PackageError};
-use wasmtime::{Engine, Store, component::Component};
+use streamflow_component::{Kind, Manifest, Package, PackageError};
+use wasmtime::{
+    Engine, Store,
+    component::{Component, InstancePre},
+};
 
 use super::{
     Cache, Sandbox,
-    bindings::{ChannelPlugin, ChannelPluginPre},
+    bindings::{channel, rule},
     guest::Guest,
 };
+use crate::signature::{SignatureError, Trust, TrustedKeys};
 
 /// Largest plugin file.
-const MAX_FILE: u64 = 16 << 20;
+pub(crate) const MAX_FILE: usize = 16 << 20;
 
 /// The interface that this host speaks.
 const PACKAGE: &str = "streamflow:plugin/";
@@ -24,7 +28,14 @@ const API: &str = "0.1";
 
 /// Compiled and linked code.
 pub(crate) struct Code {
-    pre: ChannelPluginPre<Guest>,
+    pre: InstancePre<Guest>,
+    exports: Exports,
+}
+
+/// What it exports, by the kind of the plugin.
+enum Exports {
+    Channel(channel::GuestIndices),
+    Rule(rule::GuestIndices),
 }
 
 /// Why a file cannot be run.
@@ -33,7 +44,7 @@ pub(crate) enum LoadError {
     #[error("{}: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },
     #[error("the file has {0} bytes; {MAX_FILE} are allowed")]
-    Large(u64),
+    Large(usize),
     #[error(transparent)]
     Package(#[from] PackageError),
     #[error("this hub runs no {0} plugins yet")]
@@ -52,10 +63,20 @@ pub(crate) enum LoadError {
     Link(String),
     #[error("the schema of its configuration: {0}")]
     Schema(String),
-    #[error("not signed; set [plugins] allow_unsigned = true to run it all the same")]
+    #[error("input.fields: `{0}`: {1}")]
+    Field(String, String),
+    #[error("a rule has no {0}: it computes, and nothing else")]
+    RuleRights(&'static str),
+    #[error(
+        "not signed; set [plugins] allow_unsigned = true to run it all the same, or sign it with `streamflow-hub plugin sign` and list the key in [plugins] trusted_keys"
+    )]
     Unsigned,
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
     #[error("another plugin has this name")]
     NameTaken,
+    #[error("{0}")]
+    NotApproved(String),
 }
 
 /// A file's bytes and what its manifest says.
@@ -71,51 +92,99 @@ impl File {
             source,
         };
         let size = fs::metadata(path).map_err(at)?.len();
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
         if size > MAX_FILE {
             return Err(LoadError::Large(size));
         }
-        let bytes = fs::read(path).map_err(at)?;
-        let manifest = streamflow_component::read_manifest(&bytes)?;
+        Self::of(fs::read(path).map_err(at)?)
+    }
+
+    pub(crate) fn of(bytes: Vec<u8>) -> Result<Self, LoadError> {
+        if bytes.len() > MAX_FILE {
+            return Err(LoadError::Large(bytes.len()));
+        }
+        let manifest = Package::read(&bytes)?.manifest;
         Ok(Self { bytes, manifest })
+    }
+
+    /// Whose word there is for it.
+    pub(crate) fn trust(&self, keys: &TrustedKeys, allow_unsigned: bool) -> Result<Trust, LoadError> {
+        let trust = keys.judge(&Package::read(&self.bytes)?)?;
+        if trust == Trust::Unsigned && !allow_unsigned {
+            return Err(LoadError::Unsigned);
+        }
+        Ok(trust)
+    }
+
+    /// SHA-256 of the whole file, in hexadecimal.
+    pub(crate) fn sha256(&self) -> String {
+        Sha256::digest(&self.bytes)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 }
 
 impl Code {
     /// Compiles and links. Takes long: not for async threads.
-    pub(crate) fn build(sandbox: &Sandbox, cache: &Cache, file: &File) -> Result<Self, LoadError> {
+    pub(crate) fn build(sandbox: &Sandbox, cache: Option<&Cache>, file: &File) -> Result<Self, LoadError> {
         let manifest = &file.manifest;
-        if manifest.kind != Kind::Channel {
-            return Err(LoadError::Kind(manifest.kind.name()));
-        }
+        fits_its_kind(manifest)?;
         if manifest.api != API {
             return Err(LoadError::Api(manifest.api.clone()));
         }
         if manifest.mail {
             return Err(LoadError::Mail);
         }
-        let sha256: String = Sha256::digest(&file.bytes)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        let component = cache
-            .compile(&sandbox.engine, &file.bytes, &sha256)
-            .map_err(|error| LoadError::Compile(error.root_cause().to_string()))?;
-        for import in imports(&sandbox.engine, &component) {
+        let engine = &sandbox.engine;
+        let component = match cache {
+            Some(cache) => cache.compile(engine, &file.bytes, &file.sha256()),
+            None => Component::new(engine, &file.bytes),
+        };
+        let component = component.map_err(|error| LoadError::Compile(error.root_cause().to_string()))?;
+        for import in imports(engine, &component) {
             allowed(&import, manifest).map_err(|reason| LoadError::Import(import, reason))?;
         }
         let link = |error: wasmtime::Error| LoadError::Link(format!("{error:#}"));
         let pre = sandbox.linker.instantiate_pre(&component).map_err(link)?;
-        Ok(Self {
-            pre: ChannelPluginPre::new(pre).map_err(link)?,
-        })
+        let exports = match manifest.kind {
+            Kind::Channel => Exports::Channel(channel::GuestIndices::new(&pre).map_err(link)?),
+            Kind::Rule => Exports::Rule(rule::GuestIndices::new(&pre).map_err(link)?),
+            Kind::Transform => return Err(LoadError::Kind(manifest.kind.name())),
+        };
+        Ok(Self { pre, exports })
     }
 
     pub(crate) fn engine(&self) -> &Engine {
         self.pre.engine()
     }
 
-    pub(crate) async fn instantiate(&self, store: &mut Store<Guest>) -> wasmtime::Result<ChannelPlugin> {
-        self.pre.instantiate_async(store).await
+    pub(crate) async fn channel(&self, store: &mut Store<Guest>) -> wasmtime::Result<channel::Guest> {
+        let Exports::Channel(indices) = &self.exports else {
+            return Err(wasmtime::format_err!("not a channel"));
+        };
+        let instance = self.pre.instantiate_async(&mut *store).await?;
+        indices.load(store, &instance)
+    }
+
+    pub(crate) async fn rule(&self, store: &mut Store<Guest>) -> wasmtime::Result<rule::Guest> {
+        let Exports::Rule(indices) = &self.exports else {
+            return Err(wasmtime::format_err!("not a rule"));
+        };
+        let instance = self.pre.instantiate_async(&mut *store).await?;
+        indices.load(store, &instance)
+    }
+}
+
+/// Whether a manifest asks only for what its kind of plugin can have.
+fn fits_its_kind(manifest: &Manifest) -> Result<(), LoadError> {
+    match manifest.kind {
+        Kind::Channel => Ok(()),
+        Kind::Transform => Err(LoadError::Kind(manifest.kind.name())),
+        Kind::Rule if !manifest.http.is_empty() => Err(LoadError::RuleRights("http")),
+        Kind::Rule if !manifest.secrets.is_empty() => Err(LoadError::RuleRights("secrets")),
+        Kind::Rule if manifest.mail => Err(LoadError::RuleRights("mail")),
+        Kind::Rule => Ok(()),
     }
 }
 

@@ -25,10 +25,19 @@ pub(crate) enum Cause {
     Copy,
     /// Panicked, or did what WebAssembly forbids.
     Trap,
+    /// Answered what makes no sense.
+    Answer,
 }
 
 impl Cause {
-    pub(crate) const ALL: [Self; 5] = [Self::Deadline, Self::Memory, Self::Stack, Self::Copy, Self::Trap];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Deadline,
+        Self::Memory,
+        Self::Stack,
+        Self::Copy,
+        Self::Trap,
+        Self::Answer,
+    ];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -37,11 +46,20 @@ impl Cause {
             Self::Stack => "stack",
             Self::Copy => "copy",
             Self::Trap => "trap",
+            Self::Answer => "answer",
         }
     }
 }
 
 impl Fault {
+    /// An answer that the host does not take.
+    pub(crate) fn answer(reason: impl Into<String>) -> Self {
+        Self {
+            cause: Cause::Answer,
+            reason: reason.into(),
+        }
+    }
+
     /// Reads what wasmtime says. `said` is the guest's last error line: the message of a panic, in most cases.
     pub(crate) fn of(error: &wasmtime::Error, said: Option<&str>) -> Self {
         if let Some(over) = error.downcast_ref::<OverBudget>() {

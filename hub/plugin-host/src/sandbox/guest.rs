@@ -37,9 +37,10 @@ pub(crate) struct GuestSetup {
 pub(crate) struct Guest {
     pub(crate) budget: Budget,
     pub(crate) setup: Arc<GuestSetup>,
-    pub(crate) channel: Arc<str>,
+    /// The channel or rule that it works for.
+    pub(crate) used_by: Arc<str>,
     pub(crate) config: Arc<serde_json::Map<String, serde_json::Value>>,
-    /// Names of the secrets that this channel may use.
+    /// Names of the secrets that it may use.
     pub(crate) may: Vec<String>,
     /// The configuration's own secret texts, never to be shown.
     hidden: Vec<String>,
@@ -52,7 +53,7 @@ impl Guest {
     pub(crate) fn new(
         setup: Arc<GuestSetup>,
         budget: Budget,
-        channel: Arc<str>,
+        used_by: Arc<str>,
         config: Arc<serde_json::Map<String, serde_json::Value>>,
     ) -> Self {
         let mut may = setup.manifest.secrets.clone();
@@ -67,7 +68,7 @@ impl Guest {
         Self {
             budget,
             setup,
-            channel,
+            used_by,
             config,
             may,
             hidden,
@@ -97,8 +98,13 @@ impl Guest {
         self.said.as_deref()
     }
 
-    /// Text of a plugin as it may be shown: no secrets, no control characters, not endless.
+    /// Text of a plugin as it may be shown in one line: no secrets, no control characters, not endless.
     pub(crate) fn shown(&self, text: &str) -> String {
+        self.shown_lines(text).replace('\n', " ")
+    }
+
+    /// The same with its line ends.
+    pub(crate) fn shown_lines(&self, text: &str) -> String {
         let mut text = text.to_owned();
         self.setup.secrets.redact(&mut text);
         for value in &self.hidden {
@@ -110,7 +116,7 @@ impl Guest {
             length <= MAX_LINE
         };
         text.chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
+            .map(|c| if c.is_control() && c != '\n' { ' ' } else { c })
             .take_while(fits)
             .collect()
     }
@@ -174,12 +180,12 @@ impl host::log::Host for Guest {
             self.setup.lines_dropped.inc();
             return;
         }
-        let (plugin, channel) = (self.setup.manifest.name.as_str(), &*self.channel);
+        let (plugin, used_by) = (self.setup.manifest.name.as_str(), &*self.used_by);
         match verbosity {
-            Verbosity::Debug => tracing::debug!(plugin, channel, line, "plugin says"),
-            Verbosity::Info => tracing::info!(plugin, channel, line, "plugin says"),
-            Verbosity::Warn => tracing::warn!(plugin, channel, line, "plugin says"),
-            Verbosity::Error => tracing::error!(plugin, channel, line, "plugin says"),
+            Verbosity::Debug => tracing::debug!(plugin, used_by, line, "plugin says"),
+            Verbosity::Info => tracing::info!(plugin, used_by, line, "plugin says"),
+            Verbosity::Warn => tracing::warn!(plugin, used_by, line, "plugin says"),
+            Verbosity::Error => tracing::error!(plugin, used_by, line, "plugin says"),
         }
     }
 }

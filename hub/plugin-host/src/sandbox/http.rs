@@ -54,7 +54,7 @@ impl wit::Host for Guest {
         if let Err(Error::Denied(reason)) = &outcome {
             tracing::warn!(
                 plugin = self.setup.manifest.name,
-                channel = &*self.channel,
+                used_by = &*self.used_by,
                 reason,
                 "request of a plugin denied"
             );

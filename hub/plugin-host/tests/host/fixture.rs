@@ -34,6 +34,7 @@ impl Fixture {
         let limits = Limits {
             memory_mib: 32,
             deadline_ms: 100,
+            rule_deadline_ms: 100,
             ..Limits::default()
         };
         Self {
@@ -180,6 +181,10 @@ impl Default for Parts {
 
 impl Parts {
     pub fn build(&self, name: &str) -> Vec<u8> {
+        self.build_version(name, "1.0.0")
+    }
+
+    pub fn build_version(&self, name: &str, version: &str) -> Vec<u8> {
         let Self {
             imports,
             fields,
@@ -215,7 +220,8 @@ impl Parts {
         let (package, _) = resolve.push_dir(&wit).unwrap();
         let world = resolve.select_world(&[package], Some("channel-plugin")).unwrap();
         wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).unwrap();
-        streamflow_component::encode(&module, &manifest(name, "channel", self.manifest)).unwrap()
+        let manifest = manifest(name, "channel", self.manifest).replace("1.0.0", version);
+        streamflow_component::encode(&module, &manifest).unwrap()
     }
 }
 

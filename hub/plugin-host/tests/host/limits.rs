@@ -132,10 +132,11 @@ async fn five_faults_put_a_plugin_into_quarantine_until_it_is_enabled() {
             .contains("quarantine")
     );
 
-    assert_eq!(running.host.enable("bad").unwrap().state, PluginState::Active);
+    let enabled = running.host.set_enabled("bad", true, "test").await.unwrap();
+    assert_eq!(enabled.state, PluginState::Active);
     running.fault("bad").await;
     assert_eq!(running.info("bad").traps, 6);
-    assert!(running.host.enable("nobody").is_none());
+    assert!(running.host.set_enabled("nobody", true, "test").await.is_err());
 }
 
 #[tokio::test]

@@ -52,8 +52,30 @@ async fn files_that_are_no_plugins_are_listed_with_their_reason() {
         .file("shipped/no-exports.wasm", &empty("no-exports", ""))
         .file("shipped/mailer.wasm", &empty("mailer", "[capabilities]\nmail = true\n"))
         .file(
-            "shipped/ruler.wasm",
-            &component("(component)", &manifest("ruler", "rule", "")),
+            "shipped/transformer.wasm",
+            &component("(component)", &manifest("transformer", "transform", "")),
+        )
+        .file(
+            "shipped/caller.wasm",
+            &component(
+                "(component)",
+                &manifest("caller", "rule", "[capabilities]\nhttp = [\"config:url\"]\n"),
+            ),
+        )
+        .file(
+            "shipped/blind.wasm",
+            &component(
+                "(component)",
+                &manifest(
+                    "blind",
+                    "rule",
+                    "[input]\nfields = [{ path = \"value\", type = \"float\" }]\n",
+                ),
+            ),
+        )
+        .file(
+            "shipped/hollow.wasm",
+            &component("(component)", &manifest("hollow", "rule", "")),
         )
         .file(
             "shipped/new-api.wasm",
@@ -79,7 +101,9 @@ async fn files_that_are_no_plugins_are_listed_with_their_reason() {
         ("future", "another version"),
         ("no-exports", "does not fit the plugin interface"),
         ("mailer", "mail"),
-        ("ruler", "no rule plugins"),
+        ("transformer", "no transform plugins"),
+        ("caller", "a rule has no http"),
+        ("hollow", "does not fit the plugin interface"),
         ("new-api", "version 0.2"),
         ("huge", "16777217 bytes"),
     ] {
@@ -106,7 +130,8 @@ async fn files_that_are_no_plugins_are_listed_with_their_reason() {
             .any(|info| info.reason.as_deref() == Some("another plugin has this name"))
     );
     assert_eq!(running.deliver("healthy").await.unwrap(), "done");
-    assert_eq!(running.host.list().len(), 16);
+    assert_eq!(running.host.list().len(), 19);
+    assert!(running.info("blind").state == PluginState::Failed);
 }
 
 #[tokio::test]

@@ -89,3 +89,64 @@ async fn only_an_admin_enables() {
     let (status, body) = enable(Role::Admin, "a").await;
     assert_eq!((status, &body["data"]["state"]), (StatusCode::OK, &json!("active")));
 }
+
+#[tokio::test]
+async fn a_file_is_installed_over_http_by_an_admin_alone_and_within_bounds() {
+    let mut fixture = Fixture::new();
+    fixture.options.allow_unsigned = true;
+    let running = fixture.start().await;
+    let post = async |role, path: &str, body: Vec<u8>| {
+        let request = Request::builder()
+            .method("POST")
+            .uri(path)
+            .body(Body::from(body))
+            .unwrap();
+        let response = router(&running, role).oneshot(request).await.unwrap();
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice::<Value>(&body).unwrap_or_default())
+    };
+    let file = Parts::default().build("mine");
+    let install = "/api/v1/plugins";
+    assert_eq!(post(Role::Editor, install, file.clone()).await.0, StatusCode::FORBIDDEN);
+    let (status, body) = post(Role::Admin, install, file.clone()).await;
+    assert_eq!(
+        (status, &body["data"]["state"]),
+        (StatusCode::OK, &json!("awaiting_approval"))
+    );
+    let (status, body) = post(Role::Admin, "/api/v1/plugins?approve=true", file).await;
+    assert_eq!((status, &body["data"]["state"]), (StatusCode::OK, &json!("active")));
+    assert_eq!(
+        post(Role::Admin, install, b"nonsense".to_vec()).await.0,
+        StatusCode::UNPROCESSABLE_ENTITY
+    );
+    assert_eq!(
+        post(Role::Admin, install, vec![0; (16 << 20) + 1]).await.0,
+        StatusCode::PAYLOAD_TOO_LARGE
+    );
+    assert_eq!(
+        post(Role::Admin, "/api/v1/plugins?aprove=true", Vec::new()).await.0,
+        StatusCode::BAD_REQUEST
+    );
+    let (status, body) = ask(router(&running, Role::Viewer), "GET", "/api/v1/plugins/mine").await;
+    assert_eq!(
+        (status, &body["data"]["signature"]),
+        (StatusCode::OK, &json!("unsigned"))
+    );
+    assert_eq!(
+        post(Role::Admin, "/api/v1/plugins/mine/rollback", Vec::new()).await.0,
+        StatusCode::CONFLICT
+    );
+    assert_eq!(
+        post(Role::Admin, "/api/v1/plugins/mine/approve", Vec::new()).await.0,
+        StatusCode::CONFLICT
+    );
+    let (_, body) = post(Role::Admin, "/api/v1/plugins/mine/disable", Vec::new()).await;
+    assert_eq!(body["data"]["state"], json!("disabled"));
+    let remove = || {
+        let request = Request::delete("/api/v1/plugins/mine").body(Body::empty()).unwrap();
+        router(&running, Role::Admin).oneshot(request)
+    };
+    assert_eq!(remove().await.unwrap().status(), StatusCode::NO_CONTENT);
+    assert_eq!(remove().await.unwrap().status(), StatusCode::NOT_FOUND);
+}

@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::{
     StoreError,
-    store::{Appended, DocOp, Origin, Receipt},
+    store::{Appended, DocOp, Origin, Receipt, RollupWrite},
 };
 
 /// Commands that may wait, whatever their size.
@@ -33,6 +33,12 @@ pub enum Task {
     Install(Box<Install>),
     /// Removal of some old chunks.
     Expire { before: i64 },
+    /// Rollups with the place in the log that they reach.
+    Rollups(RollupWrite),
+    /// Removal of some old windows of rollups.
+    ExpireRollups { resolution: i64, before: i64 },
+    /// Removal of some windows of a metric.
+    DropRollups { metric: String },
 }
 
 /// One chunk for everything at `first..=last`.
@@ -73,6 +79,8 @@ pub enum Done {
     Written,
     /// Chunks and events removed.
     Expired { chunks: u64, events: u64 },
+    /// Windows of rollups removed.
+    Removed { windows: u64 },
 }
 
 /// An entry of the queue.

@@ -269,7 +269,8 @@ impl Reader {
         .await
     }
 
-    async fn may_match(&self, part: &Part, selection: &Selection) -> Result<bool, StoreError> {
+    /// Whether a part may hold a wanted row; `false` is certain.
+    pub(super) async fn may_match(&self, part: &Part, selection: &Selection) -> Result<bool, StoreError> {
         if !part.merged || !selection.prunes() {
             return Ok(true);
         }
@@ -283,7 +284,8 @@ impl Reader {
 }
 
 impl Scanned {
-    fn add(&mut self, part: &Part, stored: &Stored) {
+    /// Adds a part that was opened.
+    pub(super) fn add(&mut self, part: &Part, stored: &Stored) {
         self.chunks += 1;
         self.events += part.events;
         self.bytes += stored.bytes;
@@ -314,7 +316,7 @@ fn evaluated<T>(part: &Part, result: Result<T, EvalError>) -> Result<Option<T>, 
 }
 
 /// Runs work on columns where it holds nobody up.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
     tokio::task::spawn_blocking(work)

@@ -2,7 +2,10 @@
 
 use sqlx::SqliteConnection;
 
-use super::command::{Done, Install, Task};
+use super::{
+    command::{Done, Install, Task},
+    rollup,
+};
 use crate::{StoreError, store::DocOp};
 
 /// Chunks removed in one transaction, so that no sender waits long behind it.
@@ -26,6 +29,9 @@ pub async fn apply(connection: &mut SqliteConnection, task: &Task) -> Result<Res
         }
         Task::Install(install) => self::install(connection, install).await,
         Task::Expire { before } => expire(connection, *before).await.map(Ok),
+        Task::Rollups(write) => rollup::write(connection, write).await,
+        Task::ExpireRollups { resolution, before } => rollup::expire(connection, *resolution, *before).await.map(Ok),
+        Task::DropRollups { metric } => rollup::drop(connection, metric).await.map(Ok),
     }
 }
 

@@ -12,8 +12,9 @@ use axum::{
 use super::Auth;
 use crate::{ApiError, ApiResult};
 
-/// Routes that need no credentials.
-pub(crate) const OPEN: [&str; 6] = [
+/// Routes that need no credentials; `/ack` asks for a signed link.
+pub(crate) const OPEN: [&str; 7] = [
+    "/ack",
     "/health",
     "/ready",
     "/metrics",

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use streamflow_bus::LogTail;
 use streamflow_proto::{batch::DecodeError, event::Event, filter::Filter, frame::Frame};
 use streamflow_storage::{
-    Doc, DocOp, EventPage, EventQuery, Origin, Receipt, Scanned, StoreStats, Visit, store::LogBatch,
+    Doc, DocOp, EventPage, EventQuery, Origin, Receipt, Replay, Replayed, Scanned, StoreStats, Visit, store::LogBatch,
 };
 use uuid::Uuid;
 
@@ -57,6 +57,15 @@ impl Store for Ill {
         visit: Visit,
     ) -> Result<Scanned, StoreError> {
         self.inner.scan(from, to, filter, visit).await
+    }
+    async fn replay(
+        &self,
+        from: i64,
+        to: i64,
+        filter: Option<Arc<Filter>>,
+        visit: Replay,
+    ) -> Result<Replayed, StoreError> {
+        self.inner.replay(from, to, filter, visit).await
     }
     async fn event(&self, id: Uuid) -> Result<Option<Event>, StoreError> {
         self.inner.event(id).await

@@ -88,7 +88,7 @@ function parse(text: string): unknown {
   }
 }
 
-function refusal(response: Response, answer: unknown): ApiError {
+export function refusal(response: Response, answer: unknown): ApiError {
   const body = isRecord(answer) ? answer : {};
   const message = typeof body["message"] === "string" && body["message"] !== "" ? body["message"] : `The hub answered ${response.status} ${response.statusText}.`;
   const correlation = typeof body["correlation_id"] === "string" ? body["correlation_id"] : response.headers.get("x-correlation-id");

@@ -53,6 +53,7 @@ export interface TimelineEntry {
   at: string;
   what: string;
   by: string;
+  value: number | null;
   detail: string;
 }
 
@@ -73,6 +74,9 @@ export interface Alert {
   acknowledged_by: string | null;
   resolved_at: string | null;
   resolved_by: string | null;
+  flapping: boolean;
+  muted_by: string[];
+  annotations: Record<string, string>;
   data: Record<string, unknown>;
   completeness: { complete: boolean; reported: number; missing: string[] };
   timeline: TimelineEntry[];
@@ -88,6 +92,8 @@ export interface Agent {
   remote: string | null;
   epoch: number;
   last_seq: number;
+  heartbeat_at: string | null;
+  clock_skew_ms: number | null;
   lag_ms: number;
   spool_bytes: number;
   spool_events: number;
@@ -96,17 +102,50 @@ export interface Agent {
   revoked: boolean;
 }
 
+/** Tumbling, sliding or sessions. */
+export type RuleWindow = string | { size: string; slide: string } | { session_gap: string; by?: string[] };
+
+export type RuleKind = "threshold" | "pattern" | "absence" | "anomaly" | "plugin";
+
+export interface PatternSpec {
+  steps: { name: string; match: string; count: number; not: boolean }[];
+  within: string;
+}
+
+export interface AbsenceSpec {
+  silent_for: string;
+  expect?: Record<string, string>[];
+  forget_after: string;
+}
+
+export interface AnomalySpec {
+  method: "robust" | "seasonal";
+  history: number;
+  learning?: string;
+  sensitivity: "low" | "medium" | "high";
+  deviations?: number;
+  direction: "both" | "above" | "below";
+  min_change: number;
+}
+
 export interface RuleDraft {
   name: string;
-  kind: string;
+  kind: RuleKind;
   match: string;
   aggregate: string;
-  window: string;
+  window: RuleWindow;
+  allowed_lateness?: string;
+  max_groups?: number;
   group_by: string[];
   condition: string;
   threshold: number | null;
   for: string;
   evaluate: "auto" | "eager" | "on_close";
+  pattern?: PatternSpec;
+  absence?: AbsenceSpec;
+  anomaly?: AnomalySpec;
+  plugin?: string;
+  config?: Record<string, unknown>;
   level: Level;
   channels: string[];
   suppression_minutes: number;
@@ -131,6 +170,7 @@ export interface Channel {
   enabled: boolean;
   created_at: string;
   updated_at: string;
+  health: { breaker: "closed" | "half_open" | "open"; failures: number; paused_until: string | null; waiting: number };
 }
 
 export interface Plugin {

@@ -14,6 +14,8 @@ import { Dialog } from "../parts/dialog";
 import { Icon } from "../parts/icons";
 import { Empty, Failure, Loading } from "../parts/states";
 import { complain, say } from "../parts/toast";
+import { reason } from "./silence-draft";
+import { SilenceForm } from "./silence-form";
 
 const VIEWS = ["open", "resolved", "all"] as const;
 type View = (typeof VIEWS)[number];
@@ -90,6 +92,8 @@ export function AlertsPage() {
                   <span class="alert-meta">
                     <LevelBadge level={alert.level} />
                     <StateBadge state={alert.state} />
+                    {alert.flapping && <span class="badge">flapping</span>}
+                    {alert.muted_by.length > 0 && <span class="badge">muted</span>}
                     <span>value {value(alert.value)}</span>
                     <span>{ago(began(alert) === "" ? null : began(alert), at.value)}</span>
                   </span>
@@ -140,13 +144,19 @@ function Detail({ alert }: { alert: Alert }) {
         {!alert.completeness.complete && alert.completeness.missing.length > 0 && (
           <p class="note text-warning">Rests on incomplete data: nothing yet from {alert.completeness.missing.map(hostOf).join(", ")}.</p>
         )}
+        {alert.flapping && <p class="note">Its condition comes and goes; it stays open until that has been quiet for a while.</p>}
+        {alert.muted_by.length > 0 && <p class="note">Nobody is told of it: {alert.muted_by.map(reason).join(", ")}.</p>}
         {!over && mayEdit() && <Actions alert={alert} />}
         <h4>Timeline</h4>
         <ol class="timeline">
           {alert.timeline.map((entry, i) => (
             <li key={i} class={`what-${entry.what}`}>
               <time>{dateTime(entry.at)}</time>
-              <b>{entry.what}</b> <span class="faint">by {entry.by}</span>
+              <b>{entry.what}</b>{" "}
+              <span class="faint">
+                by {entry.by}
+                {entry.value !== null && <> at value {value(entry.value)}</>}
+              </span>
               {entry.detail !== "" && <p>{entry.detail}</p>}
             </li>
           ))}
@@ -156,6 +166,7 @@ function Detail({ alert }: { alert: Alert }) {
   );
 }
 
+const silencing = signal<Alert | null>(null);
 const dialog = signal<{ alert: Alert; action: "acknowledge" | "resolve" } | null>(null);
 
 function Actions({ alert }: { alert: Alert }) {
@@ -170,7 +181,11 @@ function Actions({ alert }: { alert: Alert }) {
         <button type="button" onClick={() => (dialog.value = { alert, action: "resolve" })}>
           Resolve
         </button>
+        <button type="button" onClick={() => (silencing.value = alert)}>
+          Silence
+        </button>
       </div>
+      {silencing.value !== null && <SilenceForm alert={silencing.value} close={() => (silencing.value = null)} />}
       {dialog.value !== null && <Ask {...dialog.value} />}
     </>
   );

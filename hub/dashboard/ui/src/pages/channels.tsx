@@ -5,6 +5,7 @@ import { useState } from "preact/hooks";
 import { ApiError, call } from "../api/client";
 import { mayEdit } from "../api/session";
 import type { Channel, Level, Page, Plugin } from "../api/types";
+import { dateTime } from "../lib/format";
 import { resource, useFresh } from "../lib/resource";
 import { LevelBadge } from "../parts/badge";
 import { Dialog } from "../parts/dialog";
@@ -109,7 +110,9 @@ function Body() {
               <td>
                 <LevelBadge level={channel.level} />
               </td>
-              <td>{channel.enabled ? "enabled" : <span class="faint">disabled</span>}</td>
+              <td>
+                {channel.enabled ? <Health channel={channel} /> : <span class="faint">disabled</span>}
+              </td>
               <td class="row-actions">
                 {mayEdit() && (
                   <>
@@ -221,4 +224,12 @@ function ChannelForm({ close, saved }: { close: () => void; saved: () => void })
       </form>
     </Dialog>
   );
+}
+
+/** Whether a channel takes what it is sent. */
+function Health({ channel: { health } }: { channel: Channel }) {
+  const waiting = health.waiting > 0 ? `, ${health.waiting} waiting` : "";
+  if (health.breaker === "closed") return <>{health.failures > 0 ? `failing${waiting}` : `enabled${waiting}`}</>;
+  const until = health.paused_until === null ? "" : ` until ${dateTime(health.paused_until)}`;
+  return <span class="text-warning">{`paused after ${health.failures} failures${until}${waiting}`}</span>;
 }

@@ -7,7 +7,7 @@ import { resource, useFresh } from "../lib/resource";
 import { Dialog } from "../parts/dialog";
 import { Field } from "../parts/field";
 import { complain, reason, say } from "../parts/toast";
-import { sentence, words } from "./rule-draft";
+import { readWindow, sentence, words } from "./rule-draft";
 
 const LEVELS: Level[] = ["info", "warning", "error", "critical"];
 const AGGREGATES = ["count()", "rate()", "sum(data.value)", "avg(data.value)", "min(data.value)", "max(data.value)", "p95(data.ms)", "p99(data.ms)", "distinct(user_id)"];
@@ -80,8 +80,8 @@ export function RuleForm({ rule, draft: initial, close, saved }: RuleFormProps) 
               </>
             )}
           </Field>
-          <Field label="Window" hint="30s, 5m, 1h" errors={wrong("window")} class="span-2">
-            {(ids) => <input {...ids} class="mono" value={typeof draft.window === "string" ? draft.window : JSON.stringify(draft.window)} onInput={(e) => set("window", e.currentTarget.value)} />}
+          <Field label="Window" hint='5m, {"size":"5m","slide":"1m"}' errors={wrong("window")} class="span-2">
+            {(ids) => <input {...ids} class="mono" value={typeof draft.window === "string" ? draft.window : JSON.stringify(draft.window)} onInput={(e) => set("window", readWindow(e.currentTarget.value))} />}
           </Field>
           <Field label="Group by" hint="attributes, by comma" errors={wrong("group_by")} class="span-2">
             {(ids) => (

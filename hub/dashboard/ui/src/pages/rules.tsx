@@ -11,18 +11,21 @@ import { Dialog } from "../parts/dialog";
 import { Icon } from "../parts/icons";
 import { Empty, Failure, Loading } from "../parts/states";
 import { complain, say } from "../parts/toast";
-import { draftOf, newRule } from "./rule-draft";
+import { Backtest } from "./backtest";
+import { draftOf, looksAt, newRule, summary } from "./rule-draft";
 import { RuleForm } from "./rule-form";
+import { RuleText } from "./rule-text";
 
 const rules = resource(async () => (await call<Page<Rule>>("GET", "/api/v1/rules?limit=500")).data);
 const text = signal("");
 const editing = signal<Rule | "new" | null>(null);
 const removing = signal<Rule | null>(null);
+const trying = signal<Rule | null>(null);
 
 const shown = computed(() => {
   const wanted = text.value.toLowerCase();
   return (rules.data.value ?? [])
-    .filter((rule) => `${rule.name} ${rule.match} ${rule.aggregate} ${rule.tags.join(" ")}`.toLowerCase().includes(wanted))
+    .filter((rule) => `${rule.name} ${rule.kind} ${looksAt(rule)} ${rule.plugin ?? rule.aggregate} ${rule.tags.join(" ")}`.toLowerCase().includes(wanted))
     .sort((a, b) => a.name.localeCompare(b.name));
 });
 
@@ -68,7 +71,17 @@ export function RulesPage() {
         )}
       </header>
       <Body />
-      {open !== null && (
+      {open !== null && open !== "new" && open.kind !== "threshold" && (
+        <RuleText
+          rule={open}
+          close={() => (editing.value = null)}
+          saved={() => {
+            editing.value = null;
+            void rules.reload();
+          }}
+        />
+      )}
+      {open !== null && (open === "new" || open.kind === "threshold") && (
         <RuleForm
           rule={open === "new" ? null : open}
           draft={open === "new" ? newRule() : draftOf(open)}
@@ -79,6 +92,7 @@ export function RulesPage() {
           }}
         />
       )}
+      {trying.value !== null && <Backtest rule={trying.value} close={() => (trying.value = null)} />}
       {removing.value !== null && (
         <Dialog title="Delete rule" close={() => (removing.value = null)}>
           <p class="dialog-lead">
@@ -105,7 +119,7 @@ function Body() {
   if (shown.value.length === 0) {
     return text.value === "" ? (
       <Empty icon="rules" title="No rules yet">
-        A rule watches an aggregate over a window and fires an alert for each group that meets its condition.
+        A rule watches an aggregate, a pattern or a silence, and fires an alert for each group in which it finds it.
       </Empty>
     ) : (
       <Empty icon="search" title="No rule matches" />
@@ -140,29 +154,30 @@ function Body() {
 function Row({ rule }: { rule: Rule }) {
   const alarms = firing.value.filter((alert) => alert.rule_id === rule.id).length;
   const edit = mayEdit();
+  const { fires, over } = summary(rule);
+  const events = looksAt(rule);
   return (
     <tr class={rule.enabled ? "" : "disabled"}>
       <td>
         <b>{rule.name}</b>
         {alarms > 0 && <span class={`badge level-${rule.level}`}>{alarms} firing</span>}
+        {rule.kind !== "threshold" && <span class="badge">{rule.kind}</span>}
         {rule.group_by.length > 0 && <small>for each {rule.group_by.join(", ")}</small>}
       </td>
       <td class="mono">
-        <span>
-          {rule.aggregate} {rule.condition.replace(/^value\s*/, "").replace(/\bthreshold\b/, rule.threshold === null ? "threshold" : String(rule.threshold))}
-        </span>
-        <small class="clip" title={rule.match}>
-          {rule.match === "true" ? "all events" : rule.match}
+        <span>{fires}</span>
+        <small class="clip" title={events}>
+          {events}
         </small>
       </td>
       <td class="num">
-        {rule.window}
+        {over}
         {rule.for !== "0s" && <small>for {rule.for}</small>}
       </td>
       <td>
         <LevelBadge level={rule.level} />
       </td>
-      <td>{rule.channels.length === 0 ? <span class="faint">nobody</span> : rule.channels.join(", ")}</td>
+      <td>{rule.channels.length === 0 ? <span class="faint">by the routing</span> : rule.channels.join(", ")}</td>
       <td>
         <label class="switch">
           <input type="checkbox" checked={rule.enabled} disabled={!edit} aria-label={`${rule.name} is enabled`} onChange={(event) => void enable(rule, event.currentTarget.checked)} />
@@ -170,6 +185,11 @@ function Row({ rule }: { rule: Rule }) {
         </label>
       </td>
       <td class="row-actions">
+        {rule.kind !== "plugin" && (
+          <button type="button" class="ghost square" aria-label={`Backtest ${rule.name}`} title="Backtest" onClick={() => (trying.value = rule)}>
+            <Icon name="back" />
+          </button>
+        )}
         {edit && (
           <>
             <button type="button" class="ghost square" aria-label={`Edit ${rule.name}`} title="Edit" onClick={() => (editing.value = rule)}>

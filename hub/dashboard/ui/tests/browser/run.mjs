@@ -130,6 +130,19 @@ test("an alert appears when it fires, and is acknowledged on the page", async ()
   await picture(page, "alerts");
 });
 
+test("an alert is silenced, and the dialog says beforehand which ones that are", async () => {
+  const { page } = main;
+  const rule = { name: `quiet ${run}`, match: `type == 'quiet.${run}'`, window: "1h", condition: "value >= threshold", threshold: 1, level: "error", group_by: ["source"] };
+  await api.call("POST", "/api/v1/rules", rule);
+  await api.event(`quiet.${run}`);
+  await page.click('.nav[href="/alerts"]');
+  await page.click(`.card:has-text("quiet ${run}")`);
+  await page.click('.alert-detail button:has-text("Silence")');
+  await page.waitForSelector('.dialog:has-text("Silences 1 open alert now")');
+  await page.click('.dialog button[type="submit"]');
+  await page.waitForSelector('.alert-detail:has-text("Nobody is told of it: a silence")');
+});
+
 test("a rule is made on the page, and its mistakes stand at their fields", async () => {
   const { page } = main;
   await page.click('.nav[href="/rules"]');
@@ -149,6 +162,19 @@ test("a rule is made on the page, and its mistakes stand at their fields", async
   await page.click(`[aria-label="Delete made here ${run}"]`);
   await page.click("dialog .danger");
   await eventually("it is gone", async () => (await page.locator(`.table :text("made here ${run}")`).count()) === 0);
+});
+
+test("a rule is tried on the past from the page", async () => {
+  const { page } = main;
+  await page.click('.nav[href="/rules"]');
+  await page.click(`[aria-label="Backtest browser ${run}"]`);
+  await page.selectOption("dialog select", { label: "Last hour" });
+  await page.click("dialog button.primary");
+  await page.waitForSelector(".backtest-result .table tbody tr");
+  assert.match(await page.textContent(".backtest-result [role=status]"), /Would have fired\s*[1-9]/);
+  await picture(page, "backtest");
+  await page.keyboard.press("Escape");
+  await page.waitForSelector("dialog", { state: "detached" });
 });
 
 test("an agent's token is shown once, with its command", async () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { ApiError, readFields } from "../../src/api/client";
 import { setting } from "../../src/pages/channel-setting";
-import { draftOf, newRule, sentence, words } from "../../src/pages/rule-draft";
+import { draftOf, looksAt, newRule, readWindow, sentence, summary, windowText, words } from "../../src/pages/rule-draft";
 import { validity } from "../../src/settings/validity";
 
 describe("readFields", () => {
@@ -40,4 +40,35 @@ describe("setting", () => {
   it("is JSON where it looks like it, else text", () => {
     expect(["5", "-1.5", "true", '{"a":1}', "[1]", "https://x", "{broken", "007x", "truely"].map(setting)).toEqual([5, -1.5, true, { a: 1 }, [1], "https://x", "{broken", "007x", "truely"]);
   });
+});
+
+describe("windows of a rule", () => {
+  it("are read and shown in all three forms", () => {
+    expect(readWindow("5m")).toBe("5m");
+    expect(readWindow('{"size":"5m","slide":"1m"}')).toEqual({ size: "5m", slide: "1m" });
+    expect(readWindow('{"size":"5m"')).toBe('{"size":"5m"');
+    expect(windowText({ size: "5m", slide: "1m" })).toBe("5m every 1m");
+    expect(windowText({ session_gap: "30s", by: ["session_id"] })).toBe("sessions with a gap of 30s by session_id");
+    const draft = { ...newRule(), window: { session_gap: "30s" } };
+    expect(sentence(draft)).toContain("in sessions with a gap of 30s");
+  });
+});
+
+it("every kind of rule says in a line what makes it fire", () => {
+  const base = { ...newRule(), match: "true" };
+  expect(summary({ ...base, threshold: 50 })).toEqual({ fires: "count() > 50", over: "1m" });
+  expect(looksAt(base)).toBe("all events");
+  const steps = [
+    { name: "failure", match: "type == 'f'", count: 5, not: false },
+    { name: "success", match: "type == 's'", count: 1, not: false },
+    { name: "logout", match: "type == 'l'", count: 1, not: true },
+  ];
+  const pattern = { ...base, kind: "pattern" as const, pattern: { steps, within: "10m" } };
+  expect(summary(pattern)).toEqual({ fires: "5 × failure, then success, then no logout", over: "10m" });
+  expect(looksAt(pattern)).toBe("failure: type == 'f'; success: type == 's'; logout: type == 'l'");
+  expect(summary({ ...base, kind: "absence", absence: { silent_for: "5m", forget_after: "1d" } }).fires).toBe("nothing for 5m");
+  const anomaly = { method: "seasonal" as const, history: 120, sensitivity: "medium" as const, direction: "above" as const, min_change: 0 };
+  expect(summary({ ...base, kind: "anomaly", anomaly }).fires).toBe("count() above what is normal for the hour of the week");
+  expect(summary({ ...base, kind: "anomaly" }).fires).toBe("count() outside of what is normal");
+  expect(summary({ ...base, kind: "plugin", plugin: "error-burst", config: { errors: 5, severity: "high" } })).toEqual({ fires: "the plugin error-burst says so · errors 5 · severity high", over: "–" });
 });

@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use streamflow_bus::LogTail;
 use streamflow_proto::{event::Event, filter::Filter, frame::Frame};
 use streamflow_storage::{
-    Doc, DocOp, EventPage, EventQuery, LogBatch, Origin, Receipt, Scanned, Store, StoreError, StoreStats, Visit,
+    Doc, DocOp, EventPage, EventQuery, LogBatch, Origin, Receipt, Replay, Replayed, Scanned, Store, StoreError,
+    StoreStats, Visit,
 };
 use uuid::Uuid;
 
@@ -67,6 +68,15 @@ impl Store for Flaky {
         visit: Visit,
     ) -> Result<Scanned, StoreError> {
         self.inner.scan(from, to, filter, visit).await
+    }
+    async fn replay(
+        &self,
+        from: i64,
+        to: i64,
+        filter: Option<Arc<Filter>>,
+        visit: Replay,
+    ) -> Result<Replayed, StoreError> {
+        self.inner.replay(from, to, filter, visit).await
     }
     async fn event(&self, id: Uuid) -> Result<Option<Event>, StoreError> {
         self.inner.event(id).await

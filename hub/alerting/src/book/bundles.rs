@@ -1,0 +1,393 @@
+//! Alerts that share notifications, by the routing tree.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use streamflow_model::{Alert, Channel, Level, Routing};
+use uuid::Uuid;
+
+use super::Book;
+use crate::{
+    compose::Together,
+    grouping::{Contents, Group, Look},
+    incident::{Incident, SYSTEM},
+    outbox::Outgoing,
+    route::{Compiled, Tree},
+};
+
+/// A group with its alerts.
+#[derive(Debug)]
+pub(super) struct Bundle {
+    pub(super) group: Group,
+    /// By alert id.
+    members: BTreeMap<String, Member>,
+    due: Option<i64>,
+}
+
+/// An alert of a group. Those that go on are found in the book by their id.
+#[derive(Debug)]
+enum Member {
+    Open {
+        told: bool,
+    },
+    /// Its end is still to be told.
+    Over(Box<Incident>),
+}
+
+impl Book {
+    /// The routing document.
+    pub(crate) const fn routing(&self) -> &Routing {
+        &self.routing
+    }
+
+    /// Where an alert with these labels goes.
+    pub(crate) const fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// Replaces the routing tree and the rules of inhibition. Groups whose route is still there follow it.
+    pub(crate) fn set_routing(&mut self, routing: Routing, compiled: Compiled, now: i64) {
+        self.routing = routing;
+        self.tree = compiled.tree;
+        self.mutes.set_inhibition(compiled.inhibit);
+        let keys: Vec<String> = self.groups.keys().cloned().collect();
+        for key in &keys {
+            self.note_source(key);
+        }
+        for key in self.bundles.keys().cloned().collect::<Vec<_>>() {
+            let Some(bundle) = self.bundles.get_mut(&key) else {
+                continue;
+            };
+            let target = self.tree.at(&bundle.group.target.route);
+            let target = target.filter(|target| target.group_by == bundle.group.target.group_by);
+            bundle.group.follow(target, now);
+            let orphan = target.is_none();
+            let members: Vec<String> = bundle.members.keys().cloned().collect();
+            self.changes.groups.insert(key.clone());
+            self.reschedule_bundle(&key);
+            if orphan {
+                // They are told of by whatever route takes them now.
+                let open = members.iter().filter_map(|id| self.ids.get(id).cloned());
+                let open: Vec<String> = open.collect();
+                for key in open {
+                    let policy = self.route(&key, now);
+                    if let (Some(slot), Some(policy)) = (self.groups.get_mut(&key), policy) {
+                        slot.incident.begin_policy(&policy, now);
+                    }
+                }
+            }
+        }
+        self.mutes_changed(now);
+    }
+
+    /// Puts an alert into the groups of its routes, as news; answers the escalation policy of the first route that has one.
+    pub(super) fn route(&mut self, key: &str, now: i64) -> Option<String> {
+        let slot = self.groups.get_mut(key)?;
+        let incident = &mut slot.incident;
+        if !incident.is_open() || incident.alert.fired_at.is_none() {
+            return None;
+        }
+        let alert = &incident.alert;
+        let targets = self.tree.targets(&alert.labels, alert.level);
+        let policy = targets.iter().find_map(|target| target.escalation.clone());
+        let mut touched = Vec::new();
+        for target in targets.into_iter().filter(|target| !target.channels.is_empty()) {
+            let name = target.key(&alert.labels);
+            let bundle = self.bundles.entry(name.clone()).or_insert_with(|| {
+                let labels = target.labels(&alert.labels);
+                let group = Group::new(Uuid::now_v7().to_string(), name.clone(), labels, target.clone());
+                Bundle::new(group)
+            });
+            bundle.members.insert(alert.id.clone(), Member::Open { told: false });
+            bundle.group.news(now);
+            touched.push(name);
+        }
+        for name in &touched {
+            incident.memory.join(name);
+        }
+        for name in touched {
+            self.changes.groups.insert(name.clone());
+            self.changes.written.insert(key.to_owned());
+            self.reschedule_bundle(&name);
+        }
+        policy
+    }
+
+    /// An alert is over: its groups tell that to whom they told of it.
+    pub(super) fn leave_bundles(&mut self, key: &str, now: i64) {
+        let Some(slot) = self.groups.get_mut(key) else { return };
+        let incident = &mut slot.incident;
+        let id = incident.alert.id.clone();
+        for name in incident.memory.leave() {
+            if let Some(bundle) = self.bundles.get_mut(&name) {
+                bundle.members.remove(&id);
+                self.changes.groups.insert(name.clone());
+                self.end_if_empty(&name);
+            }
+        }
+        let Some(slot) = self.groups.get(key) else { return };
+        let over = slot.incident.clone();
+        for name in over.memory.groups() {
+            if let Some(bundle) = self.bundles.get_mut(name) {
+                bundle.members.insert(id.clone(), Member::Over(Box::new(over.clone())));
+                bundle.group.news(now);
+                self.changes.groups.insert(name.to_owned());
+                self.reschedule_bundle(name);
+            }
+        }
+    }
+
+    /// An alert that may be told of (again): its groups look at it.
+    pub(super) fn news_of(&mut self, key: &str, now: i64) {
+        let Some(slot) = self.groups.get(key) else { return };
+        let groups: Vec<String> = slot.incident.memory.groups().map(str::to_owned).collect();
+        for name in groups {
+            if let Some(bundle) = self.bundles.get_mut(&name) {
+                bundle.group.news(now);
+                self.changes.groups.insert(name.clone());
+                self.reschedule_bundle(&name);
+            }
+        }
+    }
+
+    /// Takes a stored group up again; its alerts follow with [`Self::rejoin`].
+    pub(super) fn restore_bundle(&mut self, mut group: Group, now: i64) {
+        group.restarted(now);
+        let key = group.key.clone();
+        self.bundles.insert(key.clone(), Bundle::new(group));
+        self.reschedule_bundle(&key);
+    }
+
+    /// A stored incident is a member of its groups again.
+    pub(super) fn rejoin(&mut self, incident: &Incident) {
+        for (name, told) in incident.memory.memberships() {
+            let Some(bundle) = self.bundles.get_mut(name) else {
+                continue;
+            };
+            let member = if incident.is_open() {
+                Member::Open { told }
+            } else {
+                Member::Over(Box::new(incident.clone()))
+            };
+            bundle.members.insert(incident.alert.id.clone(), member);
+        }
+    }
+
+    /// Tells of the groups whose time has come.
+    pub(super) fn look_at_bundles(&mut self, now: i64) {
+        while self.bundle_timers.first().is_some_and(|(due, _)| *due <= now) {
+            let Some((_, name)) = self.bundle_timers.pop_first() else {
+                break;
+            };
+            if let Some(bundle) = self.bundles.get_mut(&name) {
+                bundle.due = None;
+            }
+            self.look_at(&name, now);
+        }
+    }
+
+    fn look_at(&mut self, name: &str, now: i64) {
+        let contents = self.contents(name);
+        let Some(bundle) = self.bundles.get_mut(name) else {
+            return;
+        };
+        let look = bundle.group.look(now, contents);
+        self.changes.groups.insert(name.to_owned());
+        if look == Look::Tell {
+            self.tell_bundle(name, now);
+        }
+        self.end_if_empty(name);
+        self.reschedule_bundle(name);
+    }
+
+    fn contents(&self, name: &str) -> Contents {
+        let mut contents = Contents {
+            news: false,
+            firing: false,
+            open: false,
+        };
+        let Some(bundle) = self.bundles.get(name) else {
+            return contents;
+        };
+        for (id, member) in &bundle.members {
+            match member {
+                Member::Over(_) => contents.news = true,
+                Member::Open { told } => {
+                    contents.open = true;
+                    let alert = self.by_id(id).map(|incident| &incident.alert);
+                    let waits = alert.is_some_and(|alert| alert.muted_by.is_empty() && alert.acknowledged_at.is_none());
+                    contents.firing |= waits;
+                    contents.news |= waits && !told && !bundle.group.orphan;
+                }
+            }
+        }
+        contents
+    }
+
+    /// One notification about the whole group for each of its channels.
+    fn tell_bundle(&mut self, name: &str, now: i64) {
+        let Some(bundle) = self.bundles.get(name) else { return };
+        let (mut firing, mut over, mut fresh): (Vec<&Alert>, Vec<&Alert>, Vec<String>) = Default::default();
+        for (id, member) in &bundle.members {
+            match member {
+                Member::Over(incident) => over.push(&incident.alert),
+                Member::Open { told } => {
+                    let alert = self.by_id(id).map(|incident| &incident.alert);
+                    let Some(alert) = alert.filter(|alert| alert.muted_by.is_empty()) else {
+                        continue;
+                    };
+                    firing.push(alert);
+                    if !told {
+                        fresh.push(id.clone());
+                    }
+                }
+            }
+        }
+        let level = firing.iter().map(|alert| alert.level).max().unwrap_or(Level::Critical);
+        let wanted = if bundle.group.orphan {
+            Vec::new()
+        } else {
+            self.register.expand(&bundle.group.target.channels, now)
+        };
+        let mut told = bundle.group.told.clone();
+        let takes = |channel: &&Arc<Channel>| {
+            let known = told.contains(&channel.name);
+            let new = wanted.contains(&channel.name) && level >= channel.level && !firing.is_empty();
+            channel.enabled && (new || (known && !over.is_empty()))
+        };
+        let channels: Vec<Arc<Channel>> = self.register.channels().values().filter(takes).cloned().collect();
+        let together = Together {
+            group: &bundle.group,
+            firing: &firing,
+            over: &over,
+            external_url: &self.external_url,
+        };
+        let mut failures = Vec::new();
+        let made: Vec<Outgoing> = channels
+            .iter()
+            .map(|channel| {
+                let outgoing = Outgoing::about_group(&together, channel, now);
+                outgoing
+                    .not_before(self.register.open_at(&channel.name, now))
+                    .worded(channel, &mut failures)
+            })
+            .collect();
+        if !firing.is_empty() {
+            for channel in channels {
+                if !told.contains(&channel.name) {
+                    told.push(channel.name.clone());
+                }
+            }
+        }
+        self.changes.outgoing.extend(made);
+        self.changes.template_failures.append(&mut failures);
+        if let Some(bundle) = self.bundles.get_mut(name) {
+            bundle.group.told = told;
+        }
+        self.mark_told(name, &fresh, now);
+    }
+
+    /// Remembers in the alerts that their group has told of them.
+    fn mark_told(&mut self, name: &str, fresh: &[String], now: i64) {
+        let Some(bundle) = self.bundles.get_mut(name) else {
+            return;
+        };
+        let mut over = Vec::new();
+        bundle.members.retain(|_, member| match member {
+            Member::Open { .. } => true,
+            Member::Over(incident) => {
+                over.push(incident.clone());
+                false
+            }
+        });
+        for id in fresh {
+            bundle.members.insert(id.clone(), Member::Open { told: true });
+        }
+        for id in fresh {
+            let Some(key) = self.ids.get(id).cloned() else { continue };
+            if let Some(slot) = self.groups.get_mut(&key).filter(|slot| slot.incident.alert.id == *id) {
+                slot.incident.memory.group_told(name);
+                slot.incident.note(now, "routed", SYSTEM, name);
+                self.changes.written.insert(key);
+            }
+        }
+        for mut incident in over {
+            let others: Vec<String> = incident.memory.groups().map(str::to_owned).collect();
+            for other in others {
+                let member = self
+                    .bundles
+                    .get_mut(&other)
+                    .and_then(|bundle| bundle.members.get_mut(&incident.alert.id));
+                if let Some(Member::Over(same)) = member {
+                    same.memory.forget_group(name);
+                }
+            }
+            let key = incident.alert.group_key.clone();
+            match self
+                .groups
+                .get_mut(&key)
+                .filter(|slot| slot.incident.alert.id == incident.alert.id)
+            {
+                Some(slot) => {
+                    slot.incident.memory.forget_group(name);
+                    self.changes.written.insert(key);
+                }
+                // A newer incident of its group has taken its place.
+                None => {
+                    incident.memory.forget_group(name);
+                    self.changes.older.push(*incident);
+                }
+            }
+        }
+    }
+
+    fn end_if_empty(&mut self, name: &str) {
+        if self.bundles.get(name).is_some_and(|bundle| bundle.members.is_empty())
+            && let Some(bundle) = self.bundles.remove(name)
+        {
+            if let Some(due) = bundle.due {
+                self.bundle_timers.remove(&(due, name.to_owned()));
+            }
+            self.changes.groups.remove(name);
+            self.changes.groups_ended.push(bundle.group.id);
+        }
+    }
+
+    fn reschedule_bundle(&mut self, name: &str) {
+        let Some(bundle) = self.bundles.get_mut(name) else {
+            return;
+        };
+        let due = bundle.group.due();
+        if let Some(before) = std::mem::replace(&mut bundle.due, due) {
+            self.bundle_timers.remove(&(before, name.to_owned()));
+        }
+        self.bundle_timers.extend(due.map(|due| (due, name.to_owned())));
+    }
+
+    /// A group's document.
+    pub(crate) fn group(&self, key: &str) -> Option<&Group> {
+        self.bundles.get(key).map(|bundle| &bundle.group)
+    }
+
+    /// Groups that are told of together.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = &Group> {
+        self.bundles.values().map(|bundle| &bundle.group)
+    }
+
+    /// The ids of a group's alerts.
+    pub(crate) fn members(&self, key: &str) -> impl Iterator<Item = &String> {
+        self.bundles
+            .get(key)
+            .into_iter()
+            .flat_map(|bundle| bundle.members.keys())
+    }
+}
+
+impl Bundle {
+    const fn new(group: Group) -> Self {
+        Self {
+            group,
+            members: BTreeMap::new(),
+            due: None,
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Silences, maintenance windows and inhibition at work on the incidents.
+
+use streamflow_model::{Maintenance, Silence};
+
+use super::Book;
+use crate::{
+    matchers::Matchers,
+    mute::{Mutes, Window},
+};
+
+impl Book {
+    /// Silences and maintenance windows.
+    pub(crate) const fn mutes(&self) -> &Mutes {
+        &self.mutes
+    }
+
+    /// Adds or replaces a silence.
+    pub(crate) fn put_silence(&mut self, silence: Silence, matchers: Matchers, now: i64) {
+        self.mutes.put_silence(silence, matchers);
+        self.mutes_changed(now);
+    }
+
+    /// Forgets a silence that is over.
+    pub(crate) fn forget_silence(&mut self, id: &str) {
+        self.mutes.remove_silence(id);
+    }
+
+    /// Adds or replaces a maintenance window.
+    pub(crate) fn put_window(&mut self, window: Window, now: i64) {
+        self.mutes.put_window(window);
+        self.mutes_changed(now);
+    }
+
+    /// Removes a maintenance window.
+    pub(crate) fn remove_window(&mut self, name: &str, now: i64) -> bool {
+        let known = self.mutes.remove_window(name);
+        self.mutes_changed(now);
+        known
+    }
+
+    /// Maintenance windows by name.
+    pub(crate) fn windows(&self) -> impl Iterator<Item = &Maintenance> {
+        self.mutes.windows().values().map(|window| &window.maintenance)
+    }
+
+    pub(super) fn mutes_changed(&mut self, now: i64) {
+        self.mutes_moved = true;
+        self.settle(now);
+    }
+
+    /// An incident began to fire, goes on to, or is over: others may be inhibited by it.
+    pub(super) fn note_source(&mut self, key: &str) {
+        let Some(slot) = self.groups.get(key) else { return };
+        let alert = &slot.incident.alert;
+        let firing = alert.fired_at.is_some() && slot.incident.is_open();
+        self.mutes_moved |= self.mutes.source(key, &alert.id, &alert.labels, firing);
+    }
+
+    /// Asks anew for every firing incident what mutes it.
+    pub(super) fn remute(&mut self, now: i64) {
+        self.mute_due = self.mutes.next_change(now);
+        let mut moved = Vec::new();
+        for (key, slot) in &mut self.groups {
+            let incident = &mut slot.incident;
+            if !incident.is_open() || incident.alert.fired_at.is_none() {
+                continue;
+            }
+            let reasons = self.mutes.reasons(key, &incident.alert.labels, now);
+            if reasons != incident.alert.muted_by {
+                incident.mute(reasons, now);
+                moved.push(key.clone());
+            }
+        }
+        for key in moved {
+            self.reschedule(&key);
+            self.news_of(&key, now);
+            self.changes.written.insert(key);
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The newest incident of each group: what a step of it entails.
+
+use std::mem;
+
+use streamflow_model::{AlertState, Instant};
+
+use super::{Book, Slot};
+use crate::incident::{Incident, Step, Terms};
+
+impl Book {
+    pub(super) fn insert(&mut self, key: String, incident: Incident) {
+        let open = incident.is_open();
+        self.open += usize::from(open);
+        self.ids.insert(incident.alert.id.clone(), key.clone());
+        let before = self.groups.remove(&key).map(|slot| Box::new(slot.incident));
+        if let Some(before) = &before {
+            self.ids.remove(&before.alert.id);
+        }
+        self.groups.insert(
+            key.clone(),
+            Slot {
+                incident,
+                due: None,
+                before,
+            },
+        );
+        if open {
+            self.reschedule(&key);
+        }
+    }
+
+    pub(super) fn apply(&mut self, key: &str, now: i64, step: impl FnOnce(&mut Incident, &Terms<'_>) -> Step) {
+        // What is to be told of it is told before it changes again.
+        if self.untold.remove(key) {
+            self.tell_firing(key, now);
+        }
+        let Some(slot) = self.groups.get_mut(key) else { return };
+        let Some(terms) = self.register.terms(&self.options, &slot.incident.alert.rule_id) else {
+            return;
+        };
+        let fired_before = slot.incident.alert.fired_at;
+        let step = if slot.incident.is_open() {
+            step(&mut slot.incident, &terms)
+        } else {
+            Step::Ignored
+        };
+        if fired_before.is_none() && slot.incident.alert.fired_at.is_some() {
+            self.changes.fired.push(slot.incident.alert.level);
+        }
+        self.follow(key, step, now);
+    }
+
+    /// Books what a step of one incident entails.
+    pub(super) fn follow(&mut self, key: &str, step: Step, now: i64) {
+        match step {
+            Step::Ignored => {}
+            Step::Touched => drop(self.changes.touched.insert(key.to_owned())),
+            Step::Changed => drop(self.changes.written.insert(key.to_owned())),
+            Step::Tell => {
+                self.changes.written.insert(key.to_owned());
+                if self.groups.get(key).is_some_and(|slot| slot.incident.is_open()) {
+                    self.untold.insert(key.to_owned());
+                } else {
+                    self.tell_over(key, now);
+                }
+            }
+            Step::Page(step) => {
+                self.changes.written.insert(key.to_owned());
+                self.page(key, step, now);
+            }
+            Step::Gone => return self.forget(key, now),
+        }
+        if let Some(slot) = self
+            .groups
+            .get(key)
+            .filter(|slot| step != Step::Ignored && !slot.incident.is_open())
+        {
+            self.open -= 1;
+            self.history.add(&slot.incident.alert);
+        }
+        if let Some(slot) = self
+            .groups
+            .get_mut(key)
+            .filter(|slot| slot.incident.alert.fired_at.is_some())
+        {
+            slot.before = None;
+        }
+        if matches!(step, Step::Changed | Step::Tell | Step::Page(_)) {
+            self.note_source(key);
+        }
+        self.reschedule(key);
+    }
+
+    fn forget(&mut self, key: &str, now: i64) {
+        let Some(slot) = self.groups.remove(key) else { return };
+        self.unschedule(slot.due, key);
+        self.open -= 1;
+        self.changes.written.remove(key);
+        self.changes.touched.remove(key);
+        let Incident { mut alert, memory } = slot.incident;
+        self.ids.remove(&alert.id);
+        if let Some(mut before) = slot.before {
+            before.memory.seen = memory.seen;
+            self.ids.insert(before.alert.id.clone(), key.to_owned());
+            self.groups.insert(
+                key.to_owned(),
+                Slot {
+                    incident: *before,
+                    due: None,
+                    before: None,
+                },
+            );
+        }
+        alert.state = AlertState::Resolved;
+        alert.resolved_at = Some(Instant(now));
+        self.changes.forgotten.push(alert);
+    }
+
+    pub(super) fn reschedule(&mut self, key: &str) {
+        let Some(slot) = self.groups.get_mut(key) else { return };
+        let terms = self.register.terms(&self.options, &slot.incident.alert.rule_id);
+        let due = terms
+            .filter(|_| slot.incident.is_open())
+            .and_then(|terms| slot.incident.due(&terms));
+        let before = mem::replace(&mut slot.due, due);
+        self.unschedule(before, key);
+        self.timers.extend(due.map(|due| (due, key.to_owned())));
+    }
+
+    fn unschedule(&mut self, due: Option<i64>, key: &str) {
+        if let Some(due) = due {
+            self.timers.remove(&(due, key.to_owned()));
+        }
+    }
+}

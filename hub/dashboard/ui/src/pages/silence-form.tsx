@@ -1,0 +1,102 @@
+/** The dialog that silences what an alert's labels mean, and says beforehand which alerts those are. */
+
+import { useEffect, useState } from "preact/hooks";
+import { type Matcher, type Meant, preview, silence } from "../api/silences";
+import type { Alert } from "../api/types";
+import { LevelBadge } from "../parts/badge";
+import { Dialog } from "../parts/dialog";
+import { Field } from "../parts/field";
+import { complain, say } from "../parts/toast";
+import { LENGTHS, matchersOf } from "./silence-draft";
+
+const LISTED = 8;
+
+export function SilenceForm({ alert, close }: { alert: Alert; close: () => void }) {
+  const [left, setLeft] = useState<Set<string>>(new Set(["level"]));
+  const [length, setLength] = useState(LENGTHS[1]!.ms);
+  const [comment, setComment] = useState("");
+  const [meant, setMeant] = useState<Meant[] | null>(null);
+  const matchers: Matcher[] = matchersOf(alert.labels, left);
+  const asked = JSON.stringify(matchers);
+
+  useEffect(() => {
+    let current = true;
+    setMeant(null);
+    if (matchers.length === 0) return;
+    preview(matchers).then(
+      (found) => current && setMeant(found),
+      (error) => current && complain(error),
+    );
+    return () => {
+      current = false;
+    };
+  }, [asked]);
+
+  const toggle = (name: string): void => {
+    const next = new Set(left);
+    if (!next.delete(name)) next.add(name);
+    setLeft(next);
+  };
+
+  const submit = async (event: SubmitEvent): Promise<void> => {
+    event.preventDefault();
+    try {
+      const made = await silence(matchers, Date.now() + length, comment);
+      say(`Silenced: ${made.alerts.length} open ${made.alerts.length === 1 ? "alert" : "alerts"}`);
+      close();
+    } catch (error) {
+      complain(error);
+    }
+  };
+
+  return (
+    <Dialog title="Silence" close={close}>
+      <form onSubmit={(event) => void submit(event)}>
+        <fieldset class="field">
+          <legend>Alerts with</legend>
+          {Object.entries(alert.labels).map(([name, value]) => (
+            <label key={name} class="check">
+              <input type="checkbox" checked={!left.has(name)} onChange={() => toggle(name)} />
+              <span>
+                {name} = {value}
+              </span>
+            </label>
+          ))}
+        </fieldset>
+        <Field label="For">
+          {(ids) => (
+            <select {...ids} value={length} onChange={(event) => setLength(Number(event.currentTarget.value))}>
+              {LENGTHS.map(({ ms, name }) => (
+                <option key={ms} value={ms}>
+                  {name}
+                </option>
+              ))}
+            </select>
+          )}
+        </Field>
+        <Field label="Comment">{(ids) => <textarea {...ids} rows={2} maxLength={1000} value={comment} onInput={(event) => setComment(event.currentTarget.value)} />}</Field>
+        <div class="field" aria-live="polite">
+          <b>{matchers.length === 0 ? "Choose a label" : meant === null ? "Looking …" : `Silences ${meant.length} open ${meant.length === 1 ? "alert" : "alerts"} now`}</b>
+          {meant !== null && meant.length > 0 && (
+            <ul class="meant">
+              {meant.slice(0, LISTED).map(({ id, title, level }) => (
+                <li key={id}>
+                  <LevelBadge level={level} /> {title}
+                </li>
+              ))}
+              {meant.length > LISTED && <li>and {meant.length - LISTED} more</li>}
+            </ul>
+          )}
+        </div>
+        <div class="dialog-foot">
+          <button type="button" onClick={close}>
+            Cancel
+          </button>
+          <button type="submit" class="primary" disabled={matchers.length === 0}>
+            Silence
+          </button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}

@@ -1,0 +1,90 @@
+//! All plugins of a hub at one moment: those that can be called, those that wait for approval, and files that are neither.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use crate::{
+    plugin::{Plugin, PluginInfo, PluginState},
+    signature::Trust,
+};
+
+/// A plugin that was loaded.
+#[derive(Clone)]
+pub(crate) struct Entry {
+    pub(crate) plugin: Arc<Plugin>,
+    /// Its file.
+    pub(crate) path: PathBuf,
+    pub(crate) trust: Trust,
+    /// Not switched off.
+    pub(crate) enabled: bool,
+    /// The version to which it can go back.
+    pub(crate) previous: Option<String>,
+}
+
+/// A version that waits for approval.
+#[derive(Debug, Clone)]
+pub(crate) struct Waiting {
+    pub(crate) info: PluginInfo,
+    /// Its file.
+    pub(crate) path: PathBuf,
+}
+
+/// All plugins.
+#[derive(Default)]
+pub(crate) struct Catalogue {
+    pub(crate) loaded: BTreeMap<String, Entry>,
+    /// Versions that wait for approval.
+    pub(crate) waiting: BTreeMap<String, Waiting>,
+    pub(crate) failed: Vec<PluginInfo>,
+}
+
+impl Entry {
+    /// In words why it is switched off.
+    fn disabled(&self) -> Option<String> {
+        (!self.enabled).then(|| "it was disabled".to_owned())
+    }
+
+    pub(crate) fn info(&self) -> PluginInfo {
+        let mut info = self.plugin.info();
+        if let Some(reason) = self.disabled() {
+            info.state = PluginState::Disabled;
+            info.reason = Some(reason);
+        }
+        info.signature = self.trust.text();
+        info.previous_version.clone_from(&self.previous);
+        info
+    }
+}
+
+impl Catalogue {
+    /// The plugin of this name that may be called, or in words why there is none.
+    pub(crate) fn callable(&self, name: &str) -> Option<Result<Arc<Plugin>, String>> {
+        if let Some(entry) = self.loaded.get(name) {
+            return Some(match entry.disabled() {
+                Some(reason) => Err(reason),
+                None => Ok(Arc::clone(&entry.plugin)),
+            });
+        }
+        let waiting = self.waiting.get(name).map(|waiting| &waiting.info);
+        let not_loaded = waiting.or_else(|| self.failed.iter().find(|info| info.name == name))?;
+        Some(Err(not_loaded.reason.clone().unwrap_or_default()))
+    }
+
+    /// Every plugin by name; one that waits for approval after the version that runs.
+    pub(crate) fn list(&self) -> Vec<PluginInfo> {
+        let loaded = self.loaded.values().map(Entry::info);
+        let mut list: Vec<PluginInfo> = loaded
+            .chain(self.waiting.values().map(|waiting| waiting.info.clone()))
+            .chain(self.failed.iter().cloned())
+            .collect();
+        list.sort_by(|a, b| a.name.cmp(&b.name));
+        list
+    }
+
+    /// What runs under a name, else what waits, else what failed.
+    pub(crate) fn info(&self, name: &str) -> Option<PluginInfo> {
+        let loaded = self.loaded.get(name).map(Entry::info);
+        loaded
+            .or_else(|| self.waiting.get(name).map(|waiting| waiting.info.clone()))
+            .or_else(|| self.failed.iter().find(|info| info.name == name).cloned())
+    }
+}

@@ -1,0 +1,62 @@
+//! From bytes to a plugin that can be called.
+
+use std::{path::Path, sync::Arc, sync::Mutex, time::Instant};
+
+use tokio::task::spawn_blocking;
+
+use crate::{
+    Options,
+    egress::Egress,
+    meters::Meters,
+    plugin::Plugin,
+    sandbox::{Cache, Code, File, GuestSetup, Lines, LoadError, Sandbox},
+    secrets::Secrets,
+    signature::{Trust, TrustedKeys},
+};
+
+/// What loading needs.
+pub(crate) struct Loader {
+    pub(crate) options: Options,
+    pub(crate) sandbox: Arc<Sandbox>,
+    pub(crate) cache: Arc<Cache>,
+    pub(crate) egress: Arc<Egress>,
+    pub(crate) secrets: Arc<Secrets>,
+    pub(crate) meters: Meters,
+    pub(crate) keys: TrustedKeys,
+}
+
+impl Loader {
+    pub(crate) async fn read(&self, path: &Path) -> Result<File, LoadError> {
+        let path = path.to_owned();
+        spawn_blocking(move || File::read(&path))
+            .await
+            .unwrap_or_else(|panic| Err(LoadError::Compile(panic.to_string())))
+    }
+
+    /// Whose word there is for a file that did not come with the hub.
+    pub(crate) fn trust(&self, file: &File) -> Result<Trust, LoadError> {
+        file.trust(&self.keys, self.options.allow_unsigned)
+    }
+
+    pub(crate) async fn load(&self, file: File) -> Result<Arc<Plugin>, LoadError> {
+        let limits = &self.options.limits;
+        let (sandbox, cache) = (Arc::clone(&self.sandbox), Arc::clone(&self.cache));
+        let (manifest, sha256) = (Arc::new(file.manifest.clone()), file.sha256());
+        // A compilation that is too slow cannot be stopped; it ends on its own thread, and its file's size bounds it.
+        let compiling = spawn_blocking(move || Code::build(&sandbox, Some(&cache), &file));
+        let code = match tokio::time::timeout(limits.compile(), compiling).await {
+            Ok(done) => done.unwrap_or_else(|panic| Err(LoadError::Compile(panic.to_string())))?,
+            Err(_) => return Err(LoadError::Slow(limits.compile_ms)),
+        };
+        let setup = GuestSetup {
+            egress: Arc::clone(&self.egress),
+            secrets: Arc::clone(&self.secrets),
+            lines: Mutex::new(Lines::new(Instant::now())),
+            lines_dropped: self.meters.lines_dropped(&manifest.name),
+            http: self.meters.http(&manifest.name),
+            manifest,
+        };
+        let meters = self.meters.plugin(&setup.manifest.name);
+        Plugin::new(Arc::new(setup), sha256, code, limits, meters).map(Arc::new)
+    }
+}

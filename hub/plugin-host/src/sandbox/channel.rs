@@ -1,0 +1,68 @@
+//! One live instance of a channel plugin: made for one channel, kept between calls, thrown away after a fault.
+
+use std::sync::Arc;
+
+use wasmtime::Store;
+
+use super::{
+    Fault,
+    bindings::{Failure, channel, wit_notice},
+    code::Code,
+    guest::Guest,
+    instance::{CallLimits, Spent, StartError, begin, settle, store},
+};
+use crate::Notice;
+
+/// A live instance.
+pub(crate) struct ChannelInstance {
+    store: Store<Guest>,
+    plugin: channel::Guest,
+    limits: CallLimits,
+}
+
+impl ChannelInstance {
+    /// Makes an instance and hands it its configuration.
+    pub(crate) async fn start(code: &Code, guest: Guest, limits: CallLimits) -> Result<Self, StartError> {
+        let config = serde_json::Value::Object(guest.config.as_ref().clone()).to_string();
+        let mut store = store(code, guest);
+        let began = begin(&mut store, limits.deadline);
+        let work = async {
+            let plugin = code.channel(&mut store).await?;
+            let answer = plugin.call_init(&mut store, &config).await?;
+            wasmtime::Result::Ok((plugin, answer))
+        };
+        let outcome = tokio::time::timeout(limits.wall, work).await;
+        let (outcome, _) = settle(&store, limits, began, outcome);
+        let (plugin, answer) = outcome.map_err(StartError::Fault)?;
+        answer.map_err(|reason| StartError::Refused(store.data().shown(&reason)))?;
+        Ok(Self { store, plugin, limits })
+    }
+
+    /// Delivers one notice. After a fault the instance must not be used again, which taking it by value ensures.
+    pub(crate) async fn deliver(
+        mut self,
+        notice: &Notice,
+        attempt: u32,
+    ) -> (Result<Result<String, Failure>, Fault>, Spent, Option<Self>) {
+        let notice = wit_notice(notice, &self.store.data().used_by);
+        let began = begin(&mut self.store, self.limits.deadline);
+        let work = self.plugin.call_deliver(&mut self.store, &notice, attempt);
+        let outcome = tokio::time::timeout(self.limits.wall, work).await;
+        let (outcome, spent) = settle(&self.store, self.limits, began, outcome);
+        let answer = match outcome {
+            Ok(answer) => answer,
+            Err(fault) => return (Err(fault), spent, None),
+        };
+        let guest = self.store.data();
+        let answer = answer.map(|text| guest.shown(&text)).map_err(|failure| match failure {
+            Failure::Transient((reason, after)) => Failure::Transient((guest.shown(&reason), after)),
+            Failure::Permanent(reason) => Failure::Permanent(guest.shown(&reason)),
+        });
+        (Ok(answer), spent, Some(self))
+    }
+
+    /// The channel's configuration that it was made with.
+    pub(crate) fn config(&self) -> &Arc<serde_json::Map<String, serde_json::Value>> {
+        &self.store.data().config
+    }
+}

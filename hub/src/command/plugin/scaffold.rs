@@ -1,0 +1,72 @@
+//! `plugin new`: a folder with a working plugin and its test.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::Context;
+use streamflow_component::is_plugin_name;
+
+use super::{super::UsageError, sdk};
+use crate::cli::plugin::NewKind;
+
+const CARGO: &str = include_str!("../../../../sdk/template/Cargo.toml.in");
+const IGNORE: &str = "/target\n/*.wasm\n*.key\n";
+
+struct Template {
+    manifest: &'static str,
+    lib: &'static str,
+    tests: &'static str,
+}
+
+const fn template(kind: NewKind) -> Template {
+    match kind {
+        NewKind::Rule => Template {
+            manifest: include_str!("../../../../sdk/template/rule/plugin.toml"),
+            lib: include_str!("../../../../sdk/template/rule/src/lib.rs"),
+            tests: include_str!("../../../../sdk/template/rule/src/tests.rs"),
+        },
+        NewKind::Channel => Template {
+            manifest: include_str!("../../../../sdk/template/channel/plugin.toml"),
+            lib: include_str!("../../../../sdk/template/channel/src/lib.rs"),
+            tests: include_str!("../../../../sdk/template/channel/src/tests.rs"),
+        },
+    }
+}
+
+/// Makes the folder `name` in the working directory.
+///
+/// # Errors
+/// When the name cannot be used, the folder exists, or files cannot be written.
+pub(super) fn create(name: &str, kind: NewKind) -> anyhow::Result<PathBuf> {
+    if !is_plugin_name(name) {
+        return Err(UsageError(format!(
+            "`{name}` cannot be a plugin's name: 1 to 64 of a-z, 0-9 and -, a letter first"
+        ))
+        .into());
+    }
+    let dir = std::env::current_dir()?.join(name);
+    if dir.exists() {
+        return Err(UsageError(format!("{} exists already", dir.display())).into());
+    }
+    let template = template(kind);
+    let write = || -> anyhow::Result<()> {
+        fs::create_dir_all(dir.join("src"))?;
+        for (path, text) in [
+            ("Cargo.toml", CARGO),
+            ("plugin.toml", template.manifest),
+            ("src/lib.rs", template.lib),
+            ("src/tests.rs", template.tests),
+            (".gitignore", IGNORE),
+            ("Cargo.lock", sdk::LOCK),
+        ] {
+            let text = if path.ends_with(".toml") {
+                text.replace("NAME", name)
+            } else {
+                text.to_owned()
+            };
+            fs::write(dir.join(path), text)?;
+        }
+        sdk::write(&dir.join(".streamflow"))
+    };
+    write().with_context(|| format!("{} cannot be made", dir.display()))?;
+    Ok(dir)
+}

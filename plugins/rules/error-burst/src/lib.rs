@@ -1,0 +1,130 @@
+//! Alerts when a source reports many errors within a short time: one incident for each source, over when the window has fallen below half of that.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use streamflow_sdk::{Alert, Events, Rule, Severity, export_rule, window::Sliding};
+
+/// Most sources that are counted at a time; windows that have emptied make room.
+const MAX_SOURCES: usize = 500;
+
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Config {
+    errors: u64,
+    within_seconds: u32,
+    severity: Least,
+}
+
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+enum Least {
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            errors: 20,
+            within_seconds: 60,
+            severity: Least::High,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Source {
+    errors: Sliding,
+    firing: bool,
+}
+
+struct Burst {
+    config: Config,
+    span_ms: i64,
+}
+
+impl Burst {
+    const fn counts(&self, severity: Severity) -> bool {
+        severity as u8 >= self.config.severity as u8
+    }
+}
+
+impl Rule for Burst {
+    type Config = Config;
+    type State = BTreeMap<String, Source>;
+
+    fn init(config: Config) -> Result<Self, String> {
+        let span_ms = i64::from(config.within_seconds) * 1000;
+        Ok(Self { config, span_ms })
+    }
+
+    fn on_events(&mut self, events: &Events, sources: &mut Self::State) -> Result<Vec<Alert>, String> {
+        let mut alerts: BTreeMap<&str, Alert> = BTreeMap::new();
+        for row in events.rows().filter(|row| self.counts(events.severity(*row))) {
+            let (name, at) = (events.source(row), events.time_ms(row));
+            if !sources.contains_key(name) {
+                if sources.len() >= MAX_SOURCES {
+                    sources.retain(|_, source| source.firing || !source.errors.is_over(at));
+                }
+                if sources.len() >= MAX_SOURCES {
+                    continue;
+                }
+            }
+            let source = sources.entry(name.to_owned()).or_insert_with(|| Source {
+                errors: Sliding::new(self.span_ms),
+                firing: false,
+            });
+            source.errors.add(at, 1);
+            let count = source.errors.count(at);
+            if count >= self.config.errors {
+                source.firing = true;
+                alerts.insert(name, self.alert(name, count).row(row));
+            }
+        }
+        Ok(alerts.into_values().collect())
+    }
+
+    fn on_tick(&mut self, now_ms: i64, sources: &mut Self::State) -> Result<Vec<Alert>, String> {
+        let mut alerts = Vec::new();
+        for (name, source) in sources.iter_mut().filter(|(_, source)| source.firing) {
+            let count = source.errors.count(now_ms);
+            if count * 2 < self.config.errors {
+                source.firing = false;
+                let title = format!("{name}: the burst is over");
+                alerts.push(
+                    Alert::resolved(name, title)
+                        .value(as_value(count))
+                        .label("source", name),
+                );
+            }
+        }
+        sources.retain(|_, source| source.firing || !source.errors.is_over(now_ms));
+        Ok(alerts)
+    }
+}
+
+impl Burst {
+    fn alert(&self, source: &str, count: u64) -> Alert {
+        let within = self.config.within_seconds;
+        Alert::firing(source, format!("{source}: {count} errors in {within} s"))
+            .body(format!(
+                "At least {} errors within {within} seconds are a burst.",
+                self.config.errors
+            ))
+            .value(as_value(count))
+            .label("source", source)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a count of some seconds")]
+const fn as_value(count: u64) -> f64 {
+    count as f64
+}
+
+export_rule!(Burst);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! Events as columns: a row is a number, a field is looked up once and then read by row.
+
+use crate::{
+    bindings::channel::streamflow::plugin::types::{Column, ColumnData, TextColumn},
+    rule::glue::Batch,
+};
+
+pub use crate::bindings::channel::streamflow::plugin::types::Severity;
+
+const NS_PER_MS: i64 = 1_000_000;
+
+/// A part of the log. Fields other than type, source, severity and time are there when the manifest's `[input]` names them.
+#[derive(Debug)]
+pub struct Events(Batch);
+
+impl Events {
+    pub(crate) const fn new(batch: Batch) -> Self {
+        Self(batch)
+    }
+
+    /// How many.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.0.count as usize
+    }
+
+    /// None at all.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.count == 0
+    }
+
+    /// Numbers of all rows.
+    #[must_use]
+    pub const fn rows(&self) -> std::ops::Range<usize> {
+        0..self.len()
+    }
+
+    /// When it happened, ms since 1970.
+    #[must_use]
+    pub fn time_ms(&self, row: usize) -> i64 {
+        self.0.time.get(row).map_or(0, |ns| ns.div_euclid(NS_PER_MS))
+    }
+
+    /// Its type.
+    #[must_use]
+    pub fn kind(&self, row: usize) -> &str {
+        text(&self.0.kind, row)
+    }
+
+    /// Where it comes from.
+    #[must_use]
+    pub fn source(&self, row: usize) -> &str {
+        text(&self.0.source, row)
+    }
+
+    /// How bad it is.
+    #[must_use]
+    pub fn severity(&self, row: usize) -> Severity {
+        match self.0.severity.get(row) {
+            Some(0) => Severity::Low,
+            Some(2) => Severity::High,
+            Some(3) => Severity::Critical,
+            _ => Severity::Medium,
+        }
+    }
+
+    /// A field of numbers.
+    ///
+    /// # Errors
+    /// When the manifest does not name it, or as something else.
+    pub fn floats(&self, path: &str) -> Result<Floats<'_>, String> {
+        let column = self.column(path)?;
+        match &column.data {
+            ColumnData::Float(values) => Ok(Values::new(values, column)),
+            _ => Err(other(path, "float")),
+        }
+    }
+
+    /// A field of whole numbers.
+    ///
+    /// # Errors
+    /// When the manifest does not name it, or as something else.
+    pub fn integers(&self, path: &str) -> Result<Integers<'_>, String> {
+        let column = self.column(path)?;
+        match &column.data {
+            ColumnData::Integer(values) => Ok(Values::new(values, column)),
+            _ => Err(other(path, "integer")),
+        }
+    }
+
+    /// A field of truth values.
+    ///
+    /// # Errors
+    /// When the manifest does not name it, or as something else.
+    pub fn booleans(&self, path: &str) -> Result<Booleans<'_>, String> {
+        let column = self.column(path)?;
+        match &column.data {
+            ColumnData::Boolean(values) => Ok(Booleans(Values::new(values, column))),
+            _ => Err(other(path, "boolean")),
+        }
+    }
+
+    /// A field of strings.
+    ///
+    /// # Errors
+    /// When the manifest does not name it, or as something else.
+    pub fn texts(&self, path: &str) -> Result<Texts<'_>, String> {
+        let column = self.column(path)?;
+        match &column.data {
+            ColumnData::Text(texts) => Ok(Texts {
+                texts,
+                present: column.present.as_deref(),
+            }),
+            _ => Err(other(path, "text")),
+        }
+    }
+
+    fn column(&self, path: &str) -> Result<&Column, String> {
+        let named = self.0.columns.iter().find(|column| column.path == path);
+        named.ok_or_else(|| format!("plugin.toml does not name `{path}` in [input] fields"))
+    }
+}
+
+fn other(path: &str, kind: &str) -> String {
+    format!("plugin.toml does not name `{path}` with type = \"{kind}\"")
+}
+
+fn text(column: &TextColumn, row: usize) -> &str {
+    let index = column.index.get(row).copied().unwrap_or(u32::MAX);
+    column.dict.get(index as usize).map_or("", String::as_str)
+}
+
+fn has(present: Option<&[u8]>, row: usize) -> bool {
+    present.is_none_or(|bits| bits.get(row / 8).is_some_and(|byte| byte >> (row % 8) & 1 == 1))
+}
+
+/// Values by row.
+#[derive(Debug, Clone, Copy)]
+pub struct Values<'a, T> {
+    values: &'a [T],
+    present: Option<&'a [u8]>,
+}
+
+/// Numbers by row.
+pub type Floats<'a> = Values<'a, f64>;
+/// Whole numbers by row.
+pub type Integers<'a> = Values<'a, i64>;
+
+impl<'a, T: Copy> Values<'a, T> {
+    fn new(values: &'a [T], column: &'a Column) -> Self {
+        Self {
+            values,
+            present: column.present.as_deref(),
+        }
+    }
+
+    /// The value of a row, if it has one of this type.
+    #[must_use]
+    pub fn get(&self, row: usize) -> Option<T> {
+        has(self.present, row).then(|| self.values.get(row).copied()).flatten()
+    }
+}
+
+/// Truth values by row.
+#[derive(Debug, Clone, Copy)]
+pub struct Booleans<'a>(Values<'a, u8>);
+
+impl Booleans<'_> {
+    /// The value of a row, if it has one of this type.
+    #[must_use]
+    pub fn get(&self, row: usize) -> Option<bool> {
+        self.0.get(row).map(|value| value != 0)
+    }
+}
+
+/// Strings by row.
+#[derive(Debug, Clone, Copy)]
+pub struct Texts<'a> {
+    texts: &'a TextColumn,
+    present: Option<&'a [u8]>,
+}
+
+impl<'a> Texts<'a> {
+    /// The value of a row, if it has one of this type.
+    #[must_use]
+    pub fn get(&self, row: usize) -> Option<&'a str> {
+        has(self.present, row).then(|| text(self.texts, row))
+    }
+}

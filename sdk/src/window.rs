@@ -1,0 +1,104 @@
+//! Counting over time, in a form that can be part of a rule's state.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+/// Parts into which a window's length is divided: the most by which a count is out is one of them.
+const PARTS: i64 = 60;
+
+/// A count over the last so many milliseconds. It takes at most 61 numbers of memory, however much is counted.
+///
+/// ```
+/// use streamflow_sdk::window::Sliding;
+/// let mut last_minute = Sliding::new(60_000);
+/// last_minute.add(0, 3);
+/// last_minute.add(30_000, 2);
+/// assert_eq!(last_minute.count(30_000), 5);
+/// assert_eq!(last_minute.count(62_000), 2);
+/// assert_eq!(last_minute.count(100_000), 0);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sliding {
+    span_ms: i64,
+    /// Beginnings and counts, oldest first.
+    parts: VecDeque<(i64, u64)>,
+}
+
+impl Sliding {
+    /// Nothing yet, over this length of time.
+    #[must_use]
+    pub fn new(span_ms: i64) -> Self {
+        Self {
+            span_ms: span_ms.max(1),
+            parts: VecDeque::new(),
+        }
+    }
+
+    fn part(&self) -> i64 {
+        (self.span_ms / PARTS).max(1)
+    }
+
+    /// Counts `n` more at this time. What is older than the window, seen from the newest time so far, is not counted.
+    pub fn add(&mut self, at_ms: i64, n: u64) {
+        let part = self.part();
+        let begin = at_ms.div_euclid(part).saturating_mul(part);
+        let newest = self.parts.back().map_or(begin, |(newest, _)| begin.max(*newest));
+        self.forget(newest);
+        if begin < newest.saturating_sub(self.span_ms) {
+            return;
+        }
+        let place = self.parts.partition_point(|(own, _)| *own < begin);
+        match self.parts.get_mut(place) {
+            Some((own, count)) if *own == begin => *count = count.saturating_add(n),
+            _ => self.parts.insert(place, (begin, n)),
+        }
+    }
+
+    /// How many there were in the window that ends at this time.
+    #[must_use]
+    pub fn count(&self, now_ms: i64) -> u64 {
+        let from = now_ms.saturating_sub(self.span_ms);
+        let within = self
+            .parts
+            .iter()
+            .filter(|(begin, _)| *begin >= from && *begin <= now_ms);
+        within.map(|(_, count)| *count).fold(0, u64::saturating_add)
+    }
+
+    /// Nothing is left in the window that ends at this time.
+    #[must_use]
+    pub fn is_over(&self, now_ms: i64) -> bool {
+        self.parts
+            .back()
+            .is_none_or(|(begin, _)| *begin < now_ms.saturating_sub(self.span_ms))
+    }
+
+    fn forget(&mut self, now_ms: i64) {
+        let from = now_ms.saturating_sub(self.span_ms);
+        while self.parts.front().is_some_and(|(begin, _)| *begin < from) {
+            self.parts.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_bounded_and_late_events_count_while_they_are_within() {
+        let mut window = Sliding::new(60_000);
+        for at in (0..1_000_000).step_by(10) {
+            window.add(at, 1);
+        }
+        assert!(window.parts.len() <= 62, "{}", window.parts.len());
+        let count = window.count(999_990);
+        assert!((5_900..=6_100).contains(&count), "{count}");
+        window.add(950_000, 1);
+        assert_eq!(window.count(999_990), count + 1);
+        window.add(0, 1);
+        assert_eq!(window.count(999_990), count + 1);
+        assert!(!window.is_over(1_000_000) && window.is_over(2_000_000));
+    }
+}
