@@ -36,7 +36,7 @@ fn traffic(now: i64) -> Vec<Value> {
     (0..6000_i64)
         .map(|n| {
             let at = now - (n * 7919 % (3 * HOUR));
-            let mut event = json!({"type": ["web.click", "api.request", "log"][(n % 3) as usize], "source": format!("web-{}", n % 7 % 5),
+            let mut event = json!({"type": (["web.click", "api.request", "log"][(n % 3) as usize]), "source": format!("web-{}", n % 7 % 5),
                 "timestamp": at, "severity": if n % 10 == 0 { "high" } else { "low" }, "data": {"ms": n % 500}});
             if n % 3 != 2 {
                 event["data"]["user_agent"] = json!([PHONE, DESK, "curl/8.5.0"][(n % 4 % 3) as usize]);
@@ -222,7 +222,7 @@ async fn declared_metrics_count_every_event_once_over_kills() {
     let begin = now() - 40 * MINUTE;
     let order = |n: i64| {
         json!({"id": format!("0190c0de-0000-7000-8000-{n:012x}"), "type": "shop.order", "source": "shop", "timestamp": begin + n * 7919 % (20 * MINUTE),
-            "data": {"country": ["de", "fr", "it"][(n % 3) as usize], "cents": n % 1000, "ms": n * 31 % 997}})
+            "data": {"country": (["de", "fr", "it"][(n % 3) as usize]), "cents": n % 1000, "ms": n * 31 % 997}})
     };
     let mut sent = 0;
     for round in 0..4 {

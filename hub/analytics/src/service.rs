@@ -78,7 +78,7 @@ impl Shared {
         self.realtime.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn show(&self, batch: &LogBatch, now: i64) {
+    fn see(&self, batch: &LogBatch, now: i64) {
         if let Err(error) = self.realtime().record(batch, now) {
             tracing::warn!(%error, "a batch cannot be read for the live view");
         }
@@ -306,7 +306,7 @@ impl Analytics {
         );
         let mut filling = JoinSet::new();
         filling.spawn(async move {
-            let show = move |batch: &LogBatch| shared.show(batch, Instant::now().0);
+            let show = move |batch: &LogBatch| shared.see(batch, Instant::now().0);
             if let Err(error) = refill::refill(&*store, end, Instant::now().0, show).await {
                 tracing::warn!(%error, "the live view begins empty");
             }
@@ -432,7 +432,7 @@ impl Analytics {
 fn evaluate(engine: &mut Engine, batch: &LogBatch, shared: &Shared, metrics: &Metrics) -> Outcome {
     let outcome = engine.ingest(batch);
     let now = Instant::now().0;
-    shared.show(batch, now);
+    shared.see(batch, now);
     for span in &batch.spans {
         #[expect(clippy::cast_precision_loss, reason = "milliseconds of a delay")]
         metrics.duration.observe((now - span.stored_at).max(0) as f64 / 1000.0);
