@@ -166,7 +166,14 @@ async fn what_comes_and_goes_is_told_as_one_flapping_alert() {
         let open = hub::data(&alerts).first().cloned();
         match open {
             Some(alert) if alert["flapping"] == true => Some(alert),
-            Some(_) => None,
+            Some(_) => {
+                // Other events move the watermark: its windows close long before the idle timeout.
+                let (status, answer) = api.post("/events", &json!({"type": "good", "source": "a"})).await;
+                assert_eq!(status, 202, "{answer}");
+                None
+            }
+            // Messages of two alerts may overtake each other, so the end of one is awaited before the next.
+            None if statuses(&receiver, "a").last().is_some_and(|last| last == "firing") => None,
             None => {
                 send(&api, "a", 3).await;
                 None

@@ -436,7 +436,7 @@ async fn the_examples_of_the_guide_work() {
     let guide = std::fs::read_to_string(streamflow_tests::binaries::root().join("docs/metrics.md")).unwrap();
     let hub = Hub::start(&HubConfig::default());
     let api = hub.admin().await;
-    let body = between(&guide, "/api/v1/metrics -d '\n", "'\n```").replace("'\"'\"'", "'");
+    let body = between(&guide, "/api/v1/metrics -d '\n", "'\n```").replace("'\"'", "'");
     let (status, answer) = api.post("/api/v1/metrics", &serde_json::from_str(&body).unwrap()).await;
     assert_eq!(status, 201, "{answer}");
     let mut paths = vec![format!(

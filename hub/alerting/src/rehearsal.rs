@@ -202,7 +202,8 @@ mod tests {
         let first = &result.firings[0];
         assert_eq!(
             (first.window_start, first.window_end),
-            (Instant(T0 + MINUTE), Instant(T0 + 2 * MINUTE))
+            (Instant(T0), Instant(T0 + MINUTE)),
+            "the window that met the condition first"
         );
         assert_eq!(result.firings[0].labels.len(), 1);
     }

@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn words_are_the_channels_own() {
         let [mut notice, ..] = samples();
-        let title = "[{{ level|upper }}]\n{{ rule }} on {{ labels.source }}: {{ value|round }}";
+        let title = "[{{ level|upper }}]\n{{ rule }} on {{ labels.source }}: {% if value is not none %}{{ value|round }}{% endif %}";
         let body =
             "{% for name, text in labels|items %}{{ name }}={{ text }} {% endfor %}{{ annotations.runbook.none }}";
         let channel = channel(Some(title), Some(body));

@@ -252,8 +252,8 @@ impl Analytics {
     /// When the engine fails.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), AnalyticsError> {
         // After an outage of the hub the agents need a moment to come back with their backlog; until then the clock must not close windows in their place.
-        let first = tokio::time::Instant::now() + self.options.idle_timeout.std();
-        let mut ticks = tokio::time::interval_at(first, TICK);
+        let closes_from = tokio::time::Instant::now() + self.options.idle_timeout.std();
+        let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let mut rules_live = true;
         let _filling = self.fill_live_view();
@@ -277,6 +277,10 @@ impl Analytics {
                         take_rules(engine, &rules);
                         self.shared.show(engine.status());
                     }
+                    Ok(())
+                }
+                Wake::Tick if tokio::time::Instant::now() < closes_from => {
+                    self.show();
                     Ok(())
                 }
                 Wake::Tick => self.tick().await?,
@@ -312,6 +316,14 @@ impl Analytics {
             }
         });
         filling
+    }
+
+    /// Shows what the batches since have changed, while the clock closes no windows yet.
+    fn show(&mut self) {
+        if let Some(engine) = &self.engine {
+            self.shared.show(engine.status());
+            self.shown = Clock::now();
+        }
     }
 
     async fn tick(&mut self) -> Result<Result<(), Disconnected>, AnalyticsError> {

@@ -70,7 +70,7 @@ pub(super) const QUERIES: &[&str] = &[
     "round(temperature, 0.5)",
     "clamp(temperature, -5, 5)",
     "clamp_min(temperature, 0) + clamp_max(temperature, 0)",
-    "sqrt(abs(temperature)) + ln(exp(2))",
+    "sqrt(abs(temperature)) + ln(exp(temperature / 100))",
     "sgn(temperature)",
     "-temperature",
     "scalar(sum(temperature)) + 1",

@@ -221,6 +221,7 @@ impl Groups {
         if all {
             let before = self.derived.overdue.iter().copied();
             due.extend(before.collect::<Vec<u32>>());
+            due.sort_unstable_by_key(|id| (self.get(*id).map(|group| group.last), *id));
         }
         self.derived.overdue.extend(&due);
         due

@@ -100,13 +100,16 @@ impl AbsenceRun {
 
     /// Takes rows in: groups that are heard are no longer absent, at once. Answers groups for which there was no room.
     pub(crate) fn add(&mut self, rule: &Rule, input: &Heard<'_>, hosts: &dyn Hosts, out: &mut Vec<Signal>) -> u64 {
-        let mut newest: BTreeMap<usize, i64> = BTreeMap::new();
+        let mut newest: BTreeMap<usize, (usize, i64)> = BTreeMap::new();
         for row in input.rows.iter_ones() {
-            let latest = newest.entry(input.groups.of(row)).or_insert(i64::MIN);
+            let (_, latest) = newest.entry(input.groups.of(row)).or_insert((row, i64::MIN));
             *latest = (*latest).max(input.times[row]);
         }
+        // In the order of arrival: how a batch numbers its groups changes when storage merges it with others.
+        let mut newest: Vec<(usize, (usize, i64))> = newest.into_iter().collect();
+        newest.sort_unstable_by_key(|(_, (first, _))| *first);
         let (silent_for, mut refused) = (self.spec.silent_for, 0);
-        for (local, at) in newest {
+        for (local, (_, at)) in newest {
             let labels = input.groups.labels(local);
             if labels.clone().any(str::is_empty) {
                 continue;
@@ -223,11 +226,7 @@ impl AbsenceRun {
             return false;
         }
         // An alert goes on only as long as the hosts go on saying so.
-        let at = if group.met {
-            ends.max(hosts.watermark().saturating_sub(FRESH))
-        } else {
-            ends
-        };
+        let at = if group.met { confirmed_until(ends, hosts) } else { ends };
         let mut answering = group.hosts().peekable();
         if answering.peek().is_none() {
             return hosts.completeness(at).complete && heard_long_enough(hosts, silent_for);
@@ -317,10 +316,16 @@ impl AbsenceRun {
         });
         let Some((group, absent)) = told else { return };
         let over = account.is_some() && !group.met;
-        let mut completeness = hosts.completeness(end);
+        // Of an alert that goes on, what counts is whether its hosts still say so.
+        let asked = if group.met && !absent {
+            confirmed_until(end, hosts)
+        } else {
+            end
+        };
+        let mut completeness = hosts.completeness(asked);
         let missing = group
             .hosts()
-            .filter(|host| !host.starts_with(DOOR) && !hosts.passed(host, end));
+            .filter(|host| !host.starts_with(DOOR) && !hosts.passed(host, asked));
         for host in missing {
             if !completeness.missing.iter().any(|known| known == host) {
                 completeness.missing.push(host.to_owned());
@@ -345,6 +350,11 @@ impl AbsenceRun {
             account: account.map(Box::new),
         });
     }
+}
+
+/// What a group's hosts must have passed for its alert to go on.
+fn confirmed_until(ends: i64, hosts: &dyn Hosts) -> i64 {
+    ends.max(hosts.watermark().saturating_sub(FRESH))
 }
 
 /// Senders to the hub's own doors could reach it for all of the time.

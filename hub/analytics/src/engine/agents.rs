@@ -105,6 +105,11 @@ impl Agents {
         Self { driven: true, ..self }
     }
 
+    /// Whether it is a replay's.
+    pub(super) const fn is_driven(&self) -> bool {
+        self.driven
+    }
+
     /// Raises the watermark of a replay.
     pub(super) fn drive(&mut self, watermark: i64) {
         self.watermark = self.watermark.max(watermark);

@@ -392,6 +392,8 @@ impl Sessions {
         for slot in ended {
             self.conclude(slot, asks, groups, agents, out);
         }
+        // `due` may hold an earlier time than a restart finds; slots and groups become free in the same order all the same.
+        over.sort_unstable();
         for slot in over {
             let fresh = Accumulator::new(&asks.compiled.aggregate);
             self.accumulators[slot as usize] = fresh;

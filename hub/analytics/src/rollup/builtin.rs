@@ -36,7 +36,7 @@ pub(super) fn metrics() -> Vec<Metric> {
             "distinct(user_id)",
             &[device],
         ),
-        metric(USERS, "Different users", "has(user_id)", "distinct(user_id)", &[]),
+        metric(USERS, "Different users", "user_id != ''", "distinct(user_id)", &[]),
     ]
 }
 
