@@ -85,5 +85,5 @@ pub(super) const QUERIES: &[&str] = &[
     "events_by_type",
     "rate(events_by_type_total[7m])",
     "sum by (type) (increase(events_by_type_total[30m]))",
-    "deg(pi())",
+    "deg(vector(pi()))",
 ];
