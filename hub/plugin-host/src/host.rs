@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use prometheus::Registry;
 use serde_json::{Map, Value};
 use streamflow_component::{Kind, Manifest};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -37,8 +37,8 @@ pub struct PluginHost {
     catalogue: RwLock<Catalogue>,
     pub(crate) loader: Loader,
     pub(crate) folder: Folder,
-    /// One change of plugins at a time.
-    pub(crate) changing: Mutex<()>,
+    /// One change of plugins at a time: whoever has the one permit. It guards no data, and is never closed.
+    pub(crate) changing: Semaphore,
     changed: watch::Sender<u64>,
 }
 
@@ -97,7 +97,7 @@ impl PluginHost {
             catalogue: RwLock::default(),
             loader,
             folder: Folder::new(options.installed(data_dir)),
-            changing: Mutex::default(),
+            changing: Semaphore::new(1),
             changed: watch::Sender::default(),
         };
         match options.shipped() {

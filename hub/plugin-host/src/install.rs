@@ -54,7 +54,7 @@ impl PluginHost {
     /// # Errors
     /// When the file cannot be run, is not trusted, or cannot be kept.
     pub async fn install(&self, bytes: Vec<u8>, approve: bool, by: &str) -> Result<PluginInfo, InstallError> {
-        let _one_at_a_time = self.changing.lock().await;
+        let _one_at_a_time = self.changing.acquire().await;
         let file = File::of(bytes)?;
         let manifest = file.manifest.clone();
         let name = manifest.name.as_str();
@@ -91,7 +91,7 @@ impl PluginHost {
     /// # Errors
     /// When none waits, or it cannot be run any more.
     pub async fn approve(&self, name: &str, by: &str) -> Result<PluginInfo, InstallError> {
-        let _one_at_a_time = self.changing.lock().await;
+        let _one_at_a_time = self.changing.acquire().await;
         let waiting = self.read().waiting.get(name).cloned();
         let Some(Waiting { path, .. }) = waiting else {
             let known = self.read().info(name).is_some();
@@ -156,7 +156,7 @@ impl PluginHost {
     /// # Errors
     /// When there is none, or it cannot be run any more.
     pub async fn rollback(&self, name: &str, by: &str) -> Result<PluginInfo, InstallError> {
-        let _one_at_a_time = self.changing.lock().await;
+        let _one_at_a_time = self.changing.acquire().await;
         let before = self.own(name)?;
         if !self.folder.previous(name).exists() {
             return Err(InstallError::NoPrevious(name.to_owned()));
@@ -184,7 +184,7 @@ impl PluginHost {
     /// # Errors
     /// When no plugin of this name was loaded, or the decision cannot be kept.
     pub async fn set_enabled(&self, name: &str, enabled: bool, by: &str) -> Result<PluginInfo, InstallError> {
-        let _one_at_a_time = self.changing.lock().await;
+        let _one_at_a_time = self.changing.acquire().await;
         let mut entry = self.entry(name).ok_or_else(|| InstallError::Unknown(name.to_owned()))?;
         let mut record = self.folder.record(name).unwrap_or_else(|| Record {
             approved: true,
@@ -209,7 +209,7 @@ impl PluginHost {
     /// # Errors
     /// When there is none, it came with the hub, or its files cannot be removed.
     pub async fn remove(&self, name: &str, by: &str) -> Result<(), InstallError> {
-        let _one_at_a_time = self.changing.lock().await;
+        let _one_at_a_time = self.changing.acquire().await;
         let entry = self.entry(name);
         let waits = self.read().waiting.contains_key(name);
         if entry.is_none() && !waits {

@@ -183,8 +183,11 @@ fn choose<'a>(rules: &'a [RuleDraft], case: &Case) -> Result<&'a RuleDraft, Stri
     }
 }
 
+/// An event and when it is.
+type Timed = (i64, Map<String, Value>);
+
 /// All events with their times, oldest first.
-fn events(folder: &Path, case: &Case) -> Result<Vec<(i64, Map<String, Value>)>, String> {
+fn events(folder: &Path, case: &Case) -> Result<Vec<Timed>, String> {
     let mut all = Vec::new();
     let mut add = |at: Option<i64>, event: Map<String, Value>, place: &dyn std::fmt::Display| {
         let given = event.get("timestamp").and_then(|time| match time {

@@ -132,11 +132,16 @@ impl Recorder {
         for span in &log.spans {
             let newest = span.stored_at.saturating_add(self.bounds.future);
             let oldest = span.stored_at.saturating_sub(self.bounds.age);
-            for row in span.start as usize..(span.end as usize).min(times.len()) {
+            let of_span = times
+                .iter()
+                .enumerate()
+                .take(span.end as usize)
+                .skip(span.start as usize);
+            for (row, time) in of_span {
                 recorded.events += 1;
-                if times[row] > newest {
+                if *time > newest {
                     recorded.future += 1;
-                } else if times[row] < oldest {
+                } else if *time < oldest {
                     recorded.expired += 1;
                 } else {
                     rows.set(row, true);

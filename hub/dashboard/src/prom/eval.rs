@@ -11,6 +11,9 @@ use super::{
     plan::{LOOKBACK, Plan, QueryError, moved, ms, name_of},
 };
 
+/// Time in ms, and value.
+type Sample = (i64, f64);
+
 /// Most points of an answer, and most values that one query may compute.
 const MAX_WORK: usize = 20_000_000;
 
@@ -188,7 +191,7 @@ impl<'a> Evaluator<'a> {
         &self,
         matrix: &MatrixSelector,
         at: i64,
-    ) -> Result<impl Iterator<Item = (&Series, &[(i64, f64)])>, QueryError> {
+    ) -> Result<impl Iterator<Item = (&Series, &[Sample])>, QueryError> {
         let end = moved(&matrix.vs, at, self.plan.times);
         let begin = end.saturating_sub(ms(matrix.range));
         let series = self.series(&matrix.vs);

@@ -274,7 +274,7 @@ proptest! {
                 "window": window, "allowed_lateness": format!("{lateness}ms"),
             }));
             let options = Options { idle_timeout: Span::from_secs(3600), ..Options::default() };
-            let mut engine = engine_with(options, &[rule.clone()]);
+            let mut engine = engine_with(options, std::slice::from_ref(&rule));
             let mut naive = Naive::new(&rule.draft.window);
             let mut watermark = i64::MIN / 2;
             let mut newest = i64::MIN;
@@ -282,7 +282,7 @@ proptest! {
                 if number == cut {
                     let saved = checkpoint::encode(&engine.state()).unwrap();
                     engine = Engine::restore(options, checkpoint::decode(&saved).unwrap());
-                    prop_assert!(engine.set_rules(&[rule.clone()]).is_empty());
+                    prop_assert!(engine.set_rules(std::slice::from_ref(&rule)).is_empty());
                 }
                 let arrived = batch.iter().map(|(at, _, _, delay)| at + delay).max().unwrap();
                 let rows: Vec<Sample> = batch.iter().map(|(at, source, number, _)| (*at, *source, f64::from(*number))).collect();
