@@ -3,6 +3,7 @@
 import { LineCutter } from "../lib/lines";
 import { ApiError, refusal } from "./client";
 import { accessTokenOrEnd } from "./session";
+import { question, type Tried } from "./tried";
 
 export interface Firing {
   at: string;
@@ -33,13 +34,14 @@ export interface BacktestProgress {
   events: number;
 }
 
-/** Runs a saved rule over the events since `from`. */
-export async function backtest(ruleId: string, from: Date, signal: AbortSignal, onProgress: (progress: BacktestProgress) => void): Promise<BacktestReport> {
+/** Runs a rule over the events since `from`. */
+export async function backtest(of: Tried, from: Date, signal: AbortSignal, onProgress: (progress: BacktestProgress) => void): Promise<BacktestReport> {
   const token = await accessTokenOrEnd();
-  const response = await fetch(`/api/v1/rules/${encodeURIComponent(ruleId)}/backtest`, {
+  const { path, body } = question(of, from);
+  const response = await fetch(path, {
     method: "POST",
     headers: { accept: "application/x-ndjson", "content-type": "application/json", authorization: `Bearer ${token}` },
-    body: JSON.stringify({ from: from.toISOString() }),
+    body: JSON.stringify(body),
     signal,
     cache: "no-store",
   });

@@ -120,6 +120,7 @@ export interface AbsenceSpec {
 
 export interface AnomalySpec {
   method: "robust" | "seasonal";
+  time_zone?: string;
   history: number;
   learning?: string;
   sensitivity: "low" | "medium" | "high";
@@ -178,6 +179,7 @@ export interface Plugin {
   version: string;
   kind: string;
   state: string;
+  config_schema?: { properties?: Record<string, { title?: string; description?: string }> };
 }
 
 export type Point = [time: number, value: number | null];

@@ -2,7 +2,7 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { backtest, type BacktestProgress, type BacktestReport } from "../api/backtest";
-import type { Rule } from "../api/types";
+import type { Tried } from "../api/tried";
 import { dateTime, span, value, whole } from "../lib/format";
 import { Dialog } from "../parts/dialog";
 import { Empty, Failure } from "../parts/states";
@@ -17,7 +17,7 @@ const RANGES: [name: string, ms: number][] = [
 /** Rows that a table shows; the rest is counted. */
 const SHOWN = 200;
 
-export function Backtest({ rule, close }: { rule: Rule; close: () => void }) {
+export function Backtest({ name, of, close }: { name: string; of: Tried; close: () => void }) {
   const [range, setRange] = useState(24 * HOUR);
   const [progress, setProgress] = useState<BacktestProgress | null>(null);
   const [report, setReport] = useState<BacktestReport | null>(null);
@@ -32,7 +32,7 @@ export function Backtest({ rule, close }: { rule: Rule; close: () => void }) {
     setFailure(null);
     setProgress({ progress: 0, until: "", events: 0 });
     try {
-      setReport(await backtest(rule.id, new Date(Date.now() - range), own.signal, setProgress));
+      setReport(await backtest(of, new Date(Date.now() - range), own.signal, setProgress));
     } catch (error) {
       if (!own.signal.aborted) setFailure(error);
     }
@@ -42,7 +42,7 @@ export function Backtest({ rule, close }: { rule: Rule; close: () => void }) {
   useEffect(() => () => running.current?.abort(), []);
 
   return (
-    <Dialog title={`Backtest: ${rule.name}`} close={close} wide>
+    <Dialog title={name === "" ? "Backtest" : `Backtest: ${name}`} close={close} wide>
       <form
         class="backtest-form"
         onSubmit={(event) => {

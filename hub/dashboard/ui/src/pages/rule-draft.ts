@@ -1,6 +1,6 @@
 /** A rule as its form holds it, and back. Pure. */
 
-import type { Rule, RuleDraft, RuleWindow } from "../api/types";
+import type { AbsenceSpec, AnomalySpec, PatternSpec, Rule, RuleDraft, RuleKind, RuleWindow } from "../api/types";
 
 export function newRule(): RuleDraft {
   return {
@@ -22,6 +22,66 @@ export function newRule(): RuleDraft {
     tags: [],
     metadata: {},
   };
+}
+
+export const KINDS: [kind: RuleKind, name: string][] = [
+  ["threshold", "threshold: a number over a window"],
+  ["pattern", "pattern: events in an order"],
+  ["absence", "absence: silence for too long"],
+  ["anomaly", "anomaly: unlike what is normal"],
+  ["plugin", "plugin: code decides"],
+];
+
+export const NEW_PATTERN: PatternSpec = { within: "5m", steps: [{ name: "first", match: "", count: 1, not: false }] };
+export const NEW_ABSENCE: AbsenceSpec = { silent_for: "5m", forget_after: "1d" };
+export const NEW_ANOMALY: AnomalySpec = { method: "robust", history: 120, sensitivity: "medium", direction: "both", min_change: 0 };
+
+/** The same rule as another kind: what says nothing to that kind is what it is by default, because the hub refuses anything else. */
+export function asKind(draft: RuleDraft, kind: RuleKind): RuleDraft {
+  const { pattern, absence, anomaly, plugin, config, ...rest } = draft;
+  const windows = kind === "threshold" || kind === "anomaly";
+  const same: RuleDraft = {
+    ...rest,
+    kind,
+    aggregate: windows ? rest.aggregate : "count()",
+    window: windows ? rest.window : "5m",
+    condition: kind === "threshold" ? rest.condition : "value > threshold",
+    threshold: kind === "threshold" ? (rest.threshold ?? 0) : null,
+    evaluate: kind === "threshold" || kind === "pattern" || rest.evaluate !== "eager" ? rest.evaluate : "auto",
+    group_by: kind === "plugin" ? [] : rest.group_by,
+  };
+  switch (kind) {
+    case "pattern":
+      return { ...same, pattern: pattern ?? NEW_PATTERN };
+    case "absence":
+      return { ...same, absence: absence ?? NEW_ABSENCE };
+    case "anomaly":
+      return { ...same, anomaly: anomaly ?? NEW_ANOMALY };
+    case "plugin":
+      return { ...same, plugin: plugin ?? "", config: config ?? {} };
+    case "threshold":
+      return same;
+  }
+}
+
+/** A setting of a plugin as it is typed. */
+export function settingText(value: unknown): string {
+  if (value === undefined) return "";
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+/** Expected groups as lines of values, in the order of the attributes. */
+export function expectedText(groups: Record<string, string>[], by: string[]): string {
+  return groups.map((group) => by.map((name) => group[name] ?? "").join(", ")).join("\n");
+}
+
+/** Lines of values as expected groups. */
+export function expectedGroups(text: string, by: string[]): Record<string, string>[] {
+  const lines = text.split("\n").filter((line) => line.trim() !== "");
+  return lines.map((line) => {
+    const values = line.split(",").map((value) => value.trim());
+    return Object.fromEntries(by.map((name, i) => [name, values[i] ?? ""]));
+  });
 }
 
 /** A saved rule without what only the hub writes. */
@@ -58,10 +118,17 @@ export function sentence(draft: RuleDraft): string {
   const which = draft.match.trim() === "true" || draft.match.trim() === "" ? "all events" : `events where ${draft.match.trim()}`;
   const group = draft.group_by.length > 0 ? ` for each ${draft.group_by.join(" and ")}` : "";
   const limit = draft.threshold === null ? "threshold" : String(draft.threshold);
-  const condition = draft.condition.replace(/\bthreshold\b/g, limit).replace(/\bvalue\b/g, draft.aggregate);
+  const threshold = draft.kind === "threshold";
+  const condition = threshold ? draft.condition.replace(/\bthreshold\b/g, limit).replace(/\bvalue\b/g, draft.aggregate) : summary(draft).fires;
   const hold = draft.for.trim() === "" || /^0\s*[a-z]*$/.test(draft.for.trim()) ? "" : `, and keeps so for ${draft.for}`;
   const who = draft.channels.length > 0 ? `tells ${draft.channels.join(" and ")}` : "goes by the routing tree";
-  return `Of ${which}, ${typeof draft.window === "object" && "session_gap" in draft.window ? "in" : "in windows of"} ${windowText(draft.window)}${group}: when ${condition}${hold}, a ${draft.level} alert fires and ${who}.`;
+  if (draft.kind === "pattern" || draft.kind === "absence" || draft.kind === "plugin") {
+    const within = draft.kind === "pattern" ? ` within ${draft.pattern?.within ?? ""}` : "";
+    const says = draft.kind === "plugin" ? `when ${condition}` : `when there is ${condition}`;
+    return `Of ${which}${group}: ${says}${within}${hold}, a ${draft.level} alert fires and ${who}.`;
+  }
+  const when = threshold ? condition : condition.replace(/ (outside of|above|below) /, " is $1 ");
+  return `Of ${which}, ${typeof draft.window === "object" && "session_gap" in draft.window ? "in" : "in windows of"} ${windowText(draft.window)}${group}: when ${when}${hold}, a ${draft.level} alert fires and ${who}.`;
 }
 
 /** What makes a rule fire, in one line, and over how long it looks. */

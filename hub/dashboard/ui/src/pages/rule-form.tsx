@@ -2,16 +2,18 @@
 
 import { useState } from "preact/hooks";
 import { ApiError, call, type FieldError } from "../api/client";
-import type { Channel, Level, Page, Rule, RuleDraft } from "../api/types";
+import type { Channel, Level, Page, Rule, RuleDraft, RuleKind } from "../api/types";
 import { resource, useFresh } from "../lib/resource";
 import { Dialog } from "../parts/dialog";
 import { Field } from "../parts/field";
 import { complain, reason, say } from "../parts/toast";
-import { readWindow, sentence, words } from "./rule-draft";
+import { Backtest } from "./backtest";
+import { asKind, KINDS, readWindow, sentence, words } from "./rule-draft";
+import { KindFields } from "./rule-kinds";
 
 const LEVELS: Level[] = ["info", "warning", "error", "critical"];
 const AGGREGATES = ["count()", "rate()", "sum(data.value)", "avg(data.value)", "min(data.value)", "max(data.value)", "p95(data.ms)", "p99(data.ms)", "distinct(user_id)"];
-const SHOWN = new Set(["name", "match", "aggregate", "window", "group_by", "condition", "threshold", "for", "evaluate", "level", "channels", "suppression_minutes"]);
+const SHOWN = new Set(["name", "kind", "pattern", "absence", "anomaly", "plugin", "config", "match", "aggregate", "window", "group_by", "condition", "threshold", "for", "evaluate", "level", "channels", "suppression_minutes"]);
 
 const channels = resource(async () => (await call<Page<Channel>>("GET", "/api/v1/channels?limit=500")).data);
 
@@ -20,18 +22,23 @@ interface RuleFormProps {
   draft: RuleDraft;
   close: () => void;
   saved: () => void;
+  /** Shows the rule as JSON instead; only of one that is saved. */
+  asText?: () => void;
 }
 
-export function RuleForm({ rule, draft: initial, close, saved }: RuleFormProps) {
+export function RuleForm({ rule, draft: initial, close, saved, asText }: RuleFormProps) {
   const [draft, setDraft] = useState(initial);
   const [group, setGroup] = useState(initial.group_by.join(", "));
   const [failure, setFailure] = useState<ApiError | null>(null);
   const [busy, setBusy] = useState(false);
+  const [trying, setTrying] = useState(false);
   useFresh(channels.reload);
 
   const set = <K extends keyof RuleDraft>(key: K, value: RuleDraft[K]): void => setDraft({ ...draft, [key]: value });
   const found = failure?.fields ?? [];
   const wrong = (field: string): FieldError[] => found.filter((error) => error.field.split(/[.[]/)[0] === field);
+  const below = (field: string): FieldError[] => found.filter((error) => error.field === field || error.field.startsWith(`${field}.`) || error.field.startsWith(`${field}[`));
+  const windows = draft.kind === "threshold" || draft.kind === "anomaly";
   const elsewhere = found.filter((error) => !SHOWN.has(error.field.split(/[.[]/)[0] ?? ""));
 
   const submit = async (event: SubmitEvent): Promise<void> => {
@@ -65,58 +72,91 @@ export function RuleForm({ rule, draft: initial, close, saved }: RuleFormProps) 
               </select>
             )}
           </Field>
-          <Field label="Match" hint="CEL over type, source, severity, data, metadata, tags; true takes every event." errors={wrong("match")} class="span-6">
-            {(ids) => <textarea {...ids} class="mono" rows={2} spellcheck={false} value={draft.match} onInput={(e) => set("match", e.currentTarget.value)} />}
-          </Field>
-          <Field label="Aggregate" errors={wrong("aggregate")} class="span-2">
+          <Field label="Kind" errors={wrong("kind")} class="span-4">
             {(ids) => (
-              <>
-                <input {...ids} class="mono" list="aggregates" spellcheck={false} value={draft.aggregate} onInput={(e) => set("aggregate", e.currentTarget.value)} />
-                <datalist id="aggregates">
-                  {AGGREGATES.map((each) => (
-                    <option key={each} value={each} />
-                  ))}
-                </datalist>
-              </>
-            )}
-          </Field>
-          <Field label="Window" hint='5m, {"size":"5m","slide":"1m"}' errors={wrong("window")} class="span-2">
-            {(ids) => <input {...ids} class="mono" value={typeof draft.window === "string" ? draft.window : JSON.stringify(draft.window)} onInput={(e) => set("window", readWindow(e.currentTarget.value))} />}
-          </Field>
-          <Field label="Group by" hint="attributes, by comma" errors={wrong("group_by")} class="span-2">
-            {(ids) => (
-              <input
+              <select
                 {...ids}
-                class="mono"
-                spellcheck={false}
-                value={group}
-                onInput={(e) => {
-                  setGroup(e.currentTarget.value);
-                  set("group_by", words(e.currentTarget.value));
+                value={draft.kind}
+                onChange={(e) => {
+                  const other = asKind(draft, e.currentTarget.value as RuleKind);
+                  setDraft(other);
+                  setGroup(other.group_by.join(", "));
+                  setFailure(null);
                 }}
-              />
-            )}
-          </Field>
-          <Field label="Condition" hint="CEL over value, threshold, labels" errors={wrong("condition")} class="span-4">
-            {(ids) => <input {...ids} class="mono" spellcheck={false} value={draft.condition} onInput={(e) => set("condition", e.currentTarget.value)} />}
-          </Field>
-          <Field label="Threshold" errors={wrong("threshold")} class="span-2">
-            {(ids) => (
-              <input {...ids} class="mono" type="number" step="any" value={draft.threshold ?? ""} onInput={(e) => set("threshold", e.currentTarget.value === "" ? null : Number(e.currentTarget.value))} />
-            )}
-          </Field>
-          <Field label="For" hint="how long it must hold" errors={wrong("for")} class="span-2">
-            {(ids) => <input {...ids} class="mono" value={draft.for} onInput={(e) => set("for", e.currentTarget.value)} />}
-          </Field>
-          <Field label="Evaluate" errors={wrong("evaluate")} class="span-2">
-            {(ids) => (
-              <select {...ids} value={draft.evaluate} onChange={(e) => set("evaluate", e.currentTarget.value as RuleDraft["evaluate"])}>
-                <option value="auto">auto</option>
-                <option value="eager">eager</option>
-                <option value="on_close">when the window closes</option>
+              >
+                {KINDS.map(([kind, name]) => (
+                  <option key={kind} value={kind}>
+                    {name}
+                  </option>
+                ))}
               </select>
             )}
           </Field>
+          <Field label="Match" hint="CEL over type, source, severity, data, metadata, tags; true takes every event." errors={wrong("match")} class="span-6">
+            {(ids) => <textarea {...ids} class="mono" rows={2} spellcheck={false} value={draft.match} onInput={(e) => set("match", e.currentTarget.value)} />}
+          </Field>
+          {windows && (
+            <Field label="Aggregate" errors={wrong("aggregate")} class="span-2">
+              {(ids) => (
+                <>
+                  <input {...ids} class="mono" list="aggregates" spellcheck={false} value={draft.aggregate} onInput={(e) => set("aggregate", e.currentTarget.value)} />
+                  <datalist id="aggregates">
+                    {AGGREGATES.map((each) => (
+                      <option key={each} value={each} />
+                    ))}
+                  </datalist>
+                </>
+              )}
+            </Field>
+          )}
+          {windows && (
+            <Field label="Window" hint='5m, {"size":"5m","slide":"1m"}' errors={wrong("window")} class="span-2">
+              {(ids) => <input {...ids} class="mono" value={typeof draft.window === "string" ? draft.window : JSON.stringify(draft.window)} onInput={(e) => set("window", readWindow(e.currentTarget.value))} />}
+            </Field>
+          )}
+          {draft.kind !== "plugin" && (
+            <Field label="Group by" hint="attributes, by comma" errors={wrong("group_by")} class="span-2">
+              {(ids) => (
+                <input
+                  {...ids}
+                  class="mono"
+                  spellcheck={false}
+                  value={group}
+                  onInput={(e) => {
+                    setGroup(e.currentTarget.value);
+                    set("group_by", words(e.currentTarget.value));
+                  }}
+                />
+              )}
+            </Field>
+          )}
+          <KindFields draft={draft} change={(part) => setDraft({ ...draft, ...part })} wrong={below} />
+          {draft.kind === "threshold" && (
+            <Field label="Condition" hint="CEL over value, threshold, labels" errors={wrong("condition")} class="span-4">
+              {(ids) => <input {...ids} class="mono" spellcheck={false} value={draft.condition} onInput={(e) => set("condition", e.currentTarget.value)} />}
+            </Field>
+          )}
+          {draft.kind === "threshold" && (
+            <Field label="Threshold" errors={wrong("threshold")} class="span-2">
+              {(ids) => (
+                <input {...ids} class="mono" type="number" step="any" value={draft.threshold ?? ""} onInput={(e) => set("threshold", e.currentTarget.value === "" ? null : Number(e.currentTarget.value))} />
+              )}
+            </Field>
+          )}
+          <Field label="For" hint="how long it must hold" errors={wrong("for")} class="span-2">
+            {(ids) => <input {...ids} class="mono" value={draft.for} onInput={(e) => set("for", e.currentTarget.value)} />}
+          </Field>
+          {(draft.kind === "threshold" || draft.kind === "pattern") && (
+            <Field label="Evaluate" errors={wrong("evaluate")} class="span-2">
+              {(ids) => (
+                <select {...ids} value={draft.evaluate} onChange={(e) => set("evaluate", e.currentTarget.value as RuleDraft["evaluate"])}>
+                  <option value="auto">auto</option>
+                  <option value="eager">eager</option>
+                  <option value="on_close">when the window closes</option>
+                </select>
+              )}
+            </Field>
+          )}
           <Field label="Quiet after telling" hint="minutes" errors={wrong("suppression_minutes")} class="span-2">
             {(ids) => <input {...ids} class="mono" type="number" min={0} value={draft.suppression_minutes} onInput={(e) => set("suppression_minutes", Number(e.currentTarget.value))} />}
           </Field>
@@ -132,6 +172,14 @@ export function RuleForm({ rule, draft: initial, close, saved }: RuleFormProps) 
               </p>
             )}
           </div>
+          {asText !== undefined && (
+              <button type="button" class="ghost" onClick={asText}>
+                As JSON
+              </button>
+          )}
+          <button type="button" class="ghost" onClick={() => setTrying(true)}>
+            Backtest
+          </button>
           <button type="button" onClick={close}>
             Cancel
           </button>
@@ -140,6 +188,7 @@ export function RuleForm({ rule, draft: initial, close, saved }: RuleFormProps) 
           </button>
         </div>
       </form>
+      {trying && <Backtest name={draft.name} of={{ draft }} close={() => setTrying(false)} />}
     </Dialog>
   );
 }

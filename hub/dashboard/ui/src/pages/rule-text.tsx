@@ -1,4 +1,4 @@
-/** Changes a rule as JSON: for kinds that have no form of their own. What the hub finds wrong is listed under it. */
+/** Changes a rule as JSON: for fields that the form does not show. What the hub finds wrong is listed under it. */
 
 import { useState } from "preact/hooks";
 import { ApiError, call, type FieldError } from "../api/client";

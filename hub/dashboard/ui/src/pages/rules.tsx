@@ -21,6 +21,8 @@ const text = signal("");
 const editing = signal<Rule | "new" | null>(null);
 const removing = signal<Rule | null>(null);
 const trying = signal<Rule | null>(null);
+/** The rule that is edited is shown as JSON. */
+const asJson = signal(false);
 
 const shown = computed(() => {
   const wanted = text.value.toLowerCase();
@@ -30,6 +32,11 @@ const shown = computed(() => {
 });
 
 const path = (rule: Rule): string => `/api/v1/rules/${encodeURIComponent(rule.id)}`;
+
+function edited(what: Rule | "new"): void {
+  asJson.value = false;
+  editing.value = what;
+}
 
 async function enable(rule: Rule, enabled: boolean): Promise<void> {
   try {
@@ -64,14 +71,14 @@ export function RulesPage() {
           <kbd>/</kbd>
         </label>
         {mayEdit() && (
-          <button type="button" class="primary" onClick={() => (editing.value = "new")}>
+          <button type="button" class="primary" onClick={() => edited("new")}>
             <Icon name="plus" />
             New rule
           </button>
         )}
       </header>
       <Body />
-      {open !== null && open !== "new" && open.kind !== "threshold" && (
+      {open !== null && open !== "new" && asJson.value && (
         <RuleText
           rule={open}
           close={() => (editing.value = null)}
@@ -81,10 +88,12 @@ export function RulesPage() {
           }}
         />
       )}
-      {open !== null && (open === "new" || open.kind === "threshold") && (
+      {open !== null && (open === "new" || !asJson.value) && (
         <RuleForm
+          key={open === "new" ? "" : open.id}
           rule={open === "new" ? null : open}
           draft={open === "new" ? newRule() : draftOf(open)}
+          {...(open === "new" ? {} : { asText: () => (asJson.value = true) })}
           close={() => (editing.value = null)}
           saved={() => {
             editing.value = null;
@@ -92,7 +101,7 @@ export function RulesPage() {
           }}
         />
       )}
-      {trying.value !== null && <Backtest rule={trying.value} close={() => (trying.value = null)} />}
+      {trying.value !== null && <Backtest name={trying.value.name} of={{ id: trying.value.id }} close={() => (trying.value = null)} />}
       {removing.value !== null && (
         <Dialog title="Delete rule" close={() => (removing.value = null)}>
           <p class="dialog-lead">
@@ -185,14 +194,12 @@ function Row({ rule }: { rule: Rule }) {
         </label>
       </td>
       <td class="row-actions">
-        {rule.kind !== "plugin" && (
-          <button type="button" class="ghost square" aria-label={`Backtest ${rule.name}`} title="Backtest" onClick={() => (trying.value = rule)}>
-            <Icon name="back" />
-          </button>
-        )}
+        <button type="button" class="ghost square" aria-label={`Backtest ${rule.name}`} title="Backtest" onClick={() => (trying.value = rule)}>
+          <Icon name="back" />
+        </button>
         {edit && (
           <>
-            <button type="button" class="ghost square" aria-label={`Edit ${rule.name}`} title="Edit" onClick={() => (editing.value = rule)}>
+            <button type="button" class="ghost square" aria-label={`Edit ${rule.name}`} title="Edit" onClick={() => edited(rule)}>
               <Icon name="edit" />
             </button>
             <button type="button" class="ghost square" aria-label={`Delete ${rule.name}`} title="Delete" onClick={() => (removing.value = rule)}>

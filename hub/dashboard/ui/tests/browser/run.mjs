@@ -177,6 +177,38 @@ test("a rule is tried on the past from the page", async () => {
   await page.waitForSelector("dialog", { state: "detached" });
 });
 
+test("a pattern is written in the form, and tried before it is saved", async () => {
+  const { page } = main;
+  const type = `pattern.${run}`;
+  const at = Date.now() - 60_000;
+  for (const source of ["p-1", "p-1", "p-1", "p-2"]) await api.call("POST", "/events", { type, source, timestamp: at });
+  await page.click('.nav[href="/rules"]');
+  await page.click("text=New rule");
+  await page.selectOption('.field:has-text("Kind") select', "pattern");
+  await page.fill('.field:has-text("Name") input', `pattern ${run}`);
+  await page.fill('[aria-label="Match of step 1"]', "type ==");
+  await page.click("text=Create rule");
+  await page.waitForSelector('fieldset .field-error:has-text("pattern.steps")');
+  await page.fill('.field:has-text("Match") textarea', "true");
+  await page.fill('[aria-label="Match of step 1"]', `type == '${type}'`);
+  await page.fill('[aria-label="Least number of events of step 1"]', "3");
+  await picture(page, "rule-form-pattern");
+  await page.click('.dialog-foot button:has-text("Backtest")');
+  await page.selectOption("dialog dialog select", { label: "Last hour" });
+  await page.click("dialog dialog button.primary");
+  await page.waitForSelector('.backtest-result .table tbody tr:has-text("source=p-1")');
+  assert.match(await page.textContent(".backtest-result [role=status]"), /Would have fired\s*1\s*time/);
+  await page.keyboard.press("Escape");
+  await page.click("text=Create rule");
+  await page.waitForSelector(`.table :text("pattern ${run}")`);
+  const { data } = await api.call("GET", "/api/v1/rules?limit=500");
+  const made = data.find((rule) => rule.name === `pattern ${run}`);
+  assert.deepEqual([made.kind, made.pattern.steps[0].count], ["pattern", 3]);
+  await page.click(`[aria-label="Delete pattern ${run}"]`);
+  await page.click("dialog .danger");
+  await eventually("it is gone", async () => (await page.locator(`.table :text("pattern ${run}")`).count()) === 0);
+});
+
 test("an agent's token is shown once, with its command", async () => {
   const { page } = main;
   await page.click('.nav[href="/agents"]');

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { ApiError, readFields } from "../../src/api/client";
 import { setting } from "../../src/pages/channel-setting";
-import { draftOf, looksAt, newRule, readWindow, sentence, summary, windowText, words } from "../../src/pages/rule-draft";
+import { question } from "../../src/api/tried";
+import { asKind, draftOf, expectedGroups, expectedText, KINDS, looksAt, newRule, readWindow, sentence, settingText, summary, windowText, words } from "../../src/pages/rule-draft";
 import { validity } from "../../src/settings/validity";
 
 describe("readFields", () => {
@@ -71,4 +72,55 @@ it("every kind of rule says in a line what makes it fire", () => {
   expect(summary({ ...base, kind: "anomaly", anomaly }).fires).toBe("count() above what is normal for the hour of the week");
   expect(summary({ ...base, kind: "anomaly" }).fires).toBe("count() outside of what is normal");
   expect(summary({ ...base, kind: "plugin", plugin: "error-burst", config: { errors: 5, severity: "high" } })).toEqual({ fires: "the plugin error-burst says so · errors 5 · severity high", over: "–" });
+});
+
+describe("kinds of rules", () => {
+  it("hold only what the hub takes for them", () => {
+    const draft = { ...newRule(), aggregate: "p99(data.ms)", window: "10m", condition: "value >= threshold", threshold: 5, evaluate: "eager" as const };
+    for (const [kind] of KINDS) {
+      const other = asKind(draft, kind);
+      const own = ["pattern", "absence", "anomaly", "plugin"].filter((field) => field in other);
+      expect(own).toEqual(kind === "threshold" ? [] : [kind]);
+      expect(other.kind).toBe(kind);
+      expect([other.aggregate, other.window]).toEqual(kind === "threshold" || kind === "anomaly" ? ["p99(data.ms)", "10m"] : ["count()", "5m"]);
+      expect([other.condition, other.threshold]).toEqual(kind === "threshold" ? ["value >= threshold", 5] : ["value > threshold", null]);
+      expect(other.evaluate).toBe(kind === "threshold" || kind === "pattern" ? "eager" : "auto");
+      expect(other.group_by).toEqual(kind === "plugin" ? [] : ["source"]);
+      expect(sentence(other)).toMatch(/^Of .* alert fires and goes by the routing tree\.$/);
+    }
+    expect(asKind(asKind(draft, "absence"), "threshold").threshold).toBe(0);
+    const kept = { ...asKind(draft, "anomaly"), anomaly: { method: "seasonal" as const, history: 50, sensitivity: "low" as const, direction: "both" as const, min_change: 1 } };
+    expect(asKind(kept, "anomaly").anomaly?.history).toBe(50);
+  });
+
+  it("say what they look for", () => {
+    const steps = [
+      { name: "order", match: "type == 'o'", count: 1, not: false },
+      { name: "payment", match: "type == 'p'", count: 1, not: true },
+    ];
+    expect(sentence({ ...asKind(newRule(), "pattern"), match: "true", pattern: { steps, within: "10m" } })).toBe(
+      "Of all events for each source: when there is order, then no payment within 10m, a warning alert fires and goes by the routing tree.",
+    );
+    expect(sentence({ ...asKind(newRule(), "absence"), match: "true" })).toContain("when there is nothing for 5m, a warning alert");
+    expect(sentence({ ...asKind(newRule(), "anomaly"), match: "true" })).toContain("in windows of 1m for each source: when count() is outside of what is normal");
+    expect(sentence({ ...asKind(newRule(), "plugin"), match: "true", plugin: "error-burst" })).toContain("when the plugin error-burst says so");
+  });
+
+  it("are tried saved or not", () => {
+    const from = new Date("2026-01-01T00:00:00Z");
+    expect(question({ id: "a b" }, from)).toEqual({ path: "/api/v1/rules/a%20b/backtest", body: { from: "2026-01-01T00:00:00.000Z" } });
+    const draft = newRule();
+    expect(question({ draft }, from)).toEqual({ path: "/api/v1/rules/backtest", body: { rule: draft, from: "2026-01-01T00:00:00.000Z" } });
+  });
+
+  it("read expected groups and settings as they show them", () => {
+    const by = ["source", "data.zone"];
+    const groups = [
+      { source: "web-1", "data.zone": "a" },
+      { source: "web-2", "data.zone": "" },
+    ];
+    expect(expectedGroups(expectedText(groups, by), by)).toEqual(groups);
+    expect(expectedGroups("\n web-3 ,b \n", by)).toEqual([{ source: "web-3", "data.zone": "b" }]);
+    expect([undefined, "x", 5, { a: 1 }].map(settingText)).toEqual(["", "x", "5", '{"a":1}']);
+  });
 });
