@@ -2,14 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use streamflow_model::{Alert, AlertState, Channel, Delivery, DeliveryState, Instant, Level};
-use streamflow_plugin_host::Notice;
+use streamflow_model::{
+    Alert, AlertState, Channel, Delivery, DeliveryState, Instant, Level,
+    drill::{DRILL_WORDS, is_drill_rule},
+};
+use streamflow_plugin_host::{Member, Notice};
 use uuid::Uuid;
 
-use crate::{grouping::Group, incident::Incident, outbox::Outgoing, template, text};
+use crate::{
+    grouping::Group,
+    held::{Cause, OnDuty},
+    incident::Incident,
+    outbox::Outgoing,
+    template, text,
+};
 
 /// Alerts that a text lists one by one.
 const LISTED: usize = 20;
+/// Alerts that a notification carries one by one, and bytes of their texts: what a channel's memory and a receiver take.
+const CARRIED: (usize, usize) = (500, 512 * 1024);
 /// Alerts whose timelines tell what became of a notification.
 const NOTED: usize = 1000;
 
@@ -74,6 +85,13 @@ impl Outgoing {
         Self::new(notice, channel, ids, Some(group.id.clone()), 0, now)
     }
 
+    /// Why it was made, and by which schedule it goes there.
+    pub(crate) fn because(mut self, cause: Cause, oncall: Option<&OnDuty>) -> Self {
+        self.cause = cause;
+        self.oncall = oncall.cloned();
+        self
+    }
+
     /// The first attempt is made then.
     pub(crate) fn not_before(mut self, at: i64) -> Self {
         self.delivery.next_attempt_at = self.delivery.next_attempt_at.max(Some(Instant(at)));
@@ -85,6 +103,9 @@ impl Outgoing {
     pub(crate) fn worded(mut self, channel: &Channel, failures: &mut Vec<(String, String)>) -> Self {
         if let Err(reason) = template::word(&mut self.notice, channel) {
             failures.push((channel.name.clone(), reason));
+        }
+        if is_drill_rule(&self.notice.rule_id) && !self.notice.title.starts_with(DRILL_WORDS) {
+            self.notice.title = format!("{DRILL_WORDS}: {}", self.notice.title);
         }
         self
     }
@@ -119,6 +140,8 @@ impl Outgoing {
             notice,
             since: now,
             stored_at,
+            cause: Cause::Fired,
+            oncall: None,
         }
     }
 }
@@ -148,6 +171,49 @@ fn single(alert: &Alert, external_url: &str, now: i64) -> Notice {
         external_url: external_url.to_owned(),
         url: link(external_url, &format!("/{}", alert.id)),
         test: false,
+        members: Vec::new(),
+        omitted: 0,
+    }
+}
+
+/// The alerts of a group one by one, as many as a notification carries, and how many more there are.
+fn members(all: &[&Alert], external_url: &str, now: i64) -> (Vec<Member>, u32) {
+    let mut left = CARRIED.1;
+    let fits = |member: &Member| {
+        let texts = |map: &BTreeMap<String, String>| map.iter().map(|(k, v)| k.len() + v.len()).sum::<usize>();
+        let own = [&member.title, &member.body, &member.key, &member.rule, &member.url];
+        let own = own.iter().map(|text| text.len()).sum::<usize>();
+        let size = own + texts(&member.labels) + texts(&member.annotations);
+        let fits = size <= left;
+        left = left.saturating_sub(size);
+        fits
+    };
+    let members: Vec<Member> = all
+        .iter()
+        .take(CARRIED.0)
+        .map(|alert| member(alert, external_url, now))
+        .take_while(fits)
+        .collect();
+    let omitted = u32::try_from(all.len() - members.len()).unwrap_or(u32::MAX);
+    (members, omitted)
+}
+
+fn member(alert: &Alert, external_url: &str, now: i64) -> Member {
+    Member {
+        id: alert.id.clone(),
+        rule_id: alert.rule_id.clone(),
+        rule: alert.rule_name.clone(),
+        key: alert.group_key.clone(),
+        state: alert.state,
+        level: alert.level,
+        title: alert.title.clone(),
+        body: alert.message.clone(),
+        starts_at_ms: alert.fired_at.map_or(now, |at| at.0),
+        ends_at_ms: alert.resolved_at.map(|at| at.0),
+        value: Some(alert.value),
+        labels: alert.labels.clone(),
+        annotations: alert.annotations.clone(),
+        url: link(external_url, &format!("/{}", alert.id)),
     }
 }
 
@@ -184,6 +250,7 @@ fn several(together: &Together<'_>, all: &[&Alert], state: AlertState, now: i64)
         let same = first.filter(|first| all.iter().all(|alert| of(alert) == *first));
         same.cloned().unwrap_or_default()
     };
+    let (members, omitted) = members(all, external_url, now);
     Notice {
         id: group.id.clone(),
         rule_id: rule(|alert| &alert.rule_id),
@@ -208,6 +275,8 @@ fn several(together: &Together<'_>, all: &[&Alert], state: AlertState, now: i64)
         external_url: external_url.to_owned(),
         url: link(external_url, ""),
         test: false,
+        members,
+        omitted,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use streamflow_model::{AlertState, Level};
 
-use crate::Notice;
+use crate::{Member, Notice};
 
 wasmtime::component::bindgen!({
     // All worlds of the interface in one, so that their types are the same types; which exports a plugin must have, its kind decides.
@@ -26,6 +26,7 @@ pub(crate) use exports::streamflow::plugin::{
     channel::{self, Failure, Notice as WitNotice},
     rule,
 };
+use streamflow::plugin::group;
 pub(crate) use streamflow::plugin::types;
 
 /// A notice as plugins get it.
@@ -43,12 +44,7 @@ pub(crate) fn wit_notice(notice: &Notice, channel: &str) -> WitNotice {
             AlertState::Resolved => State::Resolved,
             AlertState::Stale => State::Stale,
         },
-        level: match notice.level {
-            Level::Info => types::Level::Info,
-            Level::Warning => types::Level::Warning,
-            Level::Error => types::Level::Error,
-            Level::Critical => types::Level::Critical,
-        },
+        level: wit_level(notice.level),
         title: notice.title.clone(),
         body: notice.body.clone(),
         at: nanoseconds(notice.at_ms),
@@ -62,6 +58,40 @@ pub(crate) fn wit_notice(notice: &Notice, channel: &str) -> WitNotice {
         external_url: notice.external_url.clone(),
         url: notice.url.clone(),
         test: notice.test,
+    }
+}
+
+/// An alert of a group as plugins get it.
+pub(crate) fn wit_member(member: &Member) -> group::Member {
+    group::Member {
+        id: member.id.clone(),
+        rule_id: member.rule_id.clone(),
+        rule: member.rule.clone(),
+        key: member.key.clone(),
+        state: match member.state {
+            AlertState::Pending | AlertState::Firing => group::State::Firing,
+            AlertState::Acknowledged => group::State::Acknowledged,
+            AlertState::Resolved => group::State::Resolved,
+            AlertState::Stale => group::State::Stale,
+        },
+        level: wit_level(member.level),
+        title: member.title.clone(),
+        body: member.body.clone(),
+        starts_at: nanoseconds(member.starts_at_ms),
+        ends_at: member.ends_at_ms.map(nanoseconds),
+        value: member.value,
+        labels: pairs(&member.labels),
+        annotations: pairs(&member.annotations),
+        url: member.url.clone(),
+    }
+}
+
+const fn wit_level(level: Level) -> types::Level {
+    match level {
+        Level::Info => types::Level::Info,
+        Level::Warning => types::Level::Warning,
+        Level::Error => types::Level::Error,
+        Level::Critical => types::Level::Critical,
     }
 }
 

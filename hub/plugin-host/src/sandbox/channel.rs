@@ -44,11 +44,13 @@ impl ChannelInstance {
         notice: &Notice,
         attempt: u32,
     ) -> (Result<Result<String, Failure>, Fault>, Spent, Option<Self>) {
+        self.store.data_mut().group = (notice.members.clone(), notice.omitted);
         let notice = wit_notice(notice, &self.store.data().used_by);
         let began = begin(&mut self.store, self.limits.deadline);
         let work = self.plugin.call_deliver(&mut self.store, &notice, attempt);
         let outcome = tokio::time::timeout(self.limits.wall, work).await;
         let (outcome, spent) = settle(&self.store, self.limits, began, outcome);
+        self.store.data_mut().group = (Vec::new(), 0);
         let answer = match outcome {
             Ok(answer) => answer,
             Err(fault) => return (Err(fault), spent, None),

@@ -1,12 +1,16 @@
-//! The Alertmanager webhook message, version 4, with the one alert that a notice tells of.
+//! The Alertmanager webhook message, version 4: each alert that a notice tells of is an entry of its own.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use streamflow_sdk::{Level, Notice, State};
+use streamflow_sdk::{
+    Level, Notice, State,
+    group::{Listing, Member},
+};
 
 type Texts<'a> = BTreeMap<&'a str, &'a str>;
+type Notes<'a> = BTreeMap<&'a str, String>;
 
 /// What Alertmanager says of an alert that has not ended.
 const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -21,10 +25,10 @@ pub(crate) struct Message<'a> {
     receiver: &'a str,
     group_labels: Texts<'a>,
     common_labels: Texts<'a>,
-    common_annotations: BTreeMap<&'a str, String>,
+    common_annotations: Notes<'a>,
     #[serde(rename = "externalURL")]
     external_url: &'a str,
-    alerts: [Alert<'a>; 1],
+    alerts: Vec<Alert<'a>>,
 }
 
 #[derive(Serialize)]
@@ -32,7 +36,7 @@ pub(crate) struct Message<'a> {
 struct Alert<'a> {
     status: &'static str,
     labels: Texts<'a>,
-    annotations: BTreeMap<&'a str, String>,
+    annotations: Notes<'a>,
     starts_at: String,
     ends_at: String,
     #[serde(rename = "generatorURL")]
@@ -41,35 +45,47 @@ struct Alert<'a> {
 }
 
 impl<'a> Message<'a> {
-    pub(crate) fn of(notice: &'a Notice) -> Self {
-        let status = if notice.state == State::Resolved {
-            "resolved"
-        } else {
-            "firing"
-        };
-        let labels = labels(notice);
-        let annotations = annotations(notice);
+    /// `listing` holds at least one alert.
+    pub(crate) fn of(notice: &'a Notice, listing: &'a Listing) -> Self {
+        let alerts: Vec<Alert> = listing.members.iter().map(|member| alert(notice, member)).collect();
+        let common_labels = common(alerts.iter().map(|alert| &alert.labels));
+        let mut common_annotations = common(alerts.iter().map(|alert| &alert.annotations));
+        if alerts.len() > 1 {
+            // What the hub, or the channel's template, says of the whole group: receivers show these two.
+            common_annotations.insert("summary", notice.title.clone());
+            common_annotations.insert("description", notice.body.clone());
+        }
         Self {
             version: "4",
             group_key: &notice.key,
-            truncated_alerts: 0,
-            status,
+            truncated_alerts: listing.omitted,
+            status: status(notice.state),
             receiver: &notice.channel,
             group_labels: texts(&notice.group_labels),
-            common_labels: labels.clone(),
-            common_annotations: annotations.clone(),
+            common_labels,
+            common_annotations,
             external_url: &notice.external_url,
-            alerts: [Alert {
-                status,
-                fingerprint: fingerprint(&labels),
-                labels,
-                annotations,
-                starts_at: rfc3339(notice.starts_at),
-                ends_at: notice.ends_at.map_or_else(|| NEVER.to_owned(), rfc3339),
-                generator_url: &notice.url,
-            }],
+            alerts,
         }
     }
+}
+
+fn alert<'a>(notice: &'a Notice, member: &'a Member) -> Alert<'a> {
+    let labels = labels(member);
+    Alert {
+        status: status(member.state),
+        fingerprint: fingerprint(&labels),
+        labels,
+        annotations: annotations(notice, member),
+        starts_at: rfc3339(member.starts_at),
+        ends_at: member.ends_at.map_or_else(|| NEVER.to_owned(), rfc3339),
+        generator_url: &member.url,
+    }
+}
+
+/// Alertmanager knows only these two.
+fn status(state: State) -> &'static str {
+    if state == State::Resolved { "resolved" } else { "firing" }
 }
 
 fn texts(pairs: &[(String, String)]) -> Texts<'_> {
@@ -79,11 +95,22 @@ fn texts(pairs: &[(String, String)]) -> Texts<'_> {
         .collect()
 }
 
+/// What all of them have with the same value.
+fn common<'m, 'a: 'm, V: Clone + PartialEq + 'm>(
+    mut all: impl Iterator<Item = &'m BTreeMap<&'a str, V>>,
+) -> BTreeMap<&'a str, V> {
+    let mut common = all.next().cloned().unwrap_or_default();
+    for map in all {
+        common.retain(|name, value| map.get(name) == Some(value));
+    }
+    common
+}
+
 /// `alertname` and `severity` are what receivers route by; a label of the same name that the rule set itself wins.
-fn labels(notice: &Notice) -> Texts<'_> {
-    let mut labels = texts(&notice.labels);
-    labels.entry("alertname").or_insert(&notice.rule);
-    labels.entry("severity").or_insert(match notice.level {
+fn labels(member: &Member) -> Texts<'_> {
+    let mut labels = texts(&member.labels);
+    labels.entry("alertname").or_insert(&member.rule);
+    labels.entry("severity").or_insert(match member.level {
         Level::Info => "info",
         Level::Warning => "warning",
         Level::Error => "error",
@@ -92,21 +119,22 @@ fn labels(notice: &Notice) -> Texts<'_> {
     labels
 }
 
-/// Alertmanager knows only firing and resolved: the other states of an incident are told here.
-fn annotations(notice: &Notice) -> BTreeMap<&str, String> {
-    let mut annotations: BTreeMap<&str, String> = notice
-        .annotations
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.clone()))
-        .collect();
+/// The states that Alertmanager does not know are told here.
+fn annotations<'a>(notice: &'a Notice, member: &'a Member) -> Notes<'a> {
+    // Those of the notice are common to all; one of them is the link that acknowledges.
+    let own = member.annotations.iter().chain(&notice.annotations);
+    let mut annotations = Notes::new();
+    for (name, value) in own {
+        annotations.entry(name).or_insert_with(|| value.clone());
+    }
     let mut add = |name, value: String| _ = annotations.entry(name).or_insert(value);
-    add("summary", notice.title.clone());
-    add("description", notice.body.clone());
-    add("alert_id", notice.id.clone());
-    if let Some(value) = notice.value {
+    add("summary", member.title.clone());
+    add("description", member.body.clone());
+    add("alert_id", member.id.clone());
+    if let Some(value) = member.value {
         add("value", value.to_string());
     }
-    match notice.state {
+    match member.state {
         State::Acknowledged => add("state", "acknowledged".to_owned()),
         State::Stale => add("state", "stale".to_owned()),
         State::Firing | State::Resolved => {}
@@ -132,7 +160,7 @@ fn fingerprint(labels: &Texts) -> String {
     format!("{hash:016x}")
 }
 
-fn rfc3339(ns: i64) -> String {
+pub(crate) fn rfc3339(ns: i64) -> String {
     // Every i64 of nanoseconds is a time that can be written.
     Timestamp::from_nanosecond(i128::from(ns)).map_or_else(|_| NEVER.to_owned(), |time| format!("{time:.3}"))
 }

@@ -3,6 +3,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use streamflow_sdk::{
     Channel, Failure, Notice, State,
+    group::Member,
     http::{Error, Method, Request, Response},
     testing::{self, FakeHost},
 };
@@ -84,6 +85,89 @@ fn other_states_and_tests_are_told_in_annotations() {
         ..testing::notice()
     });
     assert_eq!(message["commonAnnotations"]["test"], "true");
+}
+
+fn member(number: u32) -> Member {
+    let mut member = Member::of(&testing::notice());
+    member.id = format!("alert-{number}");
+    member.labels = vec![
+        ("source".to_owned(), format!("web-{number}")),
+        ("team".to_owned(), "web".to_owned()),
+    ];
+    member
+}
+
+#[test]
+fn a_group_is_one_message_with_an_entry_for_each_alert() {
+    let host = FakeHost::new();
+    let over = Member {
+        state: State::Resolved,
+        ends_at: Some(1_700_000_300_500_000_000),
+        ..member(2)
+    };
+    host.group(vec![member(1), over], 3);
+    let link = vec![(
+        "acknowledge_url".to_owned(),
+        "https://hub.example.org/ack?t=1".to_owned(),
+    )];
+    let notice = Notice {
+        title: "1 firing, 1 resolved".to_owned(),
+        annotations: link,
+        value: None,
+        ..testing::notice()
+    };
+    let (outcome, request) = deliver(&host, json!({"url": URL}), &notice);
+    outcome.unwrap();
+    let message: Value = serde_json::from_slice(&request.body).unwrap();
+    assert_eq!(
+        (&message["status"], &message["truncatedAlerts"]),
+        (&json!("firing"), &json!(3))
+    );
+    let alerts = message["alerts"].as_array().unwrap();
+    let seen: Vec<_> = alerts
+        .iter()
+        .map(|alert| (&alert["status"], &alert["labels"]["source"], &alert["endsAt"]))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            (&json!("firing"), &json!("web-1"), &json!("0001-01-01T00:00:00Z")),
+            (&json!("resolved"), &json!("web-2"), &json!("2023-11-14T22:18:20.500Z")),
+        ]
+    );
+    assert_ne!(alerts[0]["fingerprint"], alerts[1]["fingerprint"]);
+    assert_eq!(alerts[1]["annotations"]["alert_id"], "alert-2");
+    assert_eq!(
+        alerts[1]["annotations"]["acknowledge_url"],
+        "https://hub.example.org/ack?t=1"
+    );
+    assert_eq!(
+        message["commonLabels"],
+        json!({"alertname": "api error rate", "severity": "warning", "team": "web"})
+    );
+    assert_eq!(message["commonAnnotations"]["summary"], "1 firing, 1 resolved");
+    assert_eq!(message["commonAnnotations"]["alert_id"], Value::Null);
+}
+
+#[test]
+fn a_message_has_no_more_alerts_than_its_receiver_takes() {
+    let check = |config: Value, bytes: usize, expected: (usize, u32)| {
+        let host = FakeHost::new();
+        let long = |number| Member {
+            body: "x".repeat(bytes),
+            ..member(number)
+        };
+        host.group((0..8).map(long).collect(), 2);
+        let (outcome, request) = deliver(&host, config, &testing::notice());
+        outcome.unwrap();
+        assert!(request.body.len() <= 1 << 20);
+        let message: Value = serde_json::from_slice(&request.body).unwrap();
+        let alerts = message["alerts"].as_array().unwrap().len();
+        assert_eq!((alerts, &message["truncatedAlerts"]), (expected.0, &json!(expected.1)));
+    };
+    check(json!({"url": URL}), 1, (8, 2));
+    check(json!({"url": URL, "max_alerts": 3}), 1, (3, 7));
+    check(json!({"url": URL}), 200_000, (4, 6));
 }
 
 #[test]
@@ -172,5 +256,46 @@ fn a_configuration_that_cannot_work_is_refused_with_its_reason() {
     check(
         json!({"url": URL, "bearer_token": "t", "headers": {"Authorization": "x"}}),
         "exclude each other",
+    );
+}
+
+#[test]
+fn cloudevents_hold_the_same_message() {
+    let notice = testing::notice();
+    let host = FakeHost::new();
+    let (outcome, request) = deliver(&host, json!({"url": URL, "format": "cloudevents"}), &notice);
+    outcome.unwrap();
+    assert_eq!(
+        request.header_value("content-type"),
+        Some("application/cloudevents+json; charset=utf-8")
+    );
+    let event: Value = serde_json::from_slice(&request.body).unwrap();
+    assert_eq!(
+        (&event["specversion"], &event["id"], &event["type"]),
+        (
+            &json!("1.0"),
+            &json!(notice.idempotency_key),
+            &json!("streamflow.alert.firing")
+        )
+    );
+    assert_eq!(
+        (&event["source"], &event["subject"], &event["time"]),
+        (
+            &json!("https://hub.example.org"),
+            &json!(notice.key),
+            &json!("2023-11-14T22:14:20.000Z")
+        )
+    );
+    assert_eq!(event["data"], posted(&notice));
+    let bare = Notice {
+        external_url: String::new(),
+        test: true,
+        ..testing::notice()
+    };
+    let (_, request) = deliver(&FakeHost::new(), json!({"url": URL, "format": "cloudevents"}), &bare);
+    let event: Value = serde_json::from_slice(&request.body).unwrap();
+    assert_eq!(
+        (&event["source"], &event["type"]),
+        (&json!("/streamflow"), &json!("streamflow.alert.test"))
     );
 }
