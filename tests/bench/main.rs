@@ -11,10 +11,14 @@
 
 mod agent_load;
 mod alert_latency;
+mod alert_memory;
+mod alert_peers;
+mod alert_storm;
 mod baseline;
 mod footprint;
 mod generator;
 mod http_load;
+mod peers;
 mod quic_client;
 mod quic_load;
 mod report;
@@ -59,6 +63,16 @@ async fn main() {
     }
     if wanted("alert") {
         rows.extend(alert_latency::line_to_webhook(if quick { 20 } else { 200 }).await);
+    }
+    if wanted("alert-peers") {
+        let (alerts, beside) = if quick { (20, 5) } else { (200, 40) };
+        rows.extend(alert_peers::event_to_webhook(alerts, beside).await);
+    }
+    if wanted("alert-storm") {
+        rows.extend(alert_storm::at_once(10_000).await);
+    }
+    if wanted("alert-memory") {
+        rows.extend(alert_memory::active(100_000).await);
     }
     if wanted("idle") {
         rows.extend(footprint::idle(if quick { 5 } else { 20 }).await);

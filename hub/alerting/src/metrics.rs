@@ -17,6 +17,8 @@ pub(crate) struct Metrics {
     pub(crate) active: IntGaugeVec,
     /// Verdicts refused because too many alerts are open.
     pub(crate) refused: IntCounter,
+    /// What kept somebody from being told, or from being told at once.
+    pub(crate) held_back: IntCounterVec,
     /// Attempts to send, by channel and outcome.
     pub(crate) deliveries: IntCounterVec,
     /// Time of one attempt.
@@ -55,6 +57,13 @@ impl Metrics {
             refused: IntCounter::new(
                 "streamflow_alerts_refused_total",
                 "Verdicts of new groups refused: too many open alerts",
+            )?,
+            held_back: IntCounterVec::new(
+                Opts::new(
+                    "streamflow_alerts_held_back_total",
+                    "Notifications of alerts that were held back, or not made, by what did it",
+                ),
+                &["gate"],
             )?,
             deliveries: IntCounterVec::new(
                 Opts::new("streamflow_deliveries_total", "Attempts to send a notification"),
@@ -103,6 +112,7 @@ impl Metrics {
         }
         registry.register(Box::new(metrics.active.clone()))?;
         registry.register(Box::new(metrics.refused.clone()))?;
+        registry.register(Box::new(metrics.held_back.clone()))?;
         registry.register(Box::new(metrics.deliveries.clone()))?;
         registry.register(Box::new(metrics.delivery_seconds.clone()))?;
         registry.register(Box::new(metrics.end_to_end_seconds.clone()))?;

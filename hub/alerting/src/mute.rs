@@ -157,6 +157,26 @@ impl Mutes {
         self.inhibit = rules;
     }
 
+    /// The rules of inhibition, with no alert that fires.
+    pub(crate) fn inhibition(&self) -> Vec<Inhibitor> {
+        let bare = |rule: &Inhibitor| Inhibitor {
+            source: rule.source.clone(),
+            target: rule.target.clone(),
+            equal: rule.equal.clone(),
+            firing: HashMap::new(),
+        };
+        self.inhibit.iter().map(bare).collect()
+    }
+
+    /// Silences and maintenance windows alone.
+    pub(crate) fn without_inhibition(&self) -> Self {
+        Self {
+            silences: self.silences.clone(),
+            windows: self.windows.clone(),
+            inhibit: Vec::new(),
+        }
+    }
+
     /// An alert began to fire (or goes on to), or is over; answers whether that changes what others may do.
     pub(crate) fn source(&mut self, key: &str, id: &str, labels: &Labels, firing: bool) -> bool {
         let mut moved = false;

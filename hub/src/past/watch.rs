@@ -1,6 +1,7 @@
 //! A place among those that run, and the answer as lines while it runs.
 
 use std::{
+    future::Future,
     ops::ControlFlow,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -12,13 +13,16 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::stream;
+use serde::Serialize;
 use serde_json::{Value, json};
+use streamflow_model::Instant;
+use streamflow_storage::Scanned;
 use streamflow_web::{ApiError, ApiResult};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::{
     Past,
-    backtest::{self, Asked, Progress},
+    backtest::{self, Asked, PagingAsked, Progress, Report},
     routes::refused,
 };
 
@@ -81,23 +85,65 @@ pub(super) fn wants_lines(headers: &HeaderMap) -> bool {
         .any(|kind| kind.split(';').next().is_some_and(|kind| kind.trim() == NDJSON))
 }
 
-/// Runs a backtest and answers when it is over. It ends when the caller goes, because this future is dropped then.
-pub(super) async fn answer(past: &Past, mut place: Place, asked: Asked) -> ApiResult<Response> {
-    let work = backtest::run(&past.options, past.store.as_ref(), asked, |_| ControlFlow::Continue(()));
+/// Something that runs over the past and can be watched.
+pub(super) trait Run: Send + Sized + 'static {
+    /// Its answer.
+    type Report: Serialize + Send;
+
+    /// Where it begins, of event time.
+    fn begin(&self) -> Instant;
+
+    /// Runs it; `on_progress` hears of every part.
+    fn run(
+        self,
+        past: &Past,
+        on_progress: impl FnMut(Progress) -> ControlFlow<()> + Send + 'static,
+    ) -> impl Future<Output = ApiResult<(Self::Report, Scanned)>> + Send;
+}
+
+/// A backtest of one rule.
+pub(super) struct Single {
+    pub(super) asked: Asked,
+    pub(super) paging: Option<PagingAsked>,
+}
+
+impl Run for Single {
+    type Report = Report;
+
+    fn begin(&self) -> Instant {
+        self.asked.from
+    }
+
+    async fn run(
+        self,
+        past: &Past,
+        on_progress: impl FnMut(Progress) -> ControlFlow<()> + Send + 'static,
+    ) -> ApiResult<(Report, Scanned)> {
+        let Self { asked, paging } = self;
+        let run = backtest::run(&past.options, past.store.as_ref(), asked, paging, on_progress);
+        let report = run.await.map_err(refused)?;
+        let scanned = report.scanned;
+        Ok((report, scanned))
+    }
+}
+
+/// Runs it and answers when it is over. It ends when the caller goes, because this future is dropped then.
+pub(super) async fn answer(past: &Past, mut place: Place, run: impl Run) -> ApiResult<Response> {
+    let work = run.run(past, |_| ControlFlow::Continue(()));
     let report = tokio::select! {
         report = work => report,
         () = past.stop.cancelled() => return Err(ApiError::unavailable(5)),
     };
     place.ended(report.is_ok());
-    let report = report.map_err(refused)?;
-    past.meters.events.inc_by(report.scanned.events);
+    let (report, scanned) = report?;
+    past.meters.events.inc_by(scanned.events);
     Ok(axum::Json(report).into_response())
 }
 
-/// Runs a backtest beside the answer, which gets a line of progress now and then, and the result as the last line.
-pub(super) fn lines(past: &Past, place: Place, asked: Asked) -> Response {
+/// Runs it beside the answer, which gets a line of progress now and then, and the result as the last line.
+pub(super) fn lines(past: &Past, place: Place, run: impl Run) -> Response {
     let (sender, receiver) = mpsc::channel::<Bytes>(LINES);
-    tokio::spawn(work(past.clone(), place, asked, sender));
+    tokio::spawn(work(past.clone(), place, run, sender));
     let body = stream::unfold(receiver, |mut receiver| async move {
         let line = receiver.recv().await?;
         Some((Ok::<_, std::convert::Infallible>(line), receiver))
@@ -107,14 +153,14 @@ pub(super) fn lines(past: &Past, place: Place, asked: Asked) -> Response {
     (headers, Body::from_stream(body)).into_response()
 }
 
-async fn work(past: Past, mut place: Place, asked: Asked, sender: mpsc::Sender<Bytes>) {
-    let newest = Arc::new(Mutex::new(Progress::begin(asked.from)));
+async fn work(past: Past, mut place: Place, run: impl Run, sender: mpsc::Sender<Bytes>) {
+    let newest = Arc::new(Mutex::new(Progress::begin(run.begin())));
     let seen = Arc::clone(&newest);
     let note = move |progress: Progress| {
         *seen.lock().unwrap_or_else(PoisonError::into_inner) = progress;
         ControlFlow::Continue(())
     };
-    let run = backtest::run(&past.options, past.store.as_ref(), asked, note);
+    let run = run.run(&past, note);
     tokio::pin!(run);
     let mut ticks = tokio::time::interval(PAUSE);
     let result = loop {
@@ -134,16 +180,13 @@ async fn work(past: Past, mut place: Place, asked: Asked, sender: mpsc::Sender<B
     };
     place.ended(result.is_ok());
     let line = match result {
-        Ok(report) => {
-            past.meters.events.inc_by(report.scanned.events);
+        Ok((report, scanned)) => {
+            past.meters.events.inc_by(scanned.events);
             let mut line = serde_json::to_value(report).unwrap_or_default();
             line["type"] = Value::from("result");
             line
         }
-        Err(error) => {
-            let error = refused(error);
-            json!({"type": "error", "status": error.status().as_u16(), "message": error.to_string()})
-        }
+        Err(error) => json!({"type": "error", "status": error.status().as_u16(), "message": error.to_string()}),
     };
     drop(sender.send(line_of(&line)).await);
 }

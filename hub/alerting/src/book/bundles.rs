@@ -2,13 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use streamflow_model::{Alert, Channel, Level, Routing};
+use streamflow_model::{Alert, Channel, Level, Routing, drill::is_drill_rule};
 use uuid::Uuid;
 
 use super::Book;
 use crate::{
     compose::Together,
     grouping::{Contents, Group, Look},
+    held::{Cause, Gate, Held},
     incident::{Incident, SYSTEM},
     outbox::Outgoing,
     route::{Compiled, Tree},
@@ -69,7 +70,7 @@ impl Book {
                 let open = members.iter().filter_map(|id| self.ids.get(id).cloned());
                 let open: Vec<String> = open.collect();
                 for key in open {
-                    let policy = self.route(&key, now);
+                    let (_, policy) = self.route(&key, now);
                     if let (Some(slot), Some(policy)) = (self.groups.get_mut(&key), policy) {
                         slot.incident.begin_policy(&policy, now);
                     }
@@ -79,19 +80,26 @@ impl Book {
         self.mutes_changed(now);
     }
 
-    /// Puts an alert into the groups of its routes, as news; answers the escalation policy of the first route that has one.
-    pub(super) fn route(&mut self, key: &str, now: i64) -> Option<String> {
-        let slot = self.groups.get_mut(key)?;
+    /// Puts an alert into the groups of its routes, as news; answers how many those are, and the escalation policy of the first
+    /// route that has one.
+    pub(super) fn route(&mut self, key: &str, now: i64) -> (usize, Option<String>) {
+        let Some(slot) = self.groups.get_mut(key) else {
+            return (0, None);
+        };
         let incident = &mut slot.incident;
         if !incident.is_open() || incident.alert.fired_at.is_none() {
-            return None;
+            return (0, None);
         }
         let alert = &incident.alert;
         let targets = self.tree.targets(&alert.labels, alert.level);
         let policy = targets.iter().find_map(|target| target.escalation.clone());
         let mut touched = Vec::new();
         for target in targets.into_iter().filter(|target| !target.channels.is_empty()) {
-            let name = target.key(&alert.labels);
+            let mut name = target.key(&alert.labels);
+            if is_drill_rule(&alert.rule_id) {
+                // Nobody reads of a drill in a message about real alerts.
+                name = format!("{name} {}", alert.rule_id);
+            }
             let bundle = self.bundles.entry(name.clone()).or_insert_with(|| {
                 let labels = target.labels(&alert.labels);
                 let group = Group::new(Uuid::now_v7().to_string(), name.clone(), labels, target.clone());
@@ -104,12 +112,13 @@ impl Book {
         for name in &touched {
             incident.memory.join(name);
         }
+        let routes = touched.len();
         for name in touched {
             self.changes.groups.insert(name.clone());
             self.changes.written.insert(key.to_owned());
             self.reschedule_bundle(&name);
         }
-        policy
+        (routes, policy)
     }
 
     /// An alert is over: its groups tell that to whom they told of it.
@@ -246,15 +255,47 @@ impl Book {
         let wanted = if bundle.group.orphan {
             Vec::new()
         } else {
-            self.register.expand(&bundle.group.target.channels, now)
+            self.register.meant(&bundle.group.target.channels, now)
         };
         let mut told = bundle.group.told.clone();
         let takes = |channel: &&Arc<Channel>| {
             let known = told.contains(&channel.name);
-            let new = wanted.contains(&channel.name) && level >= channel.level && !firing.is_empty();
+            let meant = wanted.iter().any(|meant| meant.channel == channel.name);
+            let new = meant && level >= channel.level && !firing.is_empty();
             channel.enabled && (new || (known && !over.is_empty()))
         };
         let channels: Vec<Arc<Channel>> = self.register.channels().values().filter(takes).cloned().collect();
+        let cause = match (fresh.is_empty(), over.is_empty()) {
+            (false, _) => Cause::Fired,
+            (true, false) => Cause::Over,
+            (true, true) => Cause::Repeat,
+        };
+        let mut held: Vec<Held> = Vec::new();
+        if !firing.is_empty() {
+            for name in wanted.iter().map(|meant| &meant.channel) {
+                let gate = match self.register.channels().get(name) {
+                    None => Gate::Missing,
+                    Some(channel) if !channel.enabled => Gate::Disabled,
+                    Some(channel) if level < channel.level && !told.contains(name) => Gate::Level,
+                    Some(_) => continue,
+                };
+                held.push(Held::one(gate, name, ""));
+            }
+        }
+        let others = (firing.len() + over.len()).saturating_sub(1);
+        for channel in &channels {
+            let open_at = self.register.open_at(&channel.name, now);
+            if open_at > now {
+                held.push(Held::one(Gate::ActiveHours, &channel.name, "").for_ms(open_at - now));
+            }
+            if others > 0 {
+                let count = u64::try_from(others).unwrap_or(u64::MAX);
+                held.push(Held {
+                    count,
+                    ..Held::one(Gate::Grouping, &channel.name, "")
+                });
+            }
+        }
         let together = Together {
             group: &bundle.group,
             firing: &firing,
@@ -265,8 +306,11 @@ impl Book {
         let made: Vec<Outgoing> = channels
             .iter()
             .map(|channel| {
+                let oncall = wanted.iter().find(|meant| meant.channel == channel.name);
+                let oncall = oncall.and_then(|meant| meant.oncall.as_ref());
                 let outgoing = Outgoing::about_group(&together, channel, now);
                 outgoing
+                    .because(cause, oncall)
                     .not_before(self.register.open_at(&channel.name, now))
                     .worded(channel, &mut failures)
             })
@@ -279,6 +323,7 @@ impl Book {
             }
         }
         self.changes.outgoing.extend(made);
+        self.changes.held.append(&mut held);
         self.changes.template_failures.append(&mut failures);
         if let Some(bundle) = self.bundles.get_mut(name) {
             bundle.group.told = told;

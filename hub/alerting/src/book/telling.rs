@@ -3,7 +3,10 @@
 use std::mem;
 
 use super::Book;
-use crate::outbox::Outgoing;
+use crate::{
+    held::{Cause, Gate, Held, Meant},
+    outbox::Outgoing,
+};
 
 impl Book {
     /// After every change: what fired together is told of together, so that one alert can inhibit another of the same moment.
@@ -30,21 +33,34 @@ impl Book {
         self.changes.written.insert(key.to_owned());
         let reasons = self.mutes.reasons(key, &incident.alert.labels, now);
         if !reasons.is_empty() {
+            for reason in &reasons {
+                let (gate, name) = Gate::of_reason(reason);
+                self.changes.held.push(Held::one(gate, name, &incident.alert.id));
+            }
             incident.hold_back(reasons, now);
             return self.reschedule(key);
         }
         incident.alert.muted_by.clear();
         incident.told_of(now);
         // An alert that others decide has no rule here, and goes by the routes.
-        let rule = self.register.rules().get(&incident.alert.rule_id).cloned();
+        let rule = self.register.rule(&incident.alert.rule_id).cloned();
         let draft = rule.as_ref().map(|rule| &rule.draft);
         let mut policy = draft.and_then(|draft| draft.escalation.clone());
         let named = draft.map(|draft| draft.channels.as_slice()).unwrap_or_default();
         if named.is_empty() {
-            policy = policy.or(self.route(key, now));
+            let (routes, by_route) = self.route(key, now);
+            if routes == 0 && policy.is_none() && by_route.is_none() {
+                self.hold_alert(key, Gate::Unrouted);
+            }
+            policy = policy.or(by_route);
         } else {
-            let channels = self.register.expand(named, now);
-            self.tell_channels(key, &channels, now);
+            let again = self
+                .groups
+                .get(key)
+                .is_some_and(|slot| slot.incident.memory.notices > 0);
+            let cause = if again { Cause::Again } else { Cause::Fired };
+            let channels = self.register.meant(named, now);
+            self.tell_channels(key, &channels, cause, now);
         }
         if let (Some(slot), Some(policy)) = (self.groups.get_mut(key), policy) {
             slot.incident.begin_policy(&policy, now);
@@ -59,39 +75,61 @@ impl Book {
         let Some(step) = policy.and_then(|policy| policy.steps.get(step)) else {
             return;
         };
-        let channels = self.register.expand(&step.channels, now);
-        self.tell_channels(key, &channels, now);
+        let channels = self.register.meant(&step.channels, now);
+        self.tell_channels(key, &channels, Cause::Escalation, now);
     }
 
     /// Tells of an alert that is over, those who were told that it fires.
     pub(super) fn tell_over(&mut self, key: &str, now: i64) {
         let Some(slot) = self.groups.get_mut(key) else { return };
-        let told = slot.incident.memory.told.clone();
+        let told: Vec<Meant> = slot.incident.memory.told.iter().cloned().map(Meant::channel).collect();
         if !told.is_empty() {
-            self.tell_channels(key, &told, now);
+            self.tell_channels(key, &told, Cause::Over, now);
         }
         self.leave_bundles(key, now);
     }
 
     /// A notification of its own for each of these channels.
-    pub(super) fn tell_channels(&mut self, key: &str, names: &[String], now: i64) {
+    pub(super) fn tell_channels(&mut self, key: &str, meant: &[Meant], cause: Cause, now: i64) {
         let Some(slot) = self.groups.get_mut(key) else { return };
         let incident = &mut slot.incident;
         let firing = incident.is_open();
         incident.memory.notices += 1;
-        for name in names {
-            let channel = self.register.channels().get(name).filter(|channel| channel.enabled);
-            let Some(channel) = channel.filter(|channel| !firing || incident.alert.level >= channel.level) else {
+        for Meant { channel: name, oncall } in meant {
+            let known = self.register.channels().get(name);
+            let gate = match known {
+                None => Some(Gate::Missing),
+                Some(channel) if !channel.enabled => Some(Gate::Disabled),
+                Some(channel) if firing && incident.alert.level < channel.level => Some(Gate::Level),
+                Some(_) => None,
+            };
+            let (Some(channel), None) = (known, gate) else {
+                let held = gate.map(|gate| Held::one(gate, name, &incident.alert.id));
+                self.changes.held.extend(held);
                 continue;
             };
+            let open_at = self.register.open_at(name, now);
+            if open_at > now {
+                let held = Held::one(Gate::ActiveHours, name, &incident.alert.id);
+                self.changes.held.push(held.for_ms(open_at - now));
+            }
             let outgoing = Outgoing::about(incident, channel, &self.external_url, now);
             let outgoing = outgoing
-                .not_before(self.register.open_at(name, now))
+                .because(cause, oncall.as_ref())
+                .not_before(open_at)
                 .worded(channel, &mut self.changes.template_failures);
             self.changes.outgoing.push(outgoing);
             if firing && !incident.memory.told.contains(name) {
                 incident.memory.told.push(name.clone());
             }
+        }
+    }
+
+    /// Notes that something keeps an alert from being told of.
+    pub(super) fn hold_alert(&mut self, key: &str, gate: Gate) {
+        if let Some(slot) = self.groups.get(key) {
+            let alert = &slot.incident.alert;
+            self.changes.held.push(Held::one(gate, &alert.rule_name, &alert.id));
         }
     }
 }

@@ -1,0 +1,96 @@
+//! What a hundred thousand active alerts cost in memory, beside an Alertmanager that has as many.
+
+use std::{fmt::Write as _, time::Duration};
+
+use serde_json::{Value, json};
+use streamflow_tests::{Hub, HubConfig, Receiver, eventually};
+
+use crate::{
+    peers::{Alertmanager, installed},
+    report::Row,
+};
+
+/// Events of one request.
+const PER_REQUEST: usize = 5000;
+const MIB: f64 = 1_048_576.0;
+
+/// So many groups of one rule fire, and are told of as one group.
+pub async fn active(alerts: usize) -> Vec<Row> {
+    let receiver = Receiver::start().await;
+    let mut hub = Hub::start(&HubConfig {
+        egress: vec![receiver.address.clone()],
+        ..HubConfig::default()
+    });
+    let api = hub.admin().await;
+    let channel = json!({"name": "ops", "plugin": "webhook", "config": {"url": receiver.url()}});
+    assert_eq!(api.post("/api/v1/channels", &channel).await.0, 201);
+    let routing =
+        json!({"route": {"channels": ["ops"], "group_by": ["alertname"], "group_wait": "1s", "group_interval": "1h"}});
+    assert_eq!(api.put("/api/v1/routing", &routing).await.0, 200);
+    let rule = json!({"name": "active", "match": "type == 'active'", "aggregate": "count()", "window": "6h", "group_by": ["data.host"],
+        "condition": "value >= threshold", "threshold": 1, "channels": [], "max_groups": alerts});
+    let (status, answer) = api.post("/api/v1/rules", &rule).await;
+    assert_eq!(status, 201, "{answer}");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let empty = hub.process().resident();
+    for begin in (0..alerts).step_by(PER_REQUEST) {
+        let mut lines = String::new();
+        for n in begin..(begin + PER_REQUEST).min(alerts) {
+            let event = json!({"type": "active", "source": "bench", "data": {"host": host(n)}});
+            writeln!(lines, "{event}").unwrap();
+        }
+        let (status, answer) = api.post_raw("/events/batch", "application/x-ndjson", lines).await;
+        assert_eq!(status, 202, "{answer}");
+    }
+    eventually("all alerts are active", async || {
+        hub.metric("streamflow_alerts_active").await >= alerts as f64
+    })
+    .await;
+    // What was only needed on the way is given back.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let full = hub.process().resident();
+    let peer = if installed() {
+        format!("Alertmanager with as many {:.0} MiB", alertmanager(alerts).await / MIB)
+    } else {
+        "–".to_owned()
+    };
+    vec![Row {
+        what: "hub resident memory with 100,000 active alerts (and before the first)",
+        ours: format!(
+            "{:.0} MiB ({:.0} MiB; {:.2} KiB an alert)",
+            full as f64 / MIB,
+            empty as f64 / MIB,
+            (full as f64 - empty as f64) / alerts as f64 / 1024.0
+        ),
+        baseline: peer,
+        ratio: None,
+        target: "< 200 MiB",
+    }]
+}
+
+fn host(n: usize) -> String {
+    format!("host-{n:06}.example.org")
+}
+
+async fn alertmanager(alerts: usize) -> f64 {
+    let receiver = Receiver::start().await;
+    let peer = Alertmanager::grouping(&receiver.url(), "['alertname']", "1s", "1h").await;
+    let client = reqwest::Client::new();
+    for begin in (0..alerts).step_by(PER_REQUEST) {
+        let batch: Vec<Value> = (begin..(begin + PER_REQUEST).min(alerts))
+            .map(|n| {
+                json!({"labels": {"alertname": "active", "severity": "warning", "host": host(n)},
+                    "annotations": {"summary": format!("active: 1 >= 1 for host={}", host(n))}})
+            })
+            .collect();
+        let posted = client
+            .post(format!("http://{}/api/v2/alerts", peer.address))
+            .json(&batch)
+            .send()
+            .await
+            .unwrap();
+        assert!(posted.status().is_success(), "{}", posted.status());
+    }
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    peer.process.resident() as f64
+}
