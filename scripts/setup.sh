@@ -19,7 +19,11 @@ for purpose in "$@"; do
       need node nodejs; need npm npm; need python3 python3
       # Answers the same PromQL over the same samples (promtool), and sends alerts as to an Alertmanager.
       { command -v prometheus && command -v promtool; } >/dev/null || missing+=(prometheus)
-      need amtool prometheus-alertmanager ;;
+      need amtool prometheus-alertmanager
+      # A real mail server for the e-mail channel; the package belongs to the system's own interpreter.
+      for python in /usr/bin/python3 python3; do "$python" -c 'import aiosmtpd' 2>/dev/null && break; done || missing+=(python3-aiosmtpd)
+      # Sets the clock of one program.
+      [ -e /usr/lib/x86_64-linux-gnu/faketime ] || [ "$(uname -m)" != x86_64 ] || missing+=(libfaketime) ;;
     *) fail "setup.sh: unknown purpose '$purpose'" ;;
   esac
 done

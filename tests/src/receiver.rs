@@ -1,12 +1,16 @@
 //! A real HTTP server that records what channels send.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use axum::{
     Router,
     body::Bytes,
     extract::State,
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, Method, StatusCode, Uri},
+    response::{IntoResponse, Response},
     routing::post,
 };
 use serde_json::Value;
@@ -15,9 +19,15 @@ use tokio::sync::Notify;
 /// One received request.
 #[derive(Debug, Clone)]
 pub struct Received {
+    /// Its method.
+    pub method: String,
+    /// Its path and query.
+    pub path: String,
+    /// Its body as it came.
+    pub text: String,
     /// Its headers.
     pub headers: HeaderMap,
-    /// Its body.
+    /// Its body, when it is JSON.
     pub body: Value,
     /// When it came.
     pub at: std::time::Instant,
@@ -28,6 +38,8 @@ struct Inner {
     received: Vec<Received>,
     /// Statuses to answer next; 200 when used up.
     answers: Vec<u16>,
+    /// What to answer under paths that begin so, when `answers` is used up: status, seconds of `Retry-After`, body.
+    replies: BTreeMap<String, (u16, Option<u64>, Value)>,
     /// Answers wait until that is over.
     holding: Option<Arc<Notify>>,
 }
@@ -49,7 +61,10 @@ impl Receiver {
         let inner = Arc::new(Mutex::new(Inner::default()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("free port");
         let address = listener.local_addr().expect("address").to_string();
-        let app = Router::new().route("/hook", post(receive)).with_state(inner.clone());
+        let app = Router::new()
+            .route("/hook", post(receive))
+            .fallback(receive)
+            .with_state(inner.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
         Self { inner, address }
     }
@@ -66,6 +81,23 @@ impl Receiver {
     /// When a handler panicked.
     pub fn answer_next(&self, statuses: &[u16]) {
         self.inner.lock().expect("lock").answers = statuses.iter().rev().copied().collect();
+    }
+
+    /// Answers requests under paths that begin so with a status, `Retry-After` and a body, until told otherwise.
+    ///
+    /// # Panics
+    /// When a handler panicked.
+    pub fn reply(&self, path: &str, status: u16, retry_after: Option<u64>, body: Value) {
+        let reply = (status, retry_after, body);
+        self.inner.lock().expect("lock").replies.insert(path.to_owned(), reply);
+    }
+
+    /// Everything received so far under paths that begin so.
+    #[must_use]
+    pub fn received_at(&self, path: &str) -> Vec<Received> {
+        let mut all = self.received();
+        all.retain(|one| one.path.starts_with(path));
+        all
     }
 
     /// Keeps whoever posts waiting for an answer, until [`Self::let_go`].
@@ -86,6 +118,24 @@ impl Receiver {
         }
     }
 
+    /// How many requests were received so far.
+    ///
+    /// # Panics
+    /// When a handler panicked.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.inner.lock().expect("lock").received.len()
+    }
+
+    /// The first request received that is meant.
+    ///
+    /// # Panics
+    /// When a handler panicked.
+    pub fn find(&self, is: impl Fn(&Received) -> bool) -> Option<Received> {
+        let inner = self.inner.lock().expect("lock");
+        inner.received.iter().find(|received| is(received)).cloned()
+    }
+
     /// Everything received so far.
     ///
     /// # Panics
@@ -96,13 +146,22 @@ impl Receiver {
     }
 }
 
-async fn receive(State(inner): State<Arc<Mutex<Inner>>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+async fn receive(
+    State(inner): State<Arc<Mutex<Inner>>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let held = {
         let mut inner = inner.lock().expect("lock");
-        let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
         inner.received.push(Received {
+            method: method.to_string(),
+            path: path.clone(),
+            text: String::from_utf8_lossy(&body).into_owned(),
             headers,
-            body,
+            body: serde_json::from_slice(&body).unwrap_or(Value::Null),
             at: std::time::Instant::now(),
         });
         inner.holding.clone().map(Notify::notified_owned)
@@ -110,8 +169,23 @@ async fn receive(State(inner): State<Arc<Mutex<Inner>>>, headers: HeaderMap, bod
     if let Some(held) = held {
         held.await;
     }
-    let answer = inner.lock().expect("lock").answers.pop();
-    answer
-        .and_then(|s| StatusCode::from_u16(s).ok())
-        .unwrap_or(StatusCode::OK)
+    let mut inner = inner.lock().expect("lock");
+    let status = |status: u16| StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+    if let Some(next) = inner.answers.pop() {
+        return status(next).into_response();
+    }
+    // The longest path that fits.
+    let reply = inner
+        .replies
+        .iter()
+        .rev()
+        .find(|(own, _)| path.starts_with(own.as_str()));
+    let Some((_, (code, retry_after, body))) = reply else {
+        return StatusCode::OK.into_response();
+    };
+    let mut response = (status(*code), axum::Json(body.clone())).into_response();
+    if let Some(seconds) = retry_after {
+        response.headers_mut().insert("retry-after", (*seconds).into());
+    }
+    response
 }

@@ -5,12 +5,15 @@
 
 mod address;
 mod allow;
+mod call;
 mod client;
 mod connect;
 
 pub use allow::{AllowError, Denied, EgressOptions, Policy};
+pub use call::CallError;
 pub use client::{Answer, Egress, EgressBuildError, EgressError};
 pub(crate) use client::{MAX_BODY, MAX_TIMEOUT};
+pub(crate) use connect::Connector;
 #[cfg(test)]
 pub(crate) use connect::Lookup;
 

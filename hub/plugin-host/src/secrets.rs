@@ -23,10 +23,10 @@ struct Secret {
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// Neither `env:` nor `file:`.
-    #[error("[plugins.secrets] {0}: write \"env:NAME\" or \"file:/path\"")]
+    #[error("{0}: write \"env:NAME\" or \"file:/path\"")]
     Form(String),
     /// The variable is not set.
-    #[error("[plugins.secrets] {name}: environment variable {variable} is not set")]
+    #[error("{name}: environment variable {variable} is not set")]
     Unset {
         /// The secret.
         name: String,
@@ -34,7 +34,7 @@ pub enum SecretError {
         variable: String,
     },
     /// The file cannot be read.
-    #[error("[plugins.secrets] {name}: {path}: {source}")]
+    #[error("{name}: {path}: {source}")]
     File {
         /// The secret.
         name: String,
@@ -56,7 +56,7 @@ impl Secrets {
             secrets.insert(
                 name.clone(),
                 Secret {
-                    value: resolve(name, from)?,
+                    value: resolve(&format!("[plugins.secrets] {name}"), from)?,
                     hosts,
                 },
             );
@@ -126,7 +126,8 @@ pub(crate) fn names(text: &str) -> impl Iterator<Item = &str> {
         .map(|(name, _)| name)
 }
 
-fn resolve(name: &str, from: &str) -> Result<SecretString, SecretError> {
+/// Reads what a key of the configuration points at. `name` is the key, for errors.
+pub(crate) fn resolve(name: &str, from: &str) -> Result<SecretString, SecretError> {
     if let Some(variable) = from.strip_prefix("env:") {
         let unset = |_| SecretError::Unset {
             name: name.to_owned(),

@@ -80,6 +80,13 @@ impl Policy {
         })
     }
 
+    /// The same rules with one more usual port of public targets.
+    pub(crate) fn with_port(&self, port: u16) -> Self {
+        let mut with = self.clone();
+        with.ports.push(port);
+        with
+    }
+
     /// Whether `ip`, which `host` stands for, may be connected to on `port`.
     ///
     /// # Errors
@@ -212,6 +219,9 @@ mod tests {
             "{denied}"
         );
         policy(&["example.org:25"]).check("example.org", public, 25).unwrap();
+        let mail = policy(&[]).with_port(25);
+        mail.check("example.org", public, 25).unwrap();
+        mail.check("example.org", "10.0.0.1".parse().unwrap(), 25).unwrap_err();
     }
 
     #[test]

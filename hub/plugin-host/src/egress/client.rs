@@ -24,6 +24,7 @@ pub(crate) const MAX_BODY: usize = 1 << 20;
 pub struct Egress {
     client: Client<HttpsConnector<Connector>, Full<Bytes>>,
     policy: Arc<Policy>,
+    connector: Connector,
 }
 
 /// An answer, read to its end.
@@ -76,23 +77,33 @@ impl Egress {
 
     pub(crate) fn with_lookup(options: &EgressOptions, lookup: Lookup) -> Result<Self, EgressBuildError> {
         let policy = Arc::new(Policy::new(options)?);
-        let connector = hyper_rustls::HttpsConnectorBuilder::new()
+        let connector = Connector::new(Arc::clone(&policy), lookup);
+        let https = hyper_rustls::HttpsConnectorBuilder::new()
             .with_tls_config(tls()?)
             .https_or_http()
             .enable_http1()
-            .wrap_connector(Connector::new(Arc::clone(&policy), lookup));
+            .wrap_connector(connector.clone());
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(30))
             .pool_max_idle_per_host(4)
-            .build(connector);
-        Ok(Self { client, policy })
+            .build(https);
+        Ok(Self {
+            client,
+            policy,
+            connector,
+        })
     }
 
     /// The rules that decide about targets.
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// What finds the addresses that another protocol may connect to, with its port among the usual ones.
+    pub(crate) fn connector_for(&self, port: u16) -> Connector {
+        self.connector.with_port(port)
     }
 
     /// Sends one request and reads its answer. Redirects are answers like any other.
@@ -120,6 +131,15 @@ async fn read(body: Incoming) -> Result<Bytes, EgressError> {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(EgressError::TooLarge),
         Err(error) => Err(EgressError::Connect(error.to_string())),
+    }
+}
+
+impl From<ConnectError> for EgressError {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Denied(denied) => Self::Denied(denied),
+            other => Self::Connect(other.to_string()),
+        }
     }
 }
 

@@ -64,24 +64,40 @@ impl Connector {
             .port_u16()
             .unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
         let mut last = ConnectError::NoAddress(host.clone());
-        for ip in self.addresses(&host).await? {
-            let address = SocketAddr::new(ip, port);
-            last = match self.policy.check(&host, ip, port) {
-                Err(denied) => denied.into(),
-                Ok(()) => match tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
-                    Ok(Ok(stream)) => {
-                        // A notification is one small write each way; failing to say so costs only latency.
-                        if let Err(error) = stream.set_nodelay(true) {
-                            tracing::debug!(%error, "nodelay not set");
-                        }
-                        return Ok(TokioIo::new(stream));
+        for address in self.allowed(&host, port).await? {
+            last = match tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => {
+                    // A notification is one small write each way; failing to say so costs only latency.
+                    if let Err(error) = stream.set_nodelay(true) {
+                        tracing::debug!(%error, "nodelay not set");
                     }
-                    Ok(Err(error)) => ConnectError::Failed(address, error),
-                    Err(_) => ConnectError::Slow(address),
-                },
+                    return Ok(TokioIo::new(stream));
+                }
+                Ok(Err(error)) => ConnectError::Failed(address, error),
+                Err(_) => ConnectError::Slow(address),
             };
         }
         Err(last)
+    }
+
+    /// The addresses of a host that the policy lets through, at least one.
+    pub(crate) async fn allowed(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
+        let (mut allowed, mut last) = (Vec::new(), ConnectError::NoAddress(host.to_owned()));
+        for ip in self.addresses(host).await? {
+            match self.policy.check(host, ip, port) {
+                Ok(()) => allowed.push(SocketAddr::new(ip, port)),
+                Err(denied) => last = denied.into(),
+            }
+        }
+        if allowed.is_empty() { Err(last) } else { Ok(allowed) }
+    }
+
+    /// The same with one more usual port.
+    pub(crate) fn with_port(&self, port: u16) -> Self {
+        Self {
+            policy: Arc::new(self.policy.with_port(port)),
+            lookup: Arc::clone(&self.lookup),
+        }
     }
 
     async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, ConnectError> {

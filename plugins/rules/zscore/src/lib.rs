@@ -1,0 +1,175 @@
+//! Alerts when a number is far from its own recent mean, counted in standard deviations: `data.value`, by source and `data.name`. Over when a
+//! value is within half of that.
+//!
+//! Mean and variance are exponentially weighted, so that a series costs five numbers however many values it has.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use streamflow_sdk::{Alert, Events, Rule, export_rule};
+
+/// Most series at a time; those of which nothing is heard any more make room.
+const MAX_SERIES: usize = 2000;
+/// Longest name that is kept.
+const MAX_NAME: usize = 100;
+/// Deviations below this part of the mean are none: a number that has never moved must be allowed to move a little.
+const SMALLEST: f64 = 0.001;
+
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Config {
+    threshold: f64,
+    samples: u32,
+    forget_seconds: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            threshold: 4.0,
+            samples: 100,
+            forget_seconds: 3600,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Series {
+    source: String,
+    count: u32,
+    mean: f64,
+    variance: f64,
+    heard_ms: i64,
+    firing: bool,
+}
+
+struct ZScore(Config);
+
+impl Rule for ZScore {
+    type Config = Config;
+    /// By source and name.
+    type State = BTreeMap<String, Series>;
+
+    fn init(config: Config) -> Result<Self, String> {
+        Ok(Self(config))
+    }
+
+    fn on_events(&mut self, events: &Events, all: &mut Self::State) -> Result<Vec<Alert>, String> {
+        let (values, names) = (events.floats("data.value")?, events.texts("data.name")?);
+        let mut alerts: BTreeMap<String, Alert> = BTreeMap::new();
+        for row in events.rows() {
+            let Some(value) = values.get(row).filter(|value| value.is_finite()) else {
+                continue;
+            };
+            let (source, at) = (events.source(row), events.time_ms(row));
+            let key = match names.get(row) {
+                Some(name) => format!("{} {}", short(source), short(name)),
+                None => short(source).to_owned(),
+            };
+            if all.len() >= MAX_SERIES && !all.contains_key(&key) {
+                all.retain(|_, series| series.firing || at - series.heard_ms < self.forget_ms());
+                if all.len() >= MAX_SERIES {
+                    continue;
+                }
+            }
+            let series = all.entry(key.clone()).or_insert_with(|| Series {
+                source: short(source).to_owned(),
+                count: 0,
+                mean: value,
+                variance: 0.0,
+                heard_ms: at,
+                firing: false,
+            });
+            series.heard_ms = series.heard_ms.max(at);
+            if let Some(alert) = self.judge(&key, series, value) {
+                alerts.insert(key, alert.row(row));
+            }
+            self.learn(series, value);
+        }
+        Ok(alerts.into_values().collect())
+    }
+
+    fn on_tick(&mut self, now_ms: i64, all: &mut Self::State) -> Result<Vec<Alert>, String> {
+        let silent = |series: &Series| now_ms - series.heard_ms >= self.forget_ms();
+        let over = |(key, series): (&String, &Series)| {
+            Alert::resolved(key, format!("{key}: is not reported any more")).label("source", &series.source)
+        };
+        let alerts = all
+            .iter()
+            .filter(|(_, series)| series.firing && silent(series))
+            .map(over)
+            .collect();
+        all.retain(|_, series| !silent(series));
+        Ok(alerts)
+    }
+}
+
+impl ZScore {
+    fn forget_ms(&self) -> i64 {
+        i64::from(self.0.forget_seconds) * 1000
+    }
+
+    fn judge(&self, key: &str, series: &mut Series, value: f64) -> Option<Alert> {
+        if series.count < self.0.samples {
+            return None;
+        }
+        let (mean, deviation) = (series.mean, series.deviation());
+        let z = (value - mean) / deviation;
+        if z.abs() >= self.0.threshold {
+            series.firing = true;
+            let side = if z > 0.0 { "above" } else { "below" };
+            let title = format!("{key}: {value} is {:.1} standard deviations {side} its mean", z.abs());
+            let body = format!(
+                "mean {mean:.4}, standard deviation {deviation:.4}, of about {} values",
+                self.0.samples
+            );
+            return Some(
+                Alert::firing(key, title)
+                    .body(body)
+                    .value(z)
+                    .label("source", &series.source),
+            );
+        }
+        if series.firing && z.abs() < self.0.threshold / 2.0 {
+            series.firing = false;
+            let title = format!("{key}: {value} is near its mean again");
+            return Some(Alert::resolved(key, title).value(z).label("source", &series.source));
+        }
+        None
+    }
+
+    /// An outlier counts as the farthest value that is none: it does not hide the next one, and a level that stays becomes usual.
+    fn learn(&self, series: &mut Series, value: f64) {
+        series.count = series.count.saturating_add(1);
+        let count = f64::from(series.count);
+        let weight = (2.0 / (f64::from(self.0.samples) + 1.0)).max(1.0 / count);
+        let value = if series.count > self.0.samples {
+            let room = self.0.threshold * series.deviation();
+            value.clamp(series.mean - room, series.mean + room)
+        } else {
+            value
+        };
+        let step = weight * (value - series.mean);
+        series.variance = (1.0 - weight) * (series.variance + step * (value - series.mean));
+        series.mean += step;
+    }
+}
+
+impl Series {
+    fn deviation(&self) -> f64 {
+        self.variance
+            .sqrt()
+            .max(self.mean.abs() * SMALLEST)
+            .max(f64::MIN_POSITIVE)
+    }
+}
+
+fn short(name: &str) -> &str {
+    let end = name.char_indices().nth(MAX_NAME).map_or(name.len(), |(at, _)| at);
+    name.get(..end).unwrap_or_default()
+}
+
+export_rule!(ZScore);
+
+#[cfg(test)]
+mod tests;
