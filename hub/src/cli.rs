@@ -59,6 +59,9 @@ pub enum Command {
         /// Print one line of JSON on stdout when ready, with the bound addresses
         #[arg(long)]
         ready_json: bool,
+        /// While another hub serves the same data_dir, wait, and take over when it ends
+        #[arg(long)]
+        standby: bool,
     },
     /// Check or show the configuration
     #[command(subcommand)]
@@ -220,7 +223,7 @@ pub enum RuleCommand {
     },
     /// Run a rule over the hub's stored events: when would it have fired?
     #[command(
-        after_help = "Examples:\n  streamflow-hub rule backtest rules.toml --from 7d\n  streamflow-hub rule backtest 'burst of errors' --from 2026-01-02T00:00:00Z --to 2026-01-03T00:00:00Z --output json"
+        after_help = "With --paging it goes on through grouping, silences, inhibition, active hours, routes, escalation and on-call schedules: who would have been told how often, and what was held back.\n\nExamples:\n  streamflow-hub rule backtest rules.toml --from 7d\n  streamflow-hub rule backtest --all --from 7d --acknowledge-after 10m\n  streamflow-hub rule backtest 'burst of errors' --from 2026-01-02T00:00:00Z --to 2026-01-03T00:00:00Z --output json"
     )]
     Backtest {
         #[command(flatten)]
@@ -228,14 +231,26 @@ pub enum RuleCommand {
         #[command(flatten)]
         target: Target,
         /// A file with rules, or the id or name of a rule of the running hub
-        #[arg(value_name = "FILE|ID")]
-        rule: String,
+        #[arg(value_name = "FILE|ID", required_unless_present = "all", conflicts_with = "all")]
+        rule: Option<String>,
+        /// All enabled rules of the running hub together, and who would have been told
+        #[arg(long, conflicts_with = "plugin_version")]
+        all: bool,
+        /// Who would have been told, too
+        #[arg(long)]
+        paging: bool,
+        /// Suppose that somebody acknowledges each alert so long after it was told of, such as 10m
+        #[arg(long, value_name = "TIME")]
+        acknowledge_after: Option<Span>,
         /// From when: a time, or how long ago
         #[arg(long, value_name = "TIME", default_value = "24h")]
         from: String,
         /// Until when: a time, how long ago, or now
         #[arg(long, value_name = "TIME", default_value = "now")]
         to: String,
+        /// Of rules of kind `plugin`: the installed version of the plugin to run, in place of the one that runs live
+        #[arg(long, value_name = "VERSION")]
+        plugin_version: Option<String>,
     },
     /// Run unit tests of rules; exits with 1 when one fails. Needs no hub
     #[command(
@@ -284,6 +299,56 @@ pub enum AlertCommand {
         /// Kept in the alert's timeline
         #[arg(long, short = 'm', default_value = "")]
         comment: String,
+    },
+    /// Fire drill: send a marked event all the way from an agent to a person, and time every hop
+    #[command(
+        after_help = "TARGET is the id or name of a rule, or labels of an alert that goes by the routing tree.\nNobody is told but the channels for drills ([drills] channels, or --channel), unless --page is given.\n\nExamples:\n  streamflow-hub alert drill 'api error rate' --wait\n  streamflow-hub alert drill team=db,service=orders --level error --channel drill --agent web-1"
+    )]
+    Drill {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        target: Target,
+        /// Rule, or labels as NAME=VALUE,NAME=VALUE
+        #[arg(value_name = "RULE|LABELS")]
+        what: String,
+        /// Id or name of the agent that emits the event; without it, one that is connected
+        #[arg(long, conflicts_with = "from_hub")]
+        agent: Option<String>,
+        /// Let the event begin in the hub's own log, without an agent
+        #[arg(long)]
+        from_hub: bool,
+        /// Tell this channel; may be given several times
+        #[arg(long = "channel", value_name = "NAME", conflicts_with = "page")]
+        channels: Vec<String>,
+        /// Tell those whom the real alert would tell
+        #[arg(long)]
+        page: bool,
+        /// Level of the alert when labels are given
+        #[arg(long, value_parser = ["info", "warning", "error", "critical"])]
+        level: Option<String>,
+        /// The drill has passed when the channels have accepted; nobody has to acknowledge
+        #[arg(long)]
+        no_ack: bool,
+        /// How long the way to the channels may take, such as 30s
+        #[arg(long, value_name = "TIME")]
+        deadline: Option<Span>,
+        /// How long a person may take then, such as 15m
+        #[arg(long, value_name = "TIME")]
+        acknowledge_within: Option<Span>,
+        /// JSON object with the fields of the event, as type, source, severity and data
+        #[arg(long, value_name = "JSON")]
+        event: Option<String>,
+        /// Wait for the outcome; exits with 1 when the drill fails
+        #[arg(long)]
+        wait: bool,
+    },
+    /// List fire drills, newest first
+    Drills {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        target: Target,
     },
     /// Close an alert
     Resolve {

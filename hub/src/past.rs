@@ -2,13 +2,16 @@
 
 mod backtest;
 mod explain;
+mod paging;
 mod routes;
+mod trial;
 mod watch;
 
 use std::sync::Arc;
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 use streamflow_alerting::AlertingHandle;
+use streamflow_plugin_host::PluginHost;
 use streamflow_storage::Store;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +27,7 @@ const AT_ONCE: usize = 2;
 pub struct Past {
     store: Arc<dyn Store>,
     alerting: AlertingHandle,
+    plugins: Arc<PluginHost>,
     options: Options,
     slots: Arc<Semaphore>,
     meters: Meters,
@@ -46,6 +50,7 @@ impl Past {
         options: Options,
         store: Arc<dyn Store>,
         alerting: AlertingHandle,
+        plugins: Arc<PluginHost>,
         registry: &Registry,
     ) -> Result<Self, prometheus::Error> {
         let runs = Opts::new(
@@ -63,6 +68,7 @@ impl Past {
         Ok(Self {
             store,
             alerting,
+            plugins,
             options,
             slots: Arc::new(Semaphore::new(AT_ONCE)),
             meters,

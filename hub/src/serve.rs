@@ -5,21 +5,24 @@ use std::{io::Write as _, net::SocketAddr, path::Path, sync::Arc};
 use anyhow::Context;
 use prometheus::Registry;
 use streamflow_alerting::Alerting;
-use streamflow_analytics::{Analytics, Heartbeats, PluginRules, Rollups};
+use streamflow_analytics::{Analytics, EdgeLink, Heartbeats, Placer, PluginRules, Rollups};
 use streamflow_bus::signals;
 use streamflow_dashboard::Dashboard;
 use streamflow_ingest::Ingest;
 use streamflow_plugin_host::PluginHost;
-use streamflow_storage::{Store, StoreHealth};
+use streamflow_storage::{FolderLock, Store, StoreHealth};
 use streamflow_web::{Auth, FinishOptions, Health};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    beside::{self, Beside},
     config::HubConfig,
     past::{self, Past},
-    shipped,
+    drill::{self, Drills},
+    self_watch, shipped,
     shutdown::{self, Stages},
+    standby::{self, Role, Sign},
 };
 
 /// Environment variable that sets the first administrator's password.
@@ -33,7 +36,25 @@ pub async fn serve(config: HubConfig, ready_json: bool) -> anyhow::Result<()> {
     streamflow_storage::folder::make(&config.data_dir)
         .with_context(|| format!("data_dir {} cannot be made", config.data_dir.display()))?;
     let registry = Registry::new();
-    let listener = bind(config.http.listen).await?;
+    let sign = Sign::put_up(&config.ha).await?;
+    let mut waited = false;
+    let waits = || {
+        waited = true;
+        sign.show(Role::Standby);
+        announce_standby(ready_json, &config.data_dir, sign.address);
+    };
+    let lead = standby::lead(&config.data_dir, config.ha.standby, waits);
+    // One and the same from here to the end: what arrives while the hub starts is not lost.
+    let mut signal = std::pin::pin!(shutdown::requested());
+    let lock = tokio::select! {
+        lock = lead => lock?,
+        signal = &mut signal, if config.ha.standby => {
+            tracing::info!(signal = signal?, "stopping, without ever having led");
+            return Ok(());
+        }
+    };
+    sign.show(Role::Starting);
+    let listener = bind(config.http.listen, waited).await?;
     let http = listener.local_addr()?;
     let public_url = match config.http.public_url.as_str() {
         "" => format!("http://{http}"),
@@ -41,7 +62,7 @@ pub async fn serve(config: HubConfig, ready_json: bool) -> anyhow::Result<()> {
     };
 
     let mut stages = Stages::default();
-    let built = build(&config, &public_url, &registry).await?;
+    let built = build(&config, lock, &public_url, &registry).await?;
     let quic = built.ingest.quic_addr();
     let (router, health, past) = (built.router, built.health, built.past);
     let limits = config.http.limits.clone();
@@ -54,6 +75,11 @@ pub async fn serve(config: HubConfig, ready_json: bool) -> anyhow::Result<()> {
     stages.start("dashboard", move |token| async move {
         Ok(built.dashboard.run(token).await?)
     });
+    stages.start("drills", move |token| async move {
+        built.drills.run(token).await;
+        Ok(())
+    });
+    built.beside.start(&mut stages);
     stages.start("analytics", move |token| async move {
         Ok(built.analytics.run(token).await?)
     });
@@ -64,6 +90,10 @@ pub async fn serve(config: HubConfig, ready_json: bool) -> anyhow::Result<()> {
         "metrics",
         move |token| async move { Ok(built.rollups.run(token).await?) },
     );
+    stages.start("placement", move |token| async move {
+        built.placer.run(token).await;
+        Ok(())
+    });
     stages.start(
         "alerting",
         move |token| async move { Ok(built.alerting.run(token).await?) },
@@ -80,9 +110,10 @@ pub async fn serve(config: HubConfig, ready_json: bool) -> anyhow::Result<()> {
     // For commands beside the hub, which cannot know a port that the system chose.
     std::fs::write(address_file(&config.data_dir), format!("{http}\n"))
         .with_context(|| format!("data_dir {} cannot be written", config.data_dir.display()))?;
+    sign.show(Role::Leader);
     announce(ready_json, http, quic, built.admin_password.as_deref());
     let outcome = tokio::select! {
-        signal = shutdown::requested() => {
+        signal = &mut signal => {
             tracing::info!(signal = signal?, "stopping");
             Ok(())
         }
@@ -106,6 +137,9 @@ struct Built {
     analytics: Analytics,
     plugin_rules: PluginRules,
     rollups: Rollups,
+    placer: Placer,
+    drills: Drills,
+    beside: Beside,
     alerting: Alerting,
     dashboard: Dashboard,
     plugins: Arc<PluginHost>,
@@ -116,14 +150,19 @@ struct Built {
     admin_password: Option<String>,
 }
 
-async fn build(config: &HubConfig, public_url: &str, registry: &Registry) -> anyhow::Result<Built> {
+async fn build(
+    config: &HubConfig,
+    lock: FolderLock,
+    public_url: &str,
+    registry: &Registry,
+) -> anyhow::Result<Built> {
     let dir: &Path = &config.data_dir;
-    let (store, storage) = streamflow_storage::build(&config.storage, dir, registry)
+    let (store, storage) = streamflow_storage::build_locked(&config.storage, dir, lock, registry)
         .await
         .context("storage")?;
     shipped::offer(store.as_ref()).await.context("shipped rules")?;
 
-    let plugins = PluginHost::build(&config.plugins, &config.egress, dir, registry)
+    let plugins = PluginHost::build(&config.plugins, &config.egress, &config.mail, dir, registry)
         .await
         .context("plugins")?;
     let ingest = Ingest::build(&config.quic, &config.ingest, dir, store.clone(), registry)
@@ -137,11 +176,13 @@ async fn build(config: &HubConfig, public_url: &str, registry: &Registry) -> any
         store.clone(),
         plugins.clone(),
         receiver,
+        self_watch::rules(&config.own),
         registry,
     )
     .await
     .context("alerting")?;
     let uplink = ingest.handle();
+    let heartbeats = Heartbeats::new(move || uplink.agents());
     let plugin_rules = PluginRules::build(
         &config.analytics,
         store.clone(),
@@ -150,15 +191,18 @@ async fn build(config: &HubConfig, public_url: &str, registry: &Registry) -> any
         sender.clone(),
         registry,
     )
-    .context("plugin rules")?;
+    .context("plugin rules")?
+    .with_heartbeats(heartbeats.clone());
+    let (verdicts, own_verdicts) = (sender.clone(), sender.clone());
     let analytics = Analytics::build(&config.analytics, store.clone(), alerting.rules(), sender, registry)
         .await
         .context("analytics")?
         .with_open(&alerting.open_groups())
-        .with_heartbeats(Heartbeats::new(move || uplink.agents()));
+        .with_heartbeats(heartbeats);
     let rollups = Rollups::build(&config.analytics, store.clone(), analytics.handle(), registry)
         .await
-        .context("metrics")?;
+        .context("metrics")?
+        .with_edge(edge_link(&ingest));
     let auth =
         Arc::new(Auth::build(&config.auth, dir, streamflow_dashboard::accounts(store.clone())).context("sign-in")?);
     let dashboard = Dashboard::build(
@@ -176,7 +220,29 @@ async fn build(config: &HubConfig, public_url: &str, registry: &Registry) -> any
         analytics: config.analytics,
         alerting: config.alerting.clone(),
     };
-    let past = Past::build(options, store.clone(), alerting.handle(), registry).context("backtests")?;
+    let past = Past::build(options, store.clone(), alerting.handle(), plugins.clone(), registry).context("backtests")?;
+    let rooms = drill::Rooms {
+        store: store.clone(),
+        ingest: ingest.handle(),
+        analytics: analytics.handle(),
+        alerting: alerting.handle(),
+        signals: verdicts,
+        engine: config.analytics,
+    };
+    // Before anything reads the log: what is marked must be passed over.
+    let drills = Drills::build(config.drills.clone(), rooms, registry)
+        .await
+        .context("drills")?;
+    let rooms = beside::Rooms {
+        ingest: &ingest,
+        analytics: &analytics,
+        alerting: &alerting,
+        rollups: &rollups,
+        plugins: &plugins,
+        store: &store,
+        signals: own_verdicts,
+    };
+    let beside = Beside::build(config, public_url, rooms, registry)?;
     let health = Health::default();
     let log = store.clone();
     health.register("storage", move || match log.health() {
@@ -192,6 +258,8 @@ async fn build(config: &HubConfig, public_url: &str, registry: &Registry) -> any
         .merge(rollups.routes())
         .merge(alerting.routes())
         .merge(past::routes(past.clone()))
+        .merge(beside.routes())
+        .merge(drill::routes(drills.clone()))
         .merge(plugins.routes())
         .merge(dashboard.routes())
         .merge(streamflow_dashboard::prometheus(store.clone(), rollups.history()));
@@ -210,6 +278,9 @@ async fn build(config: &HubConfig, public_url: &str, registry: &Registry) -> any
         ingest,
         analytics,
         plugin_rules,
+        placer: rollups.placer(),
+        drills,
+        beside,
         rollups,
         alerting,
         dashboard,
@@ -222,6 +293,17 @@ async fn build(config: &HubConfig, public_url: &str, registry: &Registry) -> any
     })
 }
 
+/// How metrics get to agents: the rooms that keep metrics and that talk with agents meet here.
+fn edge_link(ingest: &Ingest) -> EdgeLink {
+    let (agents, uplink) = (ingest.handle(), ingest.handle());
+    let changes = agents.edge_changes();
+    EdgeLink::new(
+        move || agents.edge_agents(),
+        move |definitions| uplink.push_metrics(definitions),
+        changes,
+    )
+}
+
 async fn admin(store: &Arc<dyn Store>) -> anyhow::Result<Option<String>> {
     let wanted = std::env::var(ADMIN_PASSWORD).ok().filter(|p| !p.is_empty());
     let given = wanted.is_some();
@@ -231,10 +313,25 @@ async fn admin(store: &Arc<dyn Store>) -> anyhow::Result<Option<String>> {
     Ok(made.filter(|_| !given))
 }
 
-async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(listen).await.with_context(|| {
+async fn bind(listen: SocketAddr, taken_over: bool) -> anyhow::Result<TcpListener> {
+    standby::bind(listen, taken_over).await.with_context(|| {
         format!("http.listen: {listen} cannot be bound; is another program using the port? set another one there, or port 0 for any free one")
     })
+}
+
+/// Tells people and programs that the hub waits for another one to end.
+fn announce_standby(json: bool, data_dir: &Path, health: Option<SocketAddr>) {
+    let line = if json {
+        let health = health.map(|address| address.to_string());
+        serde_json::json!({"event": "standby", "health": health}).to_string()
+    } else {
+        format!("standby: another hub serves {}; waiting for it to end", data_dir.display())
+    };
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
+        tracing::warn!(%error, "the standby line cannot be printed");
+    }
+    tracing::info!(data_dir = %data_dir.display(), "another hub serves the data folder, standing by");
 }
 
 /// Tells people and programs that the hub is ready.

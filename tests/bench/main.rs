@@ -22,6 +22,7 @@ mod peers;
 mod quic_client;
 mod quic_load;
 mod report;
+mod windows;
 
 use report::Row;
 
@@ -60,6 +61,15 @@ async fn main() {
     }
     if wanted("agent") {
         rows.extend(agent_load::tail(events / 2, &parse).await);
+    }
+    if wanted("windows") {
+        rows.extend(windows::engine(quick));
+    }
+    if wanted("backtest") {
+        rows.extend(windows::backtest(quick));
+    }
+    if wanted("window-peers") {
+        rows.extend(windows::peers(quick));
     }
     if wanted("alert") {
         rows.extend(alert_latency::line_to_webhook(if quick { 20 } else { 200 }).await);

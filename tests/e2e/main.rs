@@ -7,6 +7,7 @@
     reason = "a test speaks by failing, and to the person who runs it"
 )]
 
+mod alert_faults;
 mod alert_kills;
 mod alert_policies;
 mod alerting;
@@ -14,21 +15,33 @@ mod alertmanager;
 mod authentication;
 mod bad_input;
 mod browser;
+mod channels;
+mod channels_mail;
 mod command_line;
+mod edge_metrics;
+mod drill;
 mod enrolment;
 mod full_disk;
 mod health;
+mod independent;
 mod ingest_http;
 mod kills;
 mod make_run;
 mod metrics;
 mod past;
+mod number_rules;
 mod path;
+mod plugin_past;
+mod plugin_shadow;
+mod plugin_tools;
 mod plugins;
 mod prometheus;
+mod provisioning;
 mod query;
 mod realtime;
 mod rule_files;
+mod standby;
+mod self_watch;
 mod watching;
 mod websocket;
 mod windows;

@@ -1,6 +1,7 @@
-//! How the engine's cost grows with the number of rules: with those that match, not with all.
+//! The engine's speed and size: events per second of one core, how cost grows with rules, and bytes of state.
 //!
-//! `cargo run --release -p streamflow-analytics --example rule_scaling`
+//! `cargo run --release -p streamflow-analytics --example rule_scaling [--quick]`; `make bench` takes its rows into the table. The baseline of the first rows is
+//! the decoding of the same frames into checked views, in the same run.
 
 #![allow(
     clippy::print_stdout,
@@ -9,23 +10,24 @@
 )]
 
 use std::{
+    hint::black_box,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 use streamflow_analytics::{Options, engine::Engine};
 use streamflow_model::Rule;
-use streamflow_proto::build::BatchBuilder;
+use streamflow_proto::{build::BatchBuilder, frame::Frame};
 use streamflow_storage::store::{LogBatch, RowSpan};
 
 const BATCH: usize = 1000;
-const BATCHES: usize = 200;
 const TYPES: usize = 20;
 const KEYS: usize = 10_000;
 const START: i64 = 1_780_000_000_000;
 
-fn log() -> Vec<LogBatch> {
+/// Frames as agents send them, a tenth of a second apart.
+fn frames(batches: usize) -> Vec<Frame> {
     let mut seed = 7_u64;
     let mut random = move |below: usize| {
         seed = seed
@@ -33,91 +35,229 @@ fn log() -> Vec<LogBatch> {
             .wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(seed >> 33).unwrap() % below
     };
-    (0..BATCHES)
+    let mut builder = BatchBuilder::new();
+    (0..batches)
         .map(|number| {
             let at = START + i64::try_from(number).unwrap() * 100;
-            let mut builder = BatchBuilder::new();
             for _ in 0..BATCH {
-                let event = json!({"type": format!("type.{}", random(TYPES)), "source": format!("host-{}", random(50)), "user_id": format!("user-{}", random(KEYS)),
-                                   "timestamp": at, "data": {"ms": random(1000), "path": format!("/item/{}", random(500))}});
-                builder.push_json(event.to_string().as_bytes(), at).unwrap();
+                let event = format!(
+                    r#"{{"type":"type.{}","source":"host-{}","user_id":"user-{}","timestamp":{at},"data":{{"ms":{},"path":"/item/{}"}}}}"#,
+                    random(TYPES),
+                    random(50),
+                    random(KEYS),
+                    random(1000),
+                    random(500)
+                );
+                builder.push_json(event.as_bytes(), at).unwrap();
             }
-            let position = u64::try_from(number).unwrap() + 1;
-            let batch = Arc::new(builder.finish(position).decode().unwrap());
-            let end = u32::try_from(batch.len()).unwrap();
-            let span = RowSpan { position, agent: "h".into(), stored_at: at, start: 0, end };
-            LogBatch { batch, spans: vec![span] }
+            builder.finish(u64::try_from(number).unwrap() + 1)
         })
         .collect()
 }
 
-/// Rules of which the first `matching` match events of the log, each on a type or path of its own.
-fn rules(all: usize, matching: usize, aggregate: &str, window: &serde_json::Value) -> Vec<Rule> {
-    (0..all)
-        .map(|n| {
-            let filter = if n < matching {
-                format!("type == 'type.{}'", n % TYPES)
-            } else if n % 2 == 0 {
-                format!("type == 'absent.{n}' && data.ms > 5")
-            } else {
-                format!("source == 'absent-{n}'")
-            };
-            serde_json::from_value(json!({
-                "id": format!("r{n}"), "name": format!("r{n}"), "match": filter, "aggregate": aggregate, "window": window, "group_by": ["user_id"],
-                "threshold": 1e18, "version": 1, "created_at": 0, "updated_at": 0,
-            }))
-            .unwrap()
-        })
-        .collect()
+fn log(frames: &[Frame]) -> Vec<LogBatch> {
+    let parts = frames.iter().zip(0_i64..).map(|(frame, number)| {
+        let batch = Arc::new(frame.decode().unwrap());
+        let end = u32::try_from(batch.len()).unwrap();
+        let span = RowSpan {
+            position: u64::try_from(number).unwrap() + 1,
+            agent: "h".into(),
+            stored_at: START + number * 100,
+            start: 0,
+            end,
+        };
+        LogBatch {
+            batch,
+            spans: vec![span],
+        }
+    });
+    parts.collect()
+}
+
+fn rule(number: usize, filter: &str, aggregate: &str, window: &Value) -> Rule {
+    serde_json::from_value(json!({
+        "id": format!("r{number}"), "name": format!("r{number}"), "match": filter, "aggregate": aggregate, "window": window, "group_by": ["user_id"],
+        "threshold": 1e18, "version": 1, "created_at": 0, "updated_at": 0,
+    }))
+    .unwrap()
+}
+
+/// Rules of which the first `matching` match events of the log, each on a type of its own, as rules do; their aggregates take turns.
+fn rules(all: usize, matching: usize, aggregates: &[&str], window: &Value) -> Vec<Rule> {
+    let one = |number: usize| {
+        let filter = if number < matching {
+            format!("type == 'type.{}'", number % TYPES)
+        } else if number % 2 == 0 {
+            format!("type == 'absent.{number}' && data.ms > 5")
+        } else {
+            format!("source == 'absent-{number}'")
+        };
+        rule(number, &filter, aggregates[number / TYPES % aggregates.len()], window)
+    };
+    (0..all).map(one).collect()
+}
+
+fn best_of(runs: usize, mut work: impl FnMut() -> Duration) -> Duration {
+    (0..runs).map(|_| work()).min().unwrap()
 }
 
 fn measure(rules: &[Rule], log: &[LogBatch]) -> Duration {
-    (0..3)
-        .map(|_| {
-            let mut engine = Engine::new(Options::default(), i64::MIN);
-            assert!(engine.set_rules(rules).is_empty());
-            let began = Instant::now();
-            let events: u64 = log.iter().map(|part| engine.ingest(part).events).sum();
-            assert_eq!(events as usize, BATCH * BATCHES);
-            began.elapsed()
+    best_of(3, || {
+        let mut engine = Engine::new(Options::default(), i64::MIN);
+        assert!(engine.set_rules(rules).is_empty());
+        let began = Instant::now();
+        let events: u64 = log.iter().map(|part| engine.ingest(part).events).sum();
+        let took = began.elapsed();
+        assert_eq!(events as usize, BATCH * log.len());
+        took
+    })
+}
+
+/// Resident memory of this process, bytes.
+fn resident() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = text.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    kib * 1024
+}
+
+/// Bytes that each rule, key and pane takes, when 100 rules have counted every key in so many panes.
+fn state(panes: usize, aggregate: &str) -> f64 {
+    const RULES: usize = 100;
+    let window = if panes == 1 {
+        json!("1h")
+    } else {
+        json!({"size": format!("{panes}m"), "slide": "1m"})
+    };
+    let filter = |number: usize| format!("data.ms >= {number}");
+    let rules: Vec<Rule> = (0..RULES).map(|n| rule(n, &filter(n), aggregate, &window)).collect();
+    let parts: Vec<LogBatch> = (0..panes)
+        .flat_map(|pane| (0..KEYS).step_by(BATCH).map(move |first| (pane, first)))
+        .map(|(pane, first)| {
+            let at = START / 3_600_000 * 3_600_000 + i64::try_from(pane).unwrap() * 60_000;
+            let mut builder = BatchBuilder::new();
+            for key in first..first + BATCH {
+                let event = format!(
+                    r#"{{"type":"t","source":"s","user_id":"user-{key}","timestamp":{at},"data":{{"ms":500}}}}"#
+                );
+                builder.push_json(event.as_bytes(), at).unwrap();
+            }
+            let position = u64::try_from(pane * KEYS + first).unwrap() + 1;
+            let batch = Arc::new(builder.finish(position).decode().unwrap());
+            let span = RowSpan {
+                position,
+                agent: "h".into(),
+                stored_at: at,
+                start: 0,
+                end: u32::try_from(batch.len()).unwrap(),
+            };
+            LogBatch {
+                batch,
+                spans: vec![span],
+            }
         })
-        .min()
-        .unwrap()
+        .collect();
+    let mut engine = Engine::new(Options::default(), i64::MIN);
+    assert!(engine.set_rules(&rules).is_empty());
+    let before = resident();
+    for part in &parts {
+        black_box(engine.ingest(part));
+    }
+    let grown = resident().saturating_sub(before);
+    let groups: u64 = engine.status().rules.iter().map(|rule| rule.groups).sum();
+    assert_eq!(groups as usize, RULES * KEYS);
+    grown as f64 / (RULES * KEYS * panes) as f64
+}
+
+fn millions(events: f64, took: Duration) -> f64 {
+    events / took.as_secs_f64() / 1e6
+}
+
+fn row(what: &str, ours: &str, baseline: &str, ratio: Option<f64>, target: &str) {
+    let ratio = ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}"));
+    println!("| {what} | {ours} | {baseline} | {ratio} | {target} |");
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
 fn main() {
-    let log = log();
-    println!(
-        "{} events in batches of {BATCH}, {TYPES} types, {KEYS} keys, one core\n",
-        BATCH * BATCHES
-    );
-    println!("| rules | of which match | aggregate | window | events/s | per event and matching rule |");
-    println!("| --- | --- | --- | --- | --- | --- |");
-    let tumbling = json!("1m");
-    let sliding = json!({"size": "1m", "slide": "1s"});
-    let session = json!({"session_gap": "10s"});
-    for (all, matching, aggregate, window) in [
-        (10, 10, "count()", &tumbling),
-        (100, 10, "count()", &tumbling),
-        (1000, 10, "count()", &tumbling),
-        (100, 100, "count()", &tumbling),
-        (1000, 1000, "count()", &tumbling),
-        (100, 100, "sum(data.ms)", &tumbling),
-        (20, 20, "p99(data.ms)", &tumbling),
-        (20, 20, "distinct(data.path)", &tumbling),
-        (20, 20, "topk(5, data.path)", &tumbling),
-        (100, 100, "count()", &sliding),
-        (100, 100, "count()", &session),
+    let quick = std::env::args().any(|argument| argument == "--quick");
+    let batches = if quick { 100 } else { 1000 };
+    let frames = frames(batches);
+    let events = (BATCH * batches) as f64;
+    let decode = best_of(3, || {
+        let began = Instant::now();
+        frames.iter().for_each(|frame| drop(black_box(frame.decode().unwrap())));
+        began.elapsed()
+    });
+    let views = millions(events, decode);
+    let log = log(&frames);
+    drop(frames);
+    let baseline = format!("decoding the same frames into checked views {views:.1} M");
+    let minute = json!("1m");
+    for (aggregates, name, target) in [
+        (&["count()"][..], "`count()`", "≥ 2 M, 0.2 ×"),
+        (&["sum(data.ms)"], "`sum`", "≥ 2 M, 0.2 ×"),
+        (
+            &["p99(data.ms)", "distinct(data.path)"],
+            "half `p99` (DDSketch), half `distinct` (HyperLogLog)",
+            "≥ 1 M",
+        ),
     ] {
-        let took = measure(&rules(all, matching, aggregate, window), &log);
-        let events = (BATCH * BATCHES) as f64;
+        let rate = millions(events, measure(&rules(100, 100, aggregates, &minute), &log));
+        row(
+            &format!("window engine, 100 rules on {TYPES} types by {KEYS} keys, {name}, events/s of one core"),
+            &format!("{rate:.2} M"),
+            &baseline,
+            Some(rate / views),
+            target,
+        );
+    }
+    let ten = measure(&rules(10, 10, &["count()"], &minute), &log);
+    for all in [100, 1000] {
+        let took = measure(&rules(all, 10, &["count()"], &minute), &log);
+        row(
+            &format!("the same with {all} rules of which 10 match, events/s"),
+            &format!("{:.2} M", millions(events, took)),
+            &format!("10 rules, all of which match: {:.2} M", millions(events, ten)),
+            Some(ten.as_secs_f64() / took.as_secs_f64()),
+            "near 1: what does not match costs nothing",
+        );
+    }
+    for matching in [100, 1000] {
+        let took = measure(&rules(matching, matching, &["count()"], &minute), &log);
         // Each event has one type, so of the matching rules one in twenty concerns it.
-        let touched = events * matching as f64 / TYPES as f64;
-        println!(
-            "| {all} | {matching} | `{aggregate}` | `{window}` | {:.2} M | {:.0} ns |",
-            events / took.as_secs_f64() / 1e6,
-            took.as_nanos() as f64 / touched
+        let each = |took: Duration, rules: usize| took.as_nanos() as f64 / (events * rules as f64 / TYPES as f64);
+        row(
+            &format!("{matching} rules that match, ns per event and rule that it concerns"),
+            &format!("{:.0} ns", each(took, matching)),
+            &format!("10 rules: {:.0} ns", each(ten, 10)),
+            Some(each(took, matching) / each(ten, 10)),
+            "≤ 1: no worse than linear",
+        );
+    }
+    for (window, name) in [
+        (json!({"size": "1m", "slide": "1s"}), "sliding, 60 panes"),
+        (json!({"session_gap": "10s"}), "session"),
+    ] {
+        let tumbling = measure(&rules(100, 100, &["count()"], &minute), &log);
+        let took = measure(&rules(100, 100, &["count()"], &window), &log);
+        row(
+            &format!("100 rules, {name} windows, events/s"),
+            &format!("{:.2} M", millions(events, took)),
+            &format!("tumbling {:.2} M", millions(events, tumbling)),
+            Some(tumbling.as_secs_f64() / took.as_secs_f64()),
+            "–",
+        );
+    }
+    drop(log);
+    for (panes, aggregate) in [(1, "count()"), (10, "sum(data.ms)")] {
+        let bytes = state(panes, aggregate);
+        row(
+            &format!("state of `{aggregate}` for each of 100 rules, {KEYS} keys and {panes} panes, labels included"),
+            &format!("{bytes:.0} B"),
+            "–",
+            None,
+            "≤ 200 B",
         );
     }
 }

@@ -4,7 +4,7 @@
 //! touches are judged as a whole, except those that have not ended yet: they are judged only as far as a running window can be.
 
 use std::{
-    ops::ControlFlow,
+    ops::{ControlFlow, Range},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -27,6 +27,8 @@ use crate::{
 const AGENT: &str = "@replay";
 /// A batch is judged in slices whose number times its rows stays below this, so that a rule which fires while its window runs says when.
 const SLICE_WORK: usize = 1 << 20;
+/// What is said where no plugin can run.
+const NO_PLUGIN: &str = "a rule of kind `plugin` needs its plugin: `rule backtest` runs it in a hub that has it; `streamflow-hub plugin test` runs the plugin's own tests";
 /// Id of a rule that has none.
 const UNSAVED: &str = "unsaved";
 
@@ -75,11 +77,9 @@ pub enum BacktestError {
     /// The rule does not compile.
     #[error("the rule is wrong")]
     Rule(Vec<RuleError>),
-    /// A plugin decides.
-    #[error(
-        "rules of kind `plugin` cannot be run over the past; `streamflow-hub plugin test` runs the plugin's own tests"
-    )]
-    Plugin,
+    /// A plugin decides, and there is none at hand that runs; why, in words.
+    #[error("{0}")]
+    Plugin(String),
     /// `from` is not before `to`.
     #[error("`from` must be before `to`")]
     Range,
@@ -88,7 +88,7 @@ pub enum BacktestError {
     Store(#[from] StoreError),
 }
 
-/// One rule over one range: batches in, verdicts out.
+/// One rule over one range: batches in, verdicts out. Rules of kind `plugin` have [another](crate::PluginBacktest).
 #[derive(Debug)]
 pub struct Backtest {
     engine: Engine,
@@ -118,6 +118,7 @@ pub fn unsaved(draft: RuleDraft) -> Rule {
         version: 1,
         created_at: Instant(i64::MIN),
         updated_at: Instant(i64::MIN),
+        provisioned: None,
     }
 }
 
@@ -128,7 +129,7 @@ impl Backtest {
     /// When the rule does not compile, is of kind `plugin`, or `from` is not before `to`.
     pub fn new(options: Options, rule: &Rule, from: i64, to: i64, now: i64) -> Result<Self, BacktestError> {
         if rule.draft.kind == RuleKind::Plugin {
-            return Err(BacktestError::Plugin);
+            return Err(BacktestError::Plugin(NO_PLUGIN.to_owned()));
         }
         if from >= to {
             return Err(BacktestError::Range);
@@ -269,7 +270,11 @@ impl Backtest {
             1
         };
         let size = rows.div_ceil(slices).max(1);
-        let spans = (begin..end).step_by(size).map(|start| {
+        let runs = event_runs(log, begin..end)?;
+        let parts = runs
+            .into_iter()
+            .flat_map(|run| run.clone().step_by(size).map(move |start| (start, run.end)));
+        let spans = parts.map(|(start, end)| {
             let end = (start + size).min(end);
             let inside = times[start..end].iter().filter(|at| **at < self.last);
             self.position += 1;
@@ -311,6 +316,20 @@ impl Backtest {
 
 /// From where to where events are read: windows with fixed places end at multiples of their slide, and are whole; of others only some reach is known.
 fn bounds(draft: &RuleDraft, from: i64, to: i64) -> (i64, i64) {
+    let reach = draft.reach().ms();
+    match draft.kind {
+        RuleKind::Pattern => return (from.saturating_sub(reach), to.saturating_add(reach)),
+        // Groups that are expected are waited for from the begin of the range.
+        RuleKind::Absence => return (from, to.saturating_add(reach)),
+        RuleKind::Threshold | RuleKind::Anomaly | RuleKind::Plugin => {}
+    }
+    let (first, last) = windows(draft, from, to);
+    // What is normal must have been learned before.
+    let learning = if draft.kind == RuleKind::Anomaly { reach } else { 0 };
+    (first.saturating_sub(learning), last)
+}
+
+fn windows(draft: &RuleDraft, from: i64, to: i64) -> (i64, i64) {
     match draft.window.slide() {
         Some(slide) => {
             let (size, slide) = (draft.window.size().ms(), slide.ms().max(1));
@@ -334,8 +353,23 @@ fn given_at(signal: &Signal) -> i64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a share for people")]
-fn share(done: u64, total: u64) -> f64 {
+pub(crate) fn share(done: u64, total: u64) -> f64 {
     done as f64 / total.max(1) as f64
+}
+
+/// The rows without what hosts counted for metrics, which are no events.
+fn event_runs(log: &LogBatch, rows: Range<usize>) -> Result<Vec<Range<usize>>, DecodeError> {
+    let Some(carriers) = streamflow_proto::metric::carriers(&log.batch)? else {
+        return Ok(vec![rows]);
+    };
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for row in rows.filter(|row| !carriers.get(*row)) {
+        match runs.last_mut().filter(|run| run.end == row) {
+            Some(run) => run.end = row + 1,
+            None => runs.push(row..row + 1),
+        }
+    }
+    Ok(runs)
 }
 
 #[cfg(test)]

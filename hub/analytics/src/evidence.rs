@@ -7,17 +7,19 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use streamflow_model::{Rule, Signal, rule::Compiled};
-use streamflow_proto::{batch::DecodeError, bitmap::Bitmap, event::Event, filter::Columns};
+use streamflow_model::{Rule, RuleKind, Signal, rule::Compiled};
+use streamflow_plugin_host::RulePlugin;
+use streamflow_proto::{batch::DecodeError, bitmap::Bitmap, event::Event, filter::Columns, path::Path};
 use streamflow_storage::{
     StoreError,
     store::{ReplayPart, Store},
 };
 
 use crate::{
-    Options,
-    backtest::{Backtest, BacktestError, Totals},
+    Options, PluginBacktest,
+    backtest::{Backtest, BacktestError, Step, Totals},
     engine::grouping::LocalGroups,
+    plugin_rule::KEY,
 };
 
 /// Verdicts kept of one alert, the newest.
@@ -28,7 +30,9 @@ const MAX_VERDICTS: usize = 1000;
 pub struct Question {
     /// Its rule.
     pub rule: Rule,
-    /// Attributes and values of its group.
+    /// The plugin of a rule of kind `plugin`, apart from the one that runs live; without it such a rule is not judged again.
+    pub plugin: Option<RulePlugin>,
+    /// Attributes and values of its group; of a plugin's alert all that it said.
     pub labels: BTreeMap<String, String>,
     /// Begin of its first window, ms.
     pub from: i64,
@@ -57,16 +61,30 @@ impl Question {
     /// Reads the log.
     ///
     /// # Errors
-    /// When the rule does not compile or is of kind `plugin`, or the store fails.
+    /// When the rule does not compile, its plugin does not take it, or the store fails.
     pub async fn answer(self, options: Options, store: &dyn Store, now: i64) -> Result<Evidence, BacktestError> {
-        let compiled = self.rule.draft.compile().map_err(BacktestError::Rule)?;
-        let backtest = Backtest::new(options, &self.rule, self.from, self.to, now)?;
-        let ((from, to), filter) = (backtest.reads(), backtest.filter());
+        let of_plugin = self.rule.draft.kind == RuleKind::Plugin;
+        let mut compiled = self.rule.draft.compile().map_err(BacktestError::Rule)?;
+        if of_plugin {
+            // What a label names is taken for the group, as far as it is an attribute of events.
+            compiled.group_by = self.labels.keys().filter_map(|name| Path::parse(name).ok()).collect();
+        }
+        let judged = match &self.plugin {
+            Some(plugin) if of_plugin => self.judge_by(plugin, &options, store, now).await?,
+            _ => Vec::new(),
+        };
+        let backtest = if of_plugin {
+            None
+        } else {
+            Some(Backtest::new(options, &self.rule, self.from, self.to, now)?)
+        };
+        let (from, to) = backtest.as_ref().map_or((self.from, self.until), Backtest::reads);
+        let filter = Some(Arc::new(compiled.filter.clone()));
         let collector = Collector {
             question: self,
             compiled,
             backtest,
-            verdicts: Vec::new(),
+            verdicts: judged,
             newest: BinaryHeap::new(),
             total: 0,
             unreadable: 0,
@@ -101,7 +119,8 @@ impl Question {
 struct Collector {
     question: Question,
     compiled: Compiled,
-    backtest: Backtest,
+    /// None when a plugin has judged.
+    backtest: Option<Backtest>,
     verdicts: Vec<Signal>,
     newest: BinaryHeap<Reverse<Found>>,
     total: u64,
@@ -134,8 +153,10 @@ impl Ord for Found {
 impl Collector {
     fn take(&mut self, part: &ReplayPart) -> Result<(), DecodeError> {
         self.collect(part)?;
-        let step = self.backtest.feed(&part.log, part.floor)?;
-        self.keep(step.verdicts.into_iter().map(|verdict| verdict.signal));
+        if let Some(backtest) = &mut self.backtest {
+            let step = backtest.feed(&part.log, part.floor)?;
+            self.keep(step.verdicts.into_iter().map(|verdict| verdict.signal));
+        }
         Ok(())
     }
 
@@ -189,8 +210,10 @@ impl Collector {
     }
 
     fn finish(&mut self) -> (Evidence, u64) {
-        let step = self.backtest.finish();
-        self.keep(step.verdicts.into_iter().map(|verdict| verdict.signal));
+        if let Some(backtest) = &mut self.backtest {
+            let step = backtest.finish();
+            self.keep(step.verdicts.into_iter().map(|verdict| verdict.signal));
+        }
         let newest_first = std::mem::take(&mut self.newest).into_sorted_vec();
         let evidence = Evidence {
             verdicts: std::mem::take(&mut self.verdicts),
@@ -203,6 +226,27 @@ impl Collector {
 }
 
 impl Question {
+    /// What a plugin says of the incident when it sees the range again, oldest first.
+    async fn judge_by(
+        &self,
+        plugin: &RulePlugin,
+        options: &Options,
+        store: &dyn Store,
+        now: i64,
+    ) -> Result<Vec<Signal>, BacktestError> {
+        let trial = PluginBacktest::new(options, plugin.clone(), &self.rule, self.from, self.to, now).await?;
+        let mut said: Vec<Signal> = Vec::new();
+        let key = self.labels.get(KEY);
+        let note = |step: Step| {
+            let signals = step.verdicts.into_iter().map(|verdict| verdict.signal);
+            let own = signals.filter(|signal| signal.labels.get(KEY) == key);
+            said.extend(own.take(MAX_VERDICTS.saturating_sub(said.len())));
+            ControlFlow::Continue(())
+        };
+        trial.run(store, note).await?;
+        Ok(said)
+    }
+
     /// The group's values in the order of `group_by`.
     fn labels_of<'a>(&'a self, compiled: &'a Compiled) -> impl Iterator<Item = &'a str> {
         let names = compiled.group_by.iter().map(ToString::to_string);

@@ -28,6 +28,6 @@ mod views;
 
 pub use heartbeats::Heartbeats;
 pub use options::Options;
-pub use plugin_rule::PluginRules;
-pub use rollup::{History, Rollups};
+pub use plugin_rule::{PluginBacktest, PluginRules, PluginTried};
+pub use rollup::{EdgeLink, History, Placer, Rollups};
 pub use service::{Analytics, AnalyticsHandle};

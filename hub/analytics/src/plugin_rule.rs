@@ -8,6 +8,7 @@ mod ledger;
 mod mark;
 mod metrics;
 mod order;
+mod past;
 mod task;
 mod worker;
 
@@ -24,9 +25,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{Options, service::AnalyticsError};
+use crate::{Heartbeats, Options, service::AnalyticsError};
 use metrics::Metrics;
 use task::Task;
+
+pub(crate) use ledger::KEY;
+pub use past::{PluginBacktest, PluginTried};
 
 /// What the rules have in common.
 #[derive(Debug, Clone)]
@@ -35,6 +39,7 @@ struct Common {
     store: Arc<dyn Store>,
     host: Arc<PluginHost>,
     signals: SignalSender,
+    heartbeats: Heartbeats,
     metrics: Metrics,
     /// How many rules may compute at the same time.
     turns: Arc<Semaphore>,
@@ -74,10 +79,18 @@ impl PluginRules {
             store,
             host,
             signals,
+            heartbeats: Heartbeats::default(),
             metrics: Metrics::register(registry)?,
             turns: Arc::new(Semaphore::new(cores)),
         };
         Ok(Self { common, rules })
+    }
+
+    /// Listens to agents' heartbeats, as [`crate::Analytics::with_heartbeats`] does: a host that has nothing to send is not missed.
+    #[must_use]
+    pub fn with_heartbeats(mut self, heartbeats: Heartbeats) -> Self {
+        self.common.heartbeats = heartbeats;
+        self
     }
 
     /// Keeps one task for each rule until told to stop; then lets each of them save its state.

@@ -3,6 +3,7 @@
 //! Invariants: no call without a deadline and a memory limit; no import that the manifest does not entitle to; no request that goes
 //! round [`egress`]; a fault costs its call and its instance, nothing else.
 
+mod apart;
 mod catalogue;
 mod channel;
 pub mod check;
@@ -10,8 +11,12 @@ pub mod egress;
 mod folder;
 mod health;
 mod host;
+mod info;
 mod install;
+mod journal;
 mod loader;
+pub mod measure;
+mod mail;
 mod meters;
 mod notice;
 mod options;
@@ -22,14 +27,22 @@ mod rule;
 mod sandbox;
 mod schema;
 mod secrets;
+mod shadow;
+mod shadows;
 mod shelf;
 pub mod signature;
+pub mod trial;
 
 pub use channel::{ChannelError, ChannelSender, DeliverError};
 pub use egress::EgressOptions;
 pub use host::{HostError, PluginHost};
+pub use info::{PluginInfo, PluginState, Quarantined};
 pub use install::InstallError;
-pub use notice::Notice;
+pub use mail::{MailBuildError, MailOptions, Security};
+pub use journal::{Line, LineLevel, PluginLogs};
+pub use notice::{Member, Notice};
 pub use options::{Limits, Options, SecretOptions};
-pub use plugin::{PluginInfo, PluginState};
+pub use shadow::{
+    Difference, DifferenceKind, Said, ShadowCost, ShadowInfo, ShadowPlugin, ShadowRun, ShadowState, Verdict, VerdictCounts,
+};
 pub use rule::{MAX_ROWS, MAX_STATE, RuleAlert, RuleError, RulePlugin, RuleProblem, RuleRows, RuleRun};

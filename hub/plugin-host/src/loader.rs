@@ -7,6 +7,8 @@ use tokio::task::spawn_blocking;
 use crate::{
     Options,
     egress::Egress,
+    mail::Mailer,
+    journal::Journals,
     meters::Meters,
     plugin::Plugin,
     sandbox::{Cache, Code, File, GuestSetup, Lines, LoadError, Sandbox},
@@ -20,9 +22,11 @@ pub(crate) struct Loader {
     pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) cache: Arc<Cache>,
     pub(crate) egress: Arc<Egress>,
+    pub(crate) mailer: Arc<Mailer>,
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) meters: Meters,
     pub(crate) keys: TrustedKeys,
+    pub(crate) journals: Journals,
 }
 
 impl Loader {
@@ -39,6 +43,11 @@ impl Loader {
     }
 
     pub(crate) async fn load(&self, file: File) -> Result<Arc<Plugin>, LoadError> {
+        self.load_into(file, &self.meters).await
+    }
+
+    /// The same with figures of its own.
+    pub(crate) async fn load_into(&self, file: File, meters: &Meters) -> Result<Arc<Plugin>, LoadError> {
         let limits = &self.options.limits;
         let (sandbox, cache) = (Arc::clone(&self.sandbox), Arc::clone(&self.cache));
         let (manifest, sha256) = (Arc::new(file.manifest.clone()), file.sha256());
@@ -50,13 +59,16 @@ impl Loader {
         };
         let setup = GuestSetup {
             egress: Arc::clone(&self.egress),
+            mailer: Arc::clone(&self.mailer),
+            mail: meters.mail(&manifest.name),
             secrets: Arc::clone(&self.secrets),
             lines: Mutex::new(Lines::new(Instant::now())),
-            lines_dropped: self.meters.lines_dropped(&manifest.name),
-            http: self.meters.http(&manifest.name),
+            lines_dropped: meters.lines_dropped(&manifest.name),
+            http: meters.http(&manifest.name),
+            journal: self.journals.of(&manifest.name),
             manifest,
         };
-        let meters = self.meters.plugin(&setup.manifest.name);
+        let meters = meters.plugin(&setup.manifest.name);
         Plugin::new(Arc::new(setup), sha256, code, limits, meters).map(Arc::new)
     }
 }

@@ -1,5 +1,7 @@
 //! `streamflow-hub rule …`.
 
+mod paging;
+
 use std::{
     ops::ControlFlow,
     path::{Path, PathBuf},
@@ -7,7 +9,7 @@ use std::{
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use streamflow_model::{Instant, Role, Rule, RuleDraft, RuleExplanation, Span, WindowSpec};
+use streamflow_model::{Instant, Role, Rule, RuleDraft, RuleExplanation, RuleKind, Span, WindowSpec};
 
 use super::{Failed, UsageError, print, remote::Remote, rule_file, rule_test};
 use crate::{
@@ -31,9 +33,25 @@ pub async fn run(command: RuleCommand) -> anyhow::Result<()> {
             common,
             target,
             rule,
+            all: _,
+            paging,
+            acknowledge_after,
             from,
             to,
-        } => backtest(&common, &target, &rule, &from, &to).await,
+            plugin_version,
+        } => {
+            let paging = Asked {
+                paging: paging || acknowledge_after.is_some(),
+                acknowledge_after,
+            };
+            match rule {
+                Some(rule) => {
+                    let version = plugin_version.as_deref();
+                    backtest(&common, &target, &rule, (&from, &to), version, paging).await
+                }
+                None => paging::all(&common, &target, (&from, &to), acknowledge_after).await,
+            }
+        }
         RuleCommand::Test { output, files } => test(output, &files),
     }
 }
@@ -141,7 +159,14 @@ fn explained_text(rule: &RuleExplanation) -> String {
     lines.join("\n")
 }
 
-async fn backtest(common: &Common, target: &Target, rule: &str, from: &str, to: &str) -> anyhow::Result<()> {
+async fn backtest(
+    common: &Common,
+    target: &Target,
+    rule: &str,
+    (from, to): (&str, &str),
+    plugin_version: Option<&str>,
+    paging: Asked,
+) -> anyhow::Result<()> {
     let now = Instant::now();
     let (from, to) = (time("--from", from, now)?, time("--to", to, now)?);
     let drafts = from_file(rule)?;
@@ -150,13 +175,16 @@ async fn backtest(common: &Common, target: &Target, rule: &str, from: &str, to: 
         Some(drafts) => drafts
             .iter()
             .map(|draft| {
-                let body = json!({"rule": draft, "from": from, "to": to});
+                let version = plugin_version.filter(|_| draft.kind == RuleKind::Plugin);
+                let body = json!({"rule": draft, "from": from, "to": to, "version": version});
+                let body = paging.put_in(body);
                 (draft.name.clone(), "/api/v1/rules/backtest".to_owned(), body)
             })
             .collect(),
         None => {
             let path = format!("/api/v1/rules/{}/backtest", id_of(&hub, rule).await?);
-            vec![(rule.to_owned(), path, json!({"from": from, "to": to}))]
+            let body = json!({"from": from, "to": to, "version": plugin_version});
+            vec![(rule.to_owned(), path, paging.put_in(body))]
         }
     };
     let mut reports = Vec::new();
@@ -174,6 +202,21 @@ async fn backtest(common: &Common, target: &Target, rule: &str, from: &str, to: 
         _ => Value::from(reports.clone()),
     };
     print::done(common.output, &text.join("\n\n"), &json)
+}
+
+/// Whether it is asked, too, who would have been told.
+#[derive(Clone, Copy)]
+struct Asked {
+    paging: bool,
+    acknowledge_after: Option<Span>,
+}
+
+impl Asked {
+    fn put_in(self, mut body: Value) -> Value {
+        body["paging"] = json!(self.paging);
+        body["acknowledge_after"] = json!(self.acknowledge_after);
+        body
+    }
 }
 
 /// Shows on a terminal how far it is.
@@ -223,6 +266,9 @@ fn report_text(report: &Value) -> String {
     )];
     if !rows.is_empty() {
         lines.push(print::table(&["AT", "GROUP", "VALUE", "RESOLVED"], &rows));
+    }
+    if report["paging"].is_object() {
+        lines.push(paging::text(&report["paging"]));
     }
     let notes = report["notes"].as_array().into_iter().flatten();
     lines.extend(notes.map(|note| format!("note: {}", text(note))));

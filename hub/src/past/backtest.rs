@@ -8,10 +8,13 @@ use std::{
 };
 
 use serde::Serialize;
-use streamflow_alerting::Rehearsal;
-use streamflow_analytics::backtest::{Backtest, BacktestError, Step};
-use streamflow_model::{AlertState, Instant, Rule};
+use streamflow_alerting::{Paging, PagingReport, PagingSetup, Rehearsal};
+use streamflow_analytics::backtest::{BacktestError, Step};
+use streamflow_model::{AlertState, Instant, Rule, Span};
+use streamflow_plugin_host::RulePlugin;
 use streamflow_storage::{Scanned, Store};
+
+use super::trial::Trial;
 
 /// What is asked.
 #[derive(Debug, Clone)]
@@ -22,6 +25,17 @@ pub struct Asked {
     pub from: Instant,
     /// Event time to, exclusive.
     pub to: Instant,
+    /// The plugin of a rule of kind `plugin`.
+    pub plugin: Option<RulePlugin>,
+}
+
+/// That it is also asked who would have been told.
+#[derive(Debug)]
+pub struct PagingAsked {
+    /// What decides who is told.
+    pub setup: PagingSetup,
+    /// Somebody acknowledges each alert so long after it was told of.
+    pub acknowledge_after: Option<Span>,
 }
 
 /// One alert as it would have begun to fire.
@@ -82,6 +96,9 @@ pub struct Report {
     pub skipped: u64,
     /// What makes the answer less than it seems: retention, damage, limits.
     pub notes: Vec<String>,
+    /// Who would have been told, when that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paging: Option<PagingReport>,
 }
 
 /// How far a backtest is.
@@ -127,27 +144,45 @@ struct Sums {
 /// Runs it; `on_progress` hears of every part and may end it.
 ///
 /// # Errors
-/// When the rule does not compile, the range is empty, or the store fails.
+/// When the rule does not compile, the range is empty, the plugin does not take the rule, or the store fails.
 pub async fn run(
     options: &Options,
     store: &dyn Store,
     asked: Asked,
+    paging: Option<PagingAsked>,
     mut on_progress: impl FnMut(Progress) -> ControlFlow<()> + Send + 'static,
 ) -> Result<Report, BacktestError> {
     let started = Clock::now();
-    let Asked { rule, from, to } = asked;
-    let backtest = Backtest::new(options.analytics, &rule, from.0, to.0, Instant::now().0)?;
-    let end = backtest.end();
-    let (first, last) = backtest.reads();
+    let trial = Trial::new(options.analytics, &asked, Instant::now().0).await?;
+    let Asked { rule, from, .. } = asked;
+    let (first, _) = trial.reads();
     let rehearsal = Rehearsal::new(&rule, &options.alerting, first);
-    let shared = Arc::new(Mutex::new((Some(rehearsal), Sums::default())));
+    let paging = paging.map(|asked| {
+        let PagingAsked {
+            setup,
+            acknowledge_after,
+        } = asked;
+        Paging::new(
+            setup,
+            std::slice::from_ref(&rule),
+            &options.alerting,
+            acknowledge_after,
+            first,
+        )
+    });
+    let shared = Arc::new(Mutex::new((Some(rehearsal), paging, Sums::default())));
     let ours = Arc::clone(&shared);
-    let totals = backtest
+    let tried = trial
         .run(store, move |step: Step| {
             let mut guard = ours.lock().unwrap_or_else(PoisonError::into_inner);
-            let (rehearsal, sums) = &mut *guard;
+            let (rehearsal, paging, sums) = &mut *guard;
             if let Some(rehearsal) = rehearsal {
                 rehearse(rehearsal, &step);
+            }
+            if let Some(paging) = paging {
+                for verdict in &step.verdicts {
+                    paging.verdicts(std::slice::from_ref(&verdict.signal), verdict.at);
+                }
             }
             sums.add(&step);
             on_progress(Progress {
@@ -157,10 +192,12 @@ pub async fn run(
             })
         })
         .await?;
-    let (rehearsal, sums) = {
+    let (end, totals) = (tried.until, tried.totals);
+    let (rehearsal, paging, sums) = {
         let mut guard = shared.lock().unwrap_or_else(PoisonError::into_inner);
-        (guard.0.take(), std::mem::take(&mut guard.1))
+        (guard.0.take(), guard.1.take(), std::mem::take(&mut guard.2))
     };
+    let paging = paging.map(|paging| paging.finish(end));
     let simulated = rehearsal.map(|rehearsal| rehearsal.finish(end)).unwrap_or_default();
     let mut notes = Vec::new();
     let mut note = |count: u64, text: &str| {
@@ -177,9 +214,7 @@ pub async fn run(
         "times a group was one too many and was counted in the group `other`",
     );
     note(sums.condition_errors, "times the condition gave no verdict");
-    if last > end {
-        notes.push(format!("windows that end after {} have not ended yet", Instant(end)));
-    }
+    notes.extend(tried.notes);
     let oldest = store.stats().await?.oldest;
     if oldest.is_some_and(|oldest| oldest > first.max(from.0)) {
         notes.push(format!(
@@ -194,7 +229,13 @@ pub async fn run(
             simulated.fired
         ));
     }
+    if paging.is_some() {
+        let note =
+            "only this rule's alerts were rehearsed: those of other rules neither inhibit nor group with them here";
+        notes.push(note.to_owned());
+    }
     Ok(Report {
+        paging,
         data: simulated.firings.into_iter().map(Firing::from).collect(),
         notifications: simulated.notifications,
         endings: simulated.endings,

@@ -5,11 +5,16 @@ use std::{collections::BTreeMap, time::Instant as Clock};
 use serde::Serialize;
 use serde_json::Value;
 use streamflow_analytics::{backtest::BacktestError, evidence::Question};
-use streamflow_model::{Alert, AlertState, Instant, Rule, RuleDraft, Signal};
+use streamflow_model::{Alert, AlertState, Instant, Rule, RuleDraft, RuleKind, Signal};
+use streamflow_plugin_host::RulePlugin;
 use streamflow_storage::{Scanned, Store};
 
 /// Windows that are judged again at most; those from the first on.
 const MAX_WINDOWS: i64 = 500;
+/// How much a plugin sees before the first event of its alert, ms: what it remembers of the time before is not known.
+const PLUGIN_WARM_UP: i64 = 3_600_000;
+/// Of an alert of a plugin that goes on for long, so much is judged again, ms.
+const MAX_PLUGIN_RANGE: i64 = 86_400_000;
 
 /// What an alert rests on.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -76,12 +81,13 @@ impl From<&Signal> for WindowValue {
 /// Explains it.
 ///
 /// # Errors
-/// When the rule no longer compiles or is of kind `plugin`, or the store fails.
+/// When the rule no longer compiles, its plugin does not take it any more, or the store fails.
 pub(super) async fn alert(
     options: streamflow_analytics::Options,
     store: &dyn Store,
     alert: Alert,
     rule: Option<Rule>,
+    plugin: Option<RulePlugin>,
     limit: usize,
 ) -> Result<AlertExplanation, BacktestError> {
     let started = Clock::now();
@@ -102,7 +108,11 @@ pub(super) async fn alert(
         took_ms: 0,
     };
     let Some(rule) = rule else {
-        let note = "its rule was deleted, so it is no longer known which events it looked at";
+        let note = if explained.rule_id.starts_with(streamflow_model::rule::SELF) {
+            "the hub itself has seen it, not in events; the alert's message says what, and GET /api/v1/self what holds now"
+        } else {
+            "its rule was deleted, so it is no longer known which events it looked at"
+        };
         explained.notes.push(note.to_owned());
         return Ok(explained);
     };
@@ -122,9 +132,19 @@ pub(super) async fn alert(
         let note = "the group `other` sums up all groups beyond the limit; the events of one cannot be told from those of another";
         explained.notes.push(note.to_owned());
     }
+    if rule.draft.kind == RuleKind::Plugin {
+        let note = if plugin.is_some() {
+            "the events are those that match the rule and have the attributes that the alert's labels name, from an hour before on; the plugin began there without memory"
+        } else {
+            "the rule's plugin is not installed any more; the events are those that match the rule and have the attributes that the alert's labels name"
+        };
+        explained.notes.push(note.to_owned());
+    }
+    let judges = rule.draft.kind != RuleKind::Plugin || plugin.is_some();
     let question = Question {
         labels: explained.labels.clone(),
         rule,
+        plugin,
         from: range.from,
         until: range.until,
         to: range.to,
@@ -147,7 +167,7 @@ pub(super) async fn alert(
     }
     // A young store holds nothing older either; only where the alert saw more than there is now has something gone.
     let first = explained.windows.iter().find(|window| window.met);
-    let missing = first.is_none();
+    let missing = judges && first.is_none();
     if missing && !explained.complete {
         let since = oldest.map_or_else(
             || "no event is stored any more".to_owned(),
@@ -171,6 +191,10 @@ pub(super) async fn alert(
 /// Labels of the alert that name its group, without those that alerting adds.
 fn group_labels(alert: &Alert, rule: Option<&Rule>) -> BTreeMap<String, String> {
     let own = |name: &String| match rule {
+        // A plugin labels its alerts as it likes.
+        Some(rule) if rule.draft.kind == RuleKind::Plugin => {
+            name != "alertname" && name != "level" && !rule.draft.labels.contains_key(name)
+        }
         Some(rule) => rule.draft.group_by.contains(name) || rule.draft.window.by().contains(name),
         None => name != "alertname" && name != "level",
     };
@@ -194,6 +218,16 @@ impl Range {
         let last_end = time("window_end")?;
         let from = time("first_window_start").or_else(|| time("window_start"))?;
         let first_end = time("first_window_end").unwrap_or(last_end);
+        if rule.draft.kind == RuleKind::Plugin {
+            // The end is when the deciding event was stored, which may be the time that the event bears.
+            let until = first_end.saturating_add(rule.draft.hold.ms()).saturating_add(1);
+            let most = from.saturating_add(MAX_PLUGIN_RANGE);
+            return Some(Self {
+                from: from.saturating_sub(PLUGIN_WARM_UP),
+                until,
+                to: last_end.saturating_add(1).min(most).max(until),
+            });
+        }
         let size = first_end.saturating_sub(from).max(1);
         let held = first_end.saturating_add(rule.draft.hold.ms());
         let until = held.min(last_end).max(first_end);

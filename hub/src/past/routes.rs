@@ -4,28 +4,31 @@ use axum::{body::Bytes, extract::State, http::HeaderMap, response::Response};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use streamflow_analytics::backtest::{self as engine, BacktestError};
-use streamflow_model::{Instant, Role, Rule, RuleDraft, RuleError, RuleExplanation, RuleKind};
+use streamflow_model::{Instant, Role, Rule, RuleDraft, RuleError, RuleExplanation, RuleKind, Span};
+use streamflow_plugin_host::{ChannelSender, RulePlugin};
 use streamflow_storage::StoreError;
 use streamflow_web::{ApiError, ApiResult, Data, Identity, Json, Path, Query, parse_json};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Past,
-    backtest::{Asked, Report},
+    backtest::{Asked, PagingAsked, Report},
     explain::{self, AlertExplanation},
-    watch::{self, Place},
+    paging,
+    watch::{self, Place, Run, Single},
 };
 
 /// Range when the caller names none.
-const DEFAULT_RANGE_MS: i64 = 86_400_000;
+pub(super) const DEFAULT_RANGE_MS: i64 = 86_400_000;
 /// Fields of a saved rule that are no part of what a user writes.
-const READ_ONLY: [&str; 4] = ["id", "version", "created_at", "updated_at"];
+const READ_ONLY: [&str; 5] = ["id", "version", "created_at", "updated_at", "provisioned"];
 
 /// The routes.
 pub fn routes(past: Past) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(backtest_draft))
         .routes(routes!(backtest_saved))
+        .routes(routes!(paging::backtest_paging))
         .routes(routes!(explain_rule))
         .routes(routes!(explain_alert))
         .with_state(past)
@@ -40,6 +43,12 @@ pub(super) struct RangeBody {
     from: Option<Instant>,
     /// Event time to, exclusive; now when absent.
     to: Option<Instant>,
+    /// Of a rule of kind `plugin`: the installed version to run, in place of the one that runs live.
+    version: Option<String>,
+    /// Whether to answer who would have been told, too.
+    paging: bool,
+    /// With `paging`: suppose that somebody acknowledges each alert so long after it was told of.
+    acknowledge_after: Option<Span>,
 }
 
 /// A rule that need not be saved, and over which range.
@@ -56,6 +65,15 @@ pub(super) struct DraftBody {
     /// Event time to, exclusive; now when absent.
     #[serde(default)]
     to: Option<Instant>,
+    /// Of a rule of kind `plugin`: the installed version to run, in place of the one that runs live.
+    #[serde(default)]
+    version: Option<String>,
+    /// Whether to answer who would have been told, too.
+    #[serde(default)]
+    paging: bool,
+    /// With `paging`: suppose that somebody acknowledges each alert so long after it was told of.
+    #[serde(default)]
+    acknowledge_after: Option<Span>,
 }
 
 /// How much of the evidence is shown.
@@ -70,6 +88,9 @@ pub(super) struct ExplainQuery {
 /// Runs a rule that need not be saved over stored events
 ///
 /// The same engine as live, over the events in the range in the order of their time. Nobody is told. Windows that the range touches are judged as a whole.
+/// A rule of kind `plugin` is decided by its plugin, in an instance of its own that begins without memory; `version` chooses one of the installed versions.
+/// With `paging` it goes on through grouping, inhibition, silences, active hours, routes, escalation and on-call schedules as they are now, and answers who would
+/// have been told how often and when, and what was held back.
 /// With `Accept: application/x-ndjson` the answer is lines: `{"type":"progress",…}` now and then, last `{"type":"result",…}` with the fields below.
 #[utoipa::path(post, path = "/api/v1/rules/backtest", tag = "rules", request_body = DraftBody,
     responses((status = 200, body = Report), (status = 400, description = "The rule or the range is wrong."),
@@ -85,7 +106,14 @@ async fn backtest_draft(
     fields.retain(|key, _| !READ_ONLY.contains(&key.as_str()));
     let bytes = serde_json::to_vec(&fields).map_err(ApiError::internal)?;
     let draft: RuleDraft = parse_json(&bytes)?;
-    start(&past, &headers, engine::unsaved(draft), body.from, body.to).await
+    let range = RangeBody {
+        from: body.from,
+        to: body.to,
+        version: body.version,
+        paging: body.paging,
+        acknowledge_after: body.acknowledge_after,
+    };
+    start(&past, &headers, engine::unsaved(draft), range).await
 }
 
 /// Runs a saved rule over stored events
@@ -108,7 +136,7 @@ async fn backtest_saved(
         parse_json(&body)?
     };
     let rule = find(&past, &id)?;
-    start(&past, &headers, rule, range.from, range.to).await
+    start(&past, &headers, rule, range).await
 }
 
 /// Says how a rule is evaluated
@@ -153,8 +181,13 @@ async fn explain_alert(
         .find(|rule| rule.id == alert.rule_id)
         .cloned();
     let mut place = Place::take(&past)?;
+    let plugin = match &rule {
+        // One that is gone leaves at least the events.
+        Some(rule) => plugin_of(&past, rule, None).await.unwrap_or_default(),
+        None => None,
+    };
     let explained = tokio::select! {
-        explained = explain::alert(past.options.analytics, past.store.as_ref(), alert, rule, limit) => explained,
+        explained = explain::alert(past.options.analytics, past.store.as_ref(), alert, rule, plugin, limit) => explained,
         () = past.stop.cancelled() => return Err(ApiError::unavailable(5)),
     };
     place.ended(explained.is_ok());
@@ -163,28 +196,71 @@ async fn explain_alert(
     Ok(Json(Data { data: explained }))
 }
 
-async fn start(
-    past: &Past,
-    headers: &HeaderMap,
-    rule: Rule,
-    from: Option<Instant>,
-    to: Option<Instant>,
-) -> ApiResult<Response> {
-    let to = to.unwrap_or_else(Instant::now);
-    let from = from.unwrap_or(Instant(to.0.saturating_sub(DEFAULT_RANGE_MS)));
-    if rule.draft.kind == RuleKind::Plugin {
-        return Err(refused(BacktestError::Plugin));
-    }
+async fn start(past: &Past, headers: &HeaderMap, rule: Rule, range: RangeBody) -> ApiResult<Response> {
+    let to = range.to.unwrap_or_else(Instant::now);
+    let from = range.from.unwrap_or(Instant(to.0.saturating_sub(DEFAULT_RANGE_MS)));
     rule.draft.compile().map_err(wrong)?;
     if from >= to {
         return Err(refused(BacktestError::Range));
     }
-    let asked = Asked { rule, from, to };
+    let plugin = plugin_of(past, &rule, range.version.as_deref()).await?;
+    let paging = if range.paging {
+        Some(PagingAsked {
+            setup: past.alerting.paging().await?,
+            acknowledge_after: range.acknowledge_after,
+        })
+    } else {
+        None
+    };
+    let asked = Asked { rule, from, to, plugin };
     let place = Place::take(past)?;
+    watched(past, headers, place, Single { asked, paging }).await
+}
+
+/// As an answer, or as lines for those who want to watch.
+pub(super) async fn watched(past: &Past, headers: &HeaderMap, place: Place, run: impl Run) -> ApiResult<Response> {
     if watch::wants_lines(headers) {
-        return Ok(watch::lines(past, place, asked));
+        return Ok(watch::lines(past, place, run));
     }
-    watch::answer(past, place, asked).await
+    watch::answer(past, place, run).await
+}
+
+/// The plugin of a rule of that kind, apart from the one that runs live: what it does here neither counts nor puts that one into quarantine.
+pub(super) async fn plugin_of(past: &Past, rule: &Rule, version: Option<&str>) -> ApiResult<Option<RulePlugin>> {
+    let unfit = |field: &str, reason: String| ApiError::validation(reason).with_details(json!({"field": field}));
+    let Some(name) = rule
+        .draft
+        .plugin
+        .as_deref()
+        .filter(|_| rule.draft.kind == RuleKind::Plugin)
+    else {
+        return match version {
+            Some(_) => Err(unfit(
+                "version",
+                format!("says nothing to a rule of kind `{}`", rule.draft.kind.name()),
+            )),
+            None => Ok(None),
+        };
+    };
+    if version.is_none() {
+        let problems = past.plugins.check_rule(name, &rule.draft.config).await;
+        // That it does not run now is no hindrance.
+        let own = problems.into_iter().filter(|problem| problem.field != "plugin");
+        let errors: Vec<RuleError> = own
+            .map(|problem| RuleError {
+                field: problem.field,
+                reason: problem.reason,
+                line: None,
+                column: None,
+            })
+            .collect();
+        if !errors.is_empty() {
+            return Err(wrong(errors));
+        }
+    }
+    let field = if version.is_some() { "version" } else { "plugin" };
+    let plugin = past.plugins.rule_apart(name, version).await;
+    plugin.map(Some).map_err(|error| unfit(field, error.to_string()))
 }
 
 fn find(past: &Past, id: &str) -> ApiResult<Rule> {
@@ -202,7 +278,7 @@ fn wrong(errors: Vec<RuleError>) -> ApiError {
 pub(super) fn refused(error: BacktestError) -> ApiError {
     match error {
         BacktestError::Rule(errors) => wrong(errors),
-        BacktestError::Plugin => ApiError::validation(error.to_string()).with_details(json!({"field": "kind"})),
+        BacktestError::Plugin(reason) => ApiError::validation(reason).with_details(json!({"field": "plugin"})),
         BacktestError::Range => ApiError::validation(error.to_string()).with_details(json!({"field": "from"})),
         BacktestError::Store(StoreError::Closed | StoreError::Full) => ApiError::unavailable(5),
         BacktestError::Store(error) => ApiError::internal(error),

@@ -1,5 +1,7 @@
 //! One rule of kind `absence` at work: what was heard in, verdicts out.
 
+mod replay;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +12,7 @@ use streamflow_model::{
 };
 use streamflow_proto::bitmap::Bitmap;
 
+use self::replay::Ahead;
 use super::groups::{Group, Groups, Presence, SilentGroup};
 use crate::engine::grouping::LocalGroups;
 
@@ -32,6 +35,10 @@ pub(crate) trait Hosts {
     fn now(&self) -> i64;
     /// Since when the hub has listened without a break, wall clock ms.
     fn listening_since(&self) -> i64;
+    /// Whether this is the past once more: only the watermark tells time then, and it leaps.
+    fn replayed(&self) -> bool {
+        false
+    }
 }
 
 /// The part that a checkpoint holds.
@@ -63,6 +70,8 @@ pub(crate) struct AbsenceRun {
     spec: CompiledAbsence,
     names: Vec<String>,
     pub(crate) state: AbsenceState,
+    /// What a replay has read ahead.
+    ahead: Ahead,
 }
 
 impl AbsenceRun {
@@ -77,6 +86,7 @@ impl AbsenceRun {
                 expecting: false,
                 looked_at: i64::MIN,
             },
+            ahead: Ahead::default(),
         })
     }
 
@@ -100,6 +110,9 @@ impl AbsenceRun {
 
     /// Takes rows in: groups that are heard are no longer absent, at once. Answers groups for which there was no room.
     pub(crate) fn add(&mut self, rule: &Rule, input: &Heard<'_>, hosts: &dyn Hosts, out: &mut Vec<Signal>) -> u64 {
+        if hosts.replayed() {
+            return self.add_ahead(input);
+        }
         let mut newest: BTreeMap<usize, (usize, i64)> = BTreeMap::new();
         for row in input.rows.iter_ones() {
             let (_, latest) = newest.entry(input.groups.of(row)).or_insert((row, i64::MIN));
@@ -149,6 +162,9 @@ impl AbsenceRun {
 
     /// Looks at groups whose time is over.
     pub(crate) fn advance(&mut self, rule: &Rule, hosts: &dyn Hosts, cap: usize, out: &mut Vec<Signal>) {
+        if hosts.replayed() {
+            return self.catch_up(rule, hosts, cap, out);
+        }
         self.expect(hosts, cap);
         let again = hosts.now().saturating_sub(self.state.looked_at) >= LOOK_EVERY;
         if again {

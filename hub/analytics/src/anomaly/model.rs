@@ -3,7 +3,7 @@
 //! `robust`: the median of the last windows, plus and minus so many robust deviations. `seasonal`: first what is usual for the hour of the week is taken out (the
 //! median, over the last weeks, of that hour's median), then the same is done with what remains, whose deviation is at least what is usual for that hour; so the
 //! band follows the week and, through the median of the remainders, a change of level within half a history. This is the decomposition of Hochenbaum, Vallis, Kejariwal: Automatic Anomaly Detection in the Cloud
-//! Via Statistical Learning (2017), with a season of 168 hours.
+//! Via Statistical Learning (2017), with a season of 168 hours, those of the rule's time zone.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -31,7 +31,7 @@ pub(crate) enum Noise {
 }
 
 /// What stays the same for all groups of a rule.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Frame {
     pub(crate) spec: CompiledAnomaly,
     pub(crate) noise: Noise,
@@ -68,7 +68,7 @@ pub(crate) struct Model {
     recent: VecDeque<f64>,
     /// Median and deviation of each hour of the week, oldest first.
     hours: BTreeMap<u8, VecDeque<(f64, f64)>>,
-    /// The hour under way, since 1970, and its values.
+    /// The hour under way, since 1970 by the rule's clock on the wall, and its values.
     hour: i64,
     values: Vec<f64>,
 }
@@ -140,7 +140,7 @@ impl Model {
     }
 
     fn learn_hour(&mut self, frame: &Frame, at: i64, value: f64) {
-        let hour = at.div_euclid(HOUR);
+        let hour = frame.spec.wall_clock(at).div_euclid(HOUR);
         if hour != self.hour {
             if let Some(over) = robust::location_and_scale(&mut self.values) {
                 let weeks = self.hours.entry(of_week(self.hour)).or_default();
@@ -164,7 +164,7 @@ impl Model {
         match frame.spec.method {
             AnomalyMethod::Robust => Some((0.0, 0.0)),
             AnomalyMethod::Seasonal => {
-                let weeks = self.hours.get(&of_week(at.div_euclid(HOUR)))?;
+                let weeks = self.hours.get(&of_week(frame.spec.wall_clock(at).div_euclid(HOUR)))?;
                 let (mut values, mut spreads): (Vec<f64>, Vec<f64>) = weeks.iter().copied().unzip();
                 Some((robust::median(&mut values)?, robust::median(&mut spreads)?))
             }

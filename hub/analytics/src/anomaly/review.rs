@@ -217,7 +217,7 @@ pub(crate) fn frame(compiled: &Compiled, size: i64, slide: i64) -> Option<Frame>
         _ => Noise::Unknown,
     };
     Some(Frame {
-        spec: compiled.anomaly?,
+        spec: compiled.anomaly.clone()?,
         noise,
         window: slide,
     })

@@ -87,6 +87,7 @@ mod tests {
         let frame = Frame {
             spec: CompiledAnomaly {
                 method: AnomalyMethod::Robust,
+                time_zone: None,
                 history: 20,
                 learning: 15_000,
                 deviations: 3.5,

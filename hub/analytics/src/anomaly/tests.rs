@@ -14,6 +14,7 @@ fn frame(method: AnomalyMethod, noise: Noise) -> Frame {
     Frame {
         spec: CompiledAnomaly {
             method,
+            time_zone: None,
             history: 60,
             learning: 30 * MINUTE,
             deviations: 3.5,
@@ -63,7 +64,7 @@ fn a_spike_is_odd_after_learning_and_not_before() {
         "{band:?}"
     );
     assert!(model.judge(&frame, at, 200.0).anomalous && model.judge(&frame, at, 0.0).anomalous);
-    let mut one_sided = frame;
+    let mut one_sided = frame.clone();
     one_sided.spec.direction = Direction::Below;
     assert!(!model.judge(&one_sided, at, 200.0).anomalous);
     one_sided.spec.direction = Direction::Above;
@@ -98,6 +99,47 @@ fn steady_counts_may_vary_as_counts_do() {
     (0..60).for_each(|minute| quiet.learn(&frame, minute * MINUTE, 0.0));
     let band = quiet.band(&frame, at).unwrap();
     assert_eq!((band.lower, band.upper), (0.0, 3.5));
+}
+
+#[test]
+fn a_week_follows_the_clock_of_its_time_zone() {
+    // 2026-03-02, a Monday; summer time in Vienna began at 01:00 UTC of the 29th.
+    const BEGIN: i64 = 1772409600000;
+    const SUMMER: i64 = 1774746000000;
+    const MONDAY_AFTER: i64 = 1774828800000;
+    let spec = |zone: Option<&str>| {
+        let draft = serde_json::json!({"name": "r", "kind": "anomaly", "window": "10m", "aggregate": "avg(data.x)",
+            "anomaly": {"method": "seasonal", "time_zone": zone, "min_change": 30}});
+        let draft: streamflow_model::RuleDraft = serde_json::from_value(draft).unwrap();
+        draft.compile().map(|compiled| compiled.anomaly.unwrap())
+    };
+    let odd_on_monday = |zone: Option<&str>| {
+        let frame = Frame {
+            spec: spec(zone).unwrap(),
+            noise: Noise::Unknown,
+            window: 10 * MINUTE,
+        };
+        let (mut model, mut seed, mut odd) = (Model::default(), 5, 0);
+        for at in (BEGIN..MONDAY_AFTER + DAY).step_by(600_000) {
+            let wall = at + if at < SUMMER { 1 } else { 2 } * 3_600_000;
+            let value = if (8..18).contains(&(wall / 3_600_000 % 24)) {
+                100.0
+            } else {
+                1.0
+            };
+            let value = value * (1.0 + 0.1 * noise(&mut seed));
+            odd += usize::from(at >= MONDAY_AFTER && model.judge(&frame, at, value).anomalous);
+            model.learn(&frame, at, value);
+        }
+        odd
+    };
+    assert_eq!(odd_on_monday(Some("Europe/Vienna")), 0);
+    assert!(
+        odd_on_monday(None) >= 6,
+        "by UTC the working day begins an hour too early"
+    );
+    let refused = spec(Some("Vienna")).unwrap_err();
+    assert_eq!(refused[0].field, "anomaly.time_zone");
 }
 
 #[test]

@@ -123,8 +123,48 @@ fn windows_are_judged_whole_and_those_that_have_not_ended_are_not() {
     (of_plugin.draft.kind, of_plugin.draft.plugin) = (streamflow_model::RuleKind::Plugin, Some("hot".to_owned()));
     assert!(matches!(
         Backtest::new(Options::default(), &of_plugin, T0, T0 + 1, NEVER),
-        Err(BacktestError::Plugin)
+        Err(BacktestError::Plugin(_))
     ));
+}
+
+#[test]
+fn a_session_that_is_known_already_does_not_hide_the_pause_before_it() {
+    let frame = vec![(0, "s", 0.), (1000, "s", 0.), (60_000, "s", 0.), (61_000, "s", 0.)];
+    for evaluate in ["auto", "on_close"] {
+        let rule = rule(json!({"window": {"session_gap": "5s"}, "threshold": 1, "evaluate": evaluate}));
+        let verdicts = replay(&rule, 0, 120_000, NEVER, std::slice::from_ref(&frame));
+        let ended = verdicts.iter().filter(|v| !v.signal.met).map(|v| v.at - T0);
+        assert_eq!(ended.collect::<Vec<_>>(), [11_000, 71_000], "{evaluate}");
+    }
+}
+
+#[test]
+fn absences_and_patterns_are_judged_over_history() {
+    let beats = vec![(0, "s", 0.), (10_000, "s", 0.), (200_000, "s", 0.), (210_000, "s", 0.)];
+    let mut absence = rule(json!({}));
+    absence.draft = serde_json::from_value(
+        json!({"name": "r", "kind": "absence", "match": "type == 'a'", "group_by": ["source"],
+        "absence": {"silent_for": "60s"}}),
+    )
+    .unwrap();
+    let shown: Vec<(i64, bool)> = replay(&absence, 0, 240_000, NEVER, std::slice::from_ref(&beats))
+        .iter()
+        .map(|v| (v.at - T0, v.signal.met))
+        .collect();
+    assert_eq!(shown.first(), Some(&(70_000, true)), "{shown:?}");
+    assert!(shown.contains(&(200_001, false)), "{shown:?}");
+    let mut pattern = absence;
+    pattern.draft = serde_json::from_value(
+        json!({"name": "r", "kind": "pattern", "group_by": ["source"], "pattern": {"within": "30s", "steps": [
+        {"name": "a", "match": "type == 'a'", "count": 2}]}}),
+    )
+    .unwrap();
+    let met: Vec<i64> = replay(&pattern, 0, 240_000, NEVER, &[beats])
+        .iter()
+        .filter(|v| v.signal.met && !v.signal.running)
+        .map(|v| v.signal.window_end - T0)
+        .collect();
+    assert_eq!(met, [10_001, 210_001]);
 }
 
 #[test]
@@ -135,8 +175,84 @@ fn a_rule_that_is_off_or_new_is_tried_all_the_same() {
     assert!(verdicts.iter().any(|v| v.signal.met), "{verdicts:?}");
 }
 
+/// Start, end and sum of a source's session.
+type Session = (&'static str, i64, i64, f64);
+
+/// Sessions, and the pauses after them that are as long as the gap: the gap's rule read aloud.
+fn sessions(samples: &[(i64, &'static str, u8)], gap: i64) -> (Vec<Session>, Vec<(&'static str, i64)>) {
+    let (mut all, mut pauses) = (Vec::new(), Vec::new());
+    for source in ["a", "b", "c"] {
+        let mut own: Vec<(i64, u8)> = samples.iter().filter(|s| s.1 == source).map(|s| (s.0, s.2)).collect();
+        own.sort_unstable();
+        let mut found: Vec<Session> = Vec::new();
+        for (at, x) in own {
+            match found.last_mut() {
+                Some((_, _, end, sum)) if at < *end => (*end, *sum) = (at + gap, *sum + f64::from(x)),
+                _ => found.push((source, at, at + gap, f64::from(x))),
+            }
+        }
+        for (number, session) in found.iter().enumerate() {
+            let quiet = session.2 + gap;
+            if found.get(number + 1).is_none_or(|next| next.1 >= quiet) {
+                pauses.push((source, quiet));
+            }
+        }
+        all.extend(found);
+    }
+    (all, pauses)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn every_session_of_the_range_is_that_of_a_naive_computation(
+        samples in prop::collection::vec((0i64..300_000, prop::sample::select(&["a", "b", "c"][..]), 0u8..10), 1..60),
+        cuts in prop::collection::vec(1usize..30, 1..20),
+        (from, length) in (0i64..200_000, 1i64..300_000),
+    ) {
+        const GAP: i64 = 5000;
+        let (mut frames, mut rest) = (Vec::new(), samples.as_slice());
+        for size in cuts.iter().cycle() {
+            if rest.is_empty() {
+                break;
+            }
+            let (frame, more) = rest.split_at((*size).min(rest.len()));
+            frames.push(frame.iter().map(|(at, source, x)| (*at, *source, f64::from(*x))).collect::<Vec<Sample>>());
+            rest = more;
+        }
+        let (all, pauses) = sessions(&samples, GAP);
+        let to = from + length;
+        for evaluate in ["auto", "on_close"] {
+            let rule = rule(json!({"window": {"session_gap": "5s"}, "aggregate": "sum(data.x)", "condition": "value >= 0", "threshold": null, "evaluate": evaluate}));
+            let verdicts = replay(&rule, from, to, NEVER, &frames);
+            let source = |v: &Verdict| v.signal.labels["source"].clone();
+            let mut got: Vec<(String, i64, i64, f64)> = verdicts
+                .iter()
+                .filter(|v| !v.signal.running)
+                .filter_map(|v| Some((source(v), v.signal.window_start - T0, v.signal.window_end - T0, v.signal.value?)))
+                .collect();
+            got.sort_by_key(|session| (session.0.clone(), session.1));
+            let touched = |start: i64, end: i64| end > from && start < to;
+            let wanted: Vec<(String, i64, i64, f64)> = all
+                .iter()
+                .filter(|(_, start, end, _)| touched(*start, *end))
+                .map(|(source, start, end, sum)| ((*source).to_owned(), *start, *end, *sum))
+                .collect();
+            prop_assert_eq!(got, wanted, "{}", evaluate);
+            let quiet: Vec<(String, i64)> =
+                verdicts.iter().filter(|v| v.signal.value.is_none()).map(|v| (source(v), v.at - T0)).collect();
+            let mut quiet: Vec<(String, i64)> = quiet;
+            quiet.sort();
+            let mut due: Vec<(String, i64)> = pauses
+                .iter()
+                .filter(|(_, at)| touched(at - GAP, *at))
+                .map(|(source, at)| ((*source).to_owned(), *at))
+                .collect();
+            due.sort();
+            prop_assert_eq!(quiet, due, "{}", evaluate);
+        }
+    }
 
     #[test]
     fn every_window_of_the_range_is_that_of_a_naive_computation(

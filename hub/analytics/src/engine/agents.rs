@@ -11,6 +11,10 @@ use crate::Options;
 
 /// The log's own doors, such as `@http`, are no hosts: nobody misses them.
 const DOOR: char = '@';
+/// Forgotten agents are remembered for this long, ms: as long as a pattern may wait.
+const REMEMBER_GONE: i64 = 7 * 86_400_000;
+/// Forgotten agents remembered; beyond that those that were forgotten first go.
+const MAX_GONE: usize = 1000;
 
 /// What an agent's heartbeat says of its progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +67,15 @@ impl Progress {
     }
 }
 
+/// An agent that was forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Gone {
+    /// Event time that it had passed.
+    passed: i64,
+    /// When it was forgotten.
+    at: i64,
+}
+
 /// Whether an agent has passed a point in event time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -79,6 +92,8 @@ pub enum Standing {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Agents {
     known: BTreeMap<String, Progress>,
+    /// Hosts of which nothing was heard for so long that they are no longer missed.
+    gone: BTreeMap<String, Gone>,
     watermark: i64,
     now: i64,
     /// An agent of which nothing was heard for this long is silent.
@@ -93,6 +108,7 @@ impl Agents {
     pub(crate) const fn new(watermark: i64) -> Self {
         Self {
             known: BTreeMap::new(),
+            gone: BTreeMap::new(),
             watermark,
             now: i64::MIN,
             idle: i64::MAX,
@@ -128,6 +144,7 @@ impl Agents {
     fn progress(&mut self, agent: &str) -> &mut Progress {
         if !self.known.contains_key(agent) {
             self.known.insert(agent.to_owned(), Progress::NOTHING);
+            self.gone.remove(agent);
         }
         self.known.entry(agent.to_owned()).or_insert(Progress::NOTHING)
     }
@@ -144,7 +161,7 @@ impl Agents {
     ///
     /// The agent's events bear its own clock, so its clock says what it has passed; but a clock that is wrong by more than the allowed lag makes its events late
     /// whatever is waited for, and then the hub's clock counts.
-    pub(super) fn hear(&mut self, heard: &Heard, options: &Options) {
+    pub(crate) fn hear(&mut self, heard: &Heard, options: &Options) {
         let progress = self.progress(&heard.agent);
         progress.heard_at = progress.heard_at.max(heard.at);
         if heard.drained {
@@ -170,8 +187,7 @@ impl Agents {
             return;
         }
         let now = self.now;
-        self.known
-            .retain(|_, p| now.saturating_sub(p.last_sign()) <= options.forget_agents.ms());
+        self.forget(options);
         let sends = |p: &&Progress| now.saturating_sub(p.stored_at) < options.idle_timeout.ms();
         let reached = |p: &Progress| {
             if !sends(&p) {
@@ -190,6 +206,36 @@ impl Agents {
             None => now.saturating_sub(options.out_of_orderness.ms()),
         };
         self.watermark = self.watermark.max(reached);
+    }
+
+    fn forget(&mut self, options: &Options) {
+        let (now, gone) = (self.now, &mut self.gone);
+        self.known.retain(|name, p| {
+            let missed = now.saturating_sub(p.last_sign()) <= options.forget_agents.ms();
+            if !missed && !name.starts_with(DOOR) {
+                let passed = p.passed_until();
+                gone.insert(name.clone(), Gone { passed, at: now });
+            }
+            missed
+        });
+        gone.retain(|_, gone| now.saturating_sub(gone.at) <= REMEMBER_GONE);
+        while gone.len() > MAX_GONE {
+            let first = gone
+                .iter()
+                .min_by_key(|(_, gone)| gone.at)
+                .map(|(name, _)| name.clone());
+            let Some(first) = first else { break };
+            gone.remove(&first);
+        }
+    }
+
+    /// Hosts that are no longer missed, but were at or after `since`, and had not passed `at`: what they had to say of the time before it has never come.
+    pub(crate) fn gone(&self, since: i64, at: i64) -> Vec<String> {
+        let unheard = self
+            .gone
+            .iter()
+            .filter(|(_, gone)| gone.at >= since && gone.passed < at);
+        unheard.map(|(name, _)| name.clone()).take(MAX_NAMES).collect()
     }
 
     fn hosts(&self) -> impl Iterator<Item = (&String, &Progress)> {

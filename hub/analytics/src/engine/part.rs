@@ -21,6 +21,8 @@ use super::{
 pub(super) struct Part<'a> {
     pub(super) columns: Columns<'a>,
     pub(super) times: Rc<Vec<i64>>,
+    /// Rows with what hosts counted for metrics: no events of anybody, but they tell how far a host has come.
+    pub(super) carriers: Option<Bitmap>,
     /// Rows that match, by the number of the filter.
     matches: Vec<Option<Rc<Bitmap>>>,
     /// Groups of the rows, by the number of the list of attributes.
@@ -35,6 +37,7 @@ impl<'a> Part<'a> {
         Self {
             columns,
             times,
+            carriers: None,
             matches: vec![None; filters],
             groups: vec![None; groupings],
             sight: Sight::default(),

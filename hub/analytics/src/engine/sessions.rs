@@ -414,7 +414,12 @@ impl Sessions {
             let told_until = groups.get(group).map_or(i64::MIN, |group| group.told_until);
             let end = told_until.saturating_add(self.gap);
             let mut sessions = self.by_group.get(group as usize).into_iter().flatten();
-            if sessions.any(|slot| !self.sessions[*slot as usize].closed) {
+            // One that begins later does not make the gap before it shorter: it may be known already, and is in a replay.
+            let under_way = |slot: &u32| {
+                let session = &self.sessions[*slot as usize];
+                !session.closed && session.start < end
+            };
+            if sessions.any(under_way) {
                 continue;
             }
             if end <= watermark {

@@ -125,7 +125,8 @@ impl Asks {
     }
 
     /// Adds a verdict unless something was already said of a later window of the group: verdicts of one group arrive in the order of their windows.
-    /// Not so in a replay, where a later window may be judged while it runs before an earlier one closes: whoever replays puts verdicts in order.
+    /// Not so in a replay, where a later window may be judged while it runs before an earlier one closes: whoever replays puts verdicts in order, and what is
+    /// said of windows that run changes nothing of what is owed for those that close.
     pub(super) fn tell(&self, groups: &mut Groups, verdict: Verdict, agents: &Agents, out: &mut Verdicts) {
         let Some(group) = groups.get_mut(verdict.group) else {
             return;
@@ -134,13 +135,15 @@ impl Asks {
             return;
         }
         let completeness = out.completeness(agents, verdict.end);
-        group.told_until = verdict.end;
-        group.standing = match (verdict.met, completeness.complete) {
-            (true, _) => Standing::Met,
-            (false, true) => Standing::Unmet,
-            // Only complete data ends an alert, so a verdict on a later window is still owed.
-            (false, false) => group.standing,
-        };
+        if !(verdict.running && agents.is_driven()) {
+            group.told_until = verdict.end;
+            group.standing = match (verdict.met, completeness.complete) {
+                (true, _) => Standing::Met,
+                (false, true) => Standing::Unmet,
+                // Only complete data ends an alert, so a verdict on a later window is still owed.
+                (false, false) => group.standing,
+            };
+        }
         let labels: BTreeMap<String, String> = self.names.iter().cloned().zip(group.labels.iter().cloned()).collect();
         out.signals.push(Signal {
             rule_id: self.rule.id.clone(),

@@ -317,10 +317,12 @@ impl Watch {
 
 fn facts<T>(agents: &Agents, lateness: i64, out: &mut Verdicts, work: impl FnOnce(&mut Facts<'_>) -> T) -> T {
     let mut completeness = |at: i64| out.completeness(agents, at);
+    let gone = |since: i64, at: i64| agents.gone(since, at);
     work(&mut Facts {
         watermark: agents.watermark().saturating_sub(lateness),
         now: agents.now(),
         completeness: &mut completeness,
+        gone: &gone,
     })
 }
 
@@ -350,5 +352,8 @@ impl Hosts for Links<'_> {
     }
     fn listening_since(&self) -> i64 {
         self.listening_since
+    }
+    fn replayed(&self) -> bool {
+        self.agents.is_driven()
     }
 }

@@ -50,6 +50,17 @@ pub(crate) fn found(program: &Program, labels: &BTreeMap<String, String>, found:
     }
 }
 
+/// Says which hosts might still have undone a match.
+pub(crate) fn add_missing(account: &mut Account, missing: &[String]) {
+    if missing.is_empty() {
+        return;
+    }
+    account.message.push_str(&format!(
+        "\nNothing was heard of {} for so long that they are not waited for any more; what was awaited may lie there.",
+        missing.join(", ")
+    ));
+}
+
 /// What was awaited has come.
 pub(crate) fn came(program: &Program, mask: Mask, seen: Seen) -> Account {
     let last = program.positions.last().map_or(0, |position| position.forbids);

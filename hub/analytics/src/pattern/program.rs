@@ -58,6 +58,11 @@ impl Program {
         }
     }
 
+    /// Whether there is anything that must not come.
+    pub(crate) fn has_negation(&self) -> bool {
+        self.positions.iter().any(|position| position.forbids != 0)
+    }
+
     /// Events that must not come after the last step.
     pub(crate) fn forbidden_at_the_end(&self) -> Mask {
         self.positions.last().map_or(0, |position| position.forbids)

@@ -36,6 +36,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) now: i64,
     /// Which hosts have reported past a time.
     pub(crate) completeness: &'a mut dyn FnMut(i64) -> Completeness,
+    /// Hosts that were missed at or after a time, are no longer, and have never reported past another.
+    pub(crate) gone: &'a dyn Fn(i64, i64) -> Vec<String>,
 }
 
 /// Rows to take in.
@@ -254,11 +256,20 @@ impl PatternRun {
         }
         (told.met, told.running) = (true, running);
         let labels = labels(&self.names, &key.labels);
+        let mut account = account::found(&self.program, &labels, found, told.matches.max(1));
+        // What must not come may lie on a host that is no longer waited for.
+        let missing = if self.program.has_negation() {
+            (facts.gone)(found.path.start, found.at)
+        } else {
+            Vec::new()
+        };
+        account::add_missing(&mut account, &missing);
         let verdict = Verdict {
             value: Some(account::events(&found.path)),
             start: found.path.start,
             end: found.at.saturating_add(1),
-            account: Some(account::found(&self.program, &labels, found, told.matches.max(1))),
+            account: Some(account),
+            missing,
         };
         self.tell(rule, id, verdict, facts, outcome);
     }
@@ -288,6 +299,7 @@ impl PatternRun {
             start: at,
             end: at.saturating_add(1),
             account: why.or_else(|| sure.then(|| account::quiet(self.program.within))),
+            missing: Vec::new(),
         };
         self.tell(rule, id, verdict, facts, outcome);
     }
@@ -301,6 +313,12 @@ impl PatternRun {
         let mut completeness = (facts.completeness)(verdict.end.saturating_sub(1));
         // An end is told only when it is sure.
         completeness.complete |= !told.met;
+        for name in verdict.missing {
+            completeness.complete = false;
+            completeness.agents += 1;
+            completeness.silent.push(name.clone());
+            completeness.missing.push(name);
+        }
         outcome.signals.push(Signal {
             rule_id: rule.id.clone(),
             rule_version: rule.version,
@@ -325,6 +343,8 @@ struct Verdict {
     start: i64,
     end: i64,
     account: Option<Account>,
+    /// Hosts that nobody waits for any more, and that never said what this rests on.
+    missing: Vec<String>,
 }
 
 fn labels(names: &[String], labels: &[String]) -> BTreeMap<String, String> {

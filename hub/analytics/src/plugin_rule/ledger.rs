@@ -10,7 +10,7 @@ use streamflow_plugin_host::RuleAlert;
 use super::order::Place;
 
 /// Label of an incident's key.
-const KEY: &str = "key";
+pub(crate) const KEY: &str = "key";
 
 /// Open incidents of one rule, as the plugin sees them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -172,6 +172,7 @@ mod tests {
             version: 1,
             created_at: Default::default(),
             updated_at: Default::default(),
+            provisioned: None,
         }
     }
 

@@ -7,7 +7,7 @@ use crate::engine::agents::Agents;
 
 const MAGIC: [u8; 4] = *b"SFPR";
 /// Raised with every change of a type that a mark holds.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 const HEADER: usize = 10;
 
 /// A place in the log.

@@ -1,5 +1,6 @@
 //! What a rule of kind `anomaly` takes for normal.
 
+use jiff::{Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
 use super::{RuleError, plain};
@@ -19,7 +20,7 @@ pub enum AnomalyMethod {
     /// Median of the last windows; deviation by the median absolute deviation.
     #[default]
     Robust,
-    /// The same after taking out what is usual for this hour of the week (UTC).
+    /// The same after taking out what is usual for this hour of the week.
     Seasonal,
 }
 
@@ -55,6 +56,9 @@ pub enum Direction {
 pub struct AnomalySpec {
     /// How the expected value is found.
     pub method: AnomalyMethod,
+    /// Whose hours and days the week of `seasonal` has, such as `Europe/Vienna`; UTC when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
     /// Windows remembered, of each group.
     #[schema(minimum = 10, maximum = 1000)]
     pub history: u32,
@@ -76,6 +80,7 @@ impl Default for AnomalySpec {
     fn default() -> Self {
         Self {
             method: AnomalyMethod::Robust,
+            time_zone: None,
             history: 120,
             learning: None,
             sensitivity: Sensitivity::Medium,
@@ -87,10 +92,12 @@ impl Default for AnomalySpec {
 }
 
 /// The same, checked.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct CompiledAnomaly {
     /// How the expected value is found.
     pub method: AnomalyMethod,
+    /// Whose week it is; none = UTC.
+    pub time_zone: Option<TimeZone>,
     /// Windows remembered.
     pub history: usize,
     /// Nothing is judged for this long, ms.
@@ -101,6 +108,18 @@ pub struct CompiledAnomaly {
     pub direction: Direction,
     /// Differences smaller than this are none.
     pub min_change: f64,
+}
+
+impl CompiledAnomaly {
+    /// What a clock on the wall shows at a time, both in ms: counted as if the wall were in UTC.
+    #[must_use]
+    pub fn wall_clock(&self, at: i64) -> i64 {
+        let offset = self.time_zone.as_ref().and_then(|zone| {
+            let instant = Timestamp::from_millisecond(at).ok()?;
+            Some(i64::from(zone.to_offset(instant).seconds()))
+        });
+        at.saturating_add(offset.unwrap_or(0).saturating_mul(1000))
+    }
 }
 
 impl AnomalySpec {
@@ -120,6 +139,23 @@ impl AnomalySpec {
         self.learning.map_or(default, Span::ms)
     }
 
+    fn zone(&self, errors: &mut Vec<RuleError>) -> Option<TimeZone> {
+        let name = self.time_zone.as_deref()?;
+        if self.method != AnomalyMethod::Seasonal {
+            errors.push(plain(
+                "anomaly.time_zone",
+                "says nothing to `robust`, which knows no week",
+            ));
+        }
+        let zone = TimeZone::get(name).ok();
+        if zone.is_none() {
+            let reason =
+                format!("`{name}` is no time zone; write one of the IANA database, such as Europe/Vienna or UTC");
+            errors.push(plain("anomaly.time_zone", reason));
+        }
+        zone
+    }
+
     /// Checks everything at once.
     pub(super) fn compile(&self, window: &WindowSpec, errors: &mut Vec<RuleError>) -> Option<CompiledAnomaly> {
         let before = errors.len();
@@ -136,6 +172,7 @@ impl AnomalySpec {
             let reason = format!("windows of {window} are longer than the hours that `seasonal` compares; at most 1h");
             errors.push(plain("anomaly.method", reason));
         }
+        let time_zone = self.zone(errors);
         let learning = self.learning(window.ms());
         if learning > WEEK.ms().saturating_mul(52) {
             errors.push(plain("anomaly.learning", "must be at most 52 weeks (364d)"));
@@ -156,6 +193,7 @@ impl AnomalySpec {
         }
         (errors.len() == before).then_some(CompiledAnomaly {
             method: self.method,
+            time_zone,
             history: self.history as usize,
             learning,
             deviations,

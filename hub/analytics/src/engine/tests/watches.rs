@@ -330,6 +330,50 @@ fn a_negation_waits_for_hosts_that_are_cut_off() {
 }
 
 #[test]
+fn a_negation_that_no_longer_waits_for_a_host_says_so() {
+    let order = |within: &str| {
+        watch(
+            "r",
+            json!({"kind": "pattern", "pattern": {"within": within, "steps": [
+        {"name": "order", "match": "type == 'a'"}, {"name": "payment", "match": "type == 'b'", "not": true}]}}),
+        )
+    };
+    // Forgotten while the order waits for it after its time, and before its time is over.
+    for (within, forgotten_at) in [("10s", 60_000), ("90s", 60_000), ("90s", 120_000)] {
+        let options = Options {
+            forget_agents: Span::from_ms(forgotten_at - 1000),
+            ..Options::default()
+        };
+        let mut engine = engine_with(options, &[order(within)]);
+        engine.ingest(&frame(1, "shop", 0, &[("a", "k1", 0)]));
+        engine.ingest(&frame(2, "bank", 100, &[("x", "k9", 100)]));
+        let mut told: Vec<Signal> = Vec::new();
+        for (position, at) in (3..).zip((10_000..200_000).step_by(10_000)) {
+            let saved = checkpoint::encode(&engine.state()).unwrap();
+            engine = Engine::restore(options, checkpoint::decode(&saved).unwrap());
+            assert!(engine.set_rules(&[order(within)]).is_empty());
+            told.extend(engine.ingest(&frame(position, "shop", at, &[("x", "k9", at)])).signals);
+            assert!(told.is_empty() || at >= forgotten_at, "{within}: told at {at}");
+        }
+        let fired = told.first().unwrap();
+        assert!(fired.met && !fired.completeness.complete, "{within}: {fired:?}");
+        assert_eq!(fired.completeness.missing, ["bank"]);
+        assert!(fired.account.as_ref().unwrap().message.contains("bank"));
+    }
+    // Of one that was not missed any more when the order came, nothing was expected.
+    let options = Options {
+        forget_agents: Span::from_secs(20),
+        ..Options::default()
+    };
+    let mut engine = engine_with(options, &[order("10s")]);
+    engine.ingest(&frame(1, "bank", 0, &[("x", "k9", 0)]));
+    engine.ingest(&frame(2, "shop", 50_000, &[("x", "k9", 50_000)]));
+    engine.ingest(&frame(3, "shop", 60_000, &[("a", "k1", 60_000)]));
+    let told = engine.ingest(&frame(4, "shop", 80_000, &[("x", "k9", 80_000)])).signals;
+    assert!(told.len() == 1 && told[0].met && told[0].completeness.complete, "{told:?}");
+}
+
+#[test]
 fn keys_beyond_the_bound_are_dropped_and_counted() {
     let mut engine = engine_with(
         Options {
