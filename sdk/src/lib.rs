@@ -56,13 +56,20 @@
 //! ```
 //! Compiled for the machine at hand, the same code runs against [`testing::FakeHost`].
 
+// So that what is derived inside this crate finds it by the name that plugins use.
+extern crate self as streamflow_sdk;
+
 #[doc(hidden)]
 pub mod bindings;
 mod channel;
+pub mod group;
 mod host;
 pub mod http;
 pub mod log;
+pub mod mail;
+pub mod message;
 mod rule;
+pub mod schema;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 pub mod window;
@@ -72,4 +79,5 @@ pub use channel::{Channel, Failure, Level, Notice, State};
 pub use channel::{Slot, deliver, empty_slot, init};
 #[doc(hidden)]
 pub use rule::glue;
+pub use schema::Schema;
 pub use rule::{Alert, Booleans, Events, Floats, Integers, Rule, Severity, Texts};

@@ -5,6 +5,7 @@
 mod input;
 pub mod manifest;
 mod package;
+mod schema;
 mod sections;
 
 pub use input::{Field, FieldType, Input};

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use wasm_encoder::{ComponentSection, CustomSection};
 use wasmparser::{Parser, Payload};
 
-use crate::{Manifest, ManifestError, sections::sections};
+use crate::{Manifest, ManifestError, schema, sections::sections};
 
 const MANIFEST_SECTION: &str = "streamflow:manifest";
 const SIGNATURE_SECTION: &str = "streamflow:signature";
@@ -23,6 +23,9 @@ pub enum PackageError {
     /// The compiled module does not fit the interface.
     #[error("not a plugin module: {0}")]
     Module(String),
+    /// The code brings a schema of its configuration that cannot be used.
+    #[error("the schema of the configuration: {0}")]
+    Schema(String),
     /// The bytes are not WebAssembly.
     #[error("not a WebAssembly component: {0}")]
     Malformed(#[from] wasmparser::BinaryReaderError),
@@ -74,16 +77,17 @@ pub struct Package<'a> {
 /// Makes a component of a compiled core module, with its manifest inside.
 ///
 /// # Errors
-/// When the module does not fit the interface that it was built against, or the manifest does not hold.
+/// When the module does not fit the interface that it was built against, or the manifest or the schema that the code brings does not hold.
 pub fn encode(core_module: &[u8], manifest: &str) -> Result<Vec<u8>, PackageError> {
     Manifest::parse(manifest)?;
+    let (core_module, manifest) = schema::take(core_module, manifest)?;
     // The encoder's errors explain themselves over several causes; the alternate form prints them all.
     let component = wit_component::ComponentEncoder::default()
         .validate(true)
-        .module(core_module)
+        .module(&core_module)
         .and_then(|encoder| encoder.encode())
         .map_err(|error| PackageError::Module(format!("{error:#}")))?;
-    pack(component, manifest)
+    pack(component, &manifest)
 }
 
 fn pack(mut component: Vec<u8>, manifest: &str) -> Result<Vec<u8>, PackageError> {

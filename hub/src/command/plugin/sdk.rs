@@ -10,10 +10,15 @@ use toml::{Table, Value};
 struct Sources;
 
 #[derive(RustEmbed)]
+#[folder = "../sdk/derive/src"]
+struct Derive;
+
+#[derive(RustEmbed)]
 #[folder = "../wit"]
 struct Interface;
 
 const MANIFEST: &str = include_str!("../../../../sdk/Cargo.toml");
+const DERIVE_MANIFEST: &str = include_str!("../../../../sdk/derive/Cargo.toml");
 const WORKSPACE: &str = include_str!("../../../../Cargo.toml");
 /// The versions with which the shipped plugins were built; cargo leaves out what a plugin does not need.
 pub(super) const LOCK: &str = include_str!("../../../../plugins/Cargo.lock");
@@ -31,7 +36,9 @@ pub(super) fn write(folder: &Path) -> anyhow::Result<()> {
     }
     unpack::<Sources>(&folder.join("sdk/src"))?;
     unpack::<Interface>(&folder.join("wit"))?;
-    fs::write(folder.join("sdk/Cargo.toml"), manifest()?)?;
+    unpack::<Derive>(&folder.join("sdk/derive/src"))?;
+    fs::write(folder.join("sdk/Cargo.toml"), manifest(MANIFEST)?)?;
+    fs::write(folder.join("sdk/derive/Cargo.toml"), manifest(DERIVE_MANIFEST)?)?;
     Ok(())
 }
 
@@ -47,12 +54,12 @@ fn unpack<E: RustEmbed>(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The SDK's own manifest, with what it has from its workspace written out.
-fn manifest() -> anyhow::Result<String> {
+/// A manifest of the SDK, with what it has from its workspace written out.
+fn manifest(text: &str) -> anyhow::Result<String> {
     let workspace: Table = toml::from_str(WORKSPACE)?;
     let shared = |of: &str| workspace.get("workspace").and_then(|own| own.get(of)).cloned();
     let (package, dependencies) = (shared("package"), shared("dependencies"));
-    let mut manifest: Table = toml::from_str(MANIFEST)?;
+    let mut manifest: Table = toml::from_str(text)?;
     manifest.remove("lints");
     inherit(manifest.get_mut("package"), package.as_ref());
     inherit(manifest.get_mut("dependencies"), dependencies.as_ref());
@@ -87,7 +94,14 @@ mod tests {
         assert!(!text.contains("workspace"), "{text}");
         let manifest: Table = toml::from_str(&text).unwrap();
         assert!(manifest["dependencies"]["wit-bindgen"]["version"].is_str(), "{text}");
-        for file in ["sdk/src/lib.rs", "sdk/src/rule/events.rs", "wit/streamflow-plugin.wit"] {
+        let derive = fs::read_to_string(dir.path().join("sdk/derive/Cargo.toml")).unwrap();
+        assert!(!derive.contains("workspace") && derive.contains("proc-macro = true"), "{derive}");
+        for file in [
+            "sdk/src/lib.rs",
+            "sdk/src/rule/events.rs",
+            "sdk/derive/src/lib.rs",
+            "wit/streamflow-plugin.wit",
+        ] {
             assert!(dir.path().join(file).is_file(), "{file}");
         }
         assert!(LOCK.contains("name = \"wit-bindgen\""));

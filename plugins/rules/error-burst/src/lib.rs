@@ -3,20 +3,26 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use streamflow_sdk::{Alert, Events, Rule, Severity, export_rule, window::Sliding};
+use streamflow_sdk::{Alert, Events, Rule, Schema, Severity, export_rule, export_schema, window::Sliding};
 
 /// Most sources that are counted at a time; windows that have emptied make room.
 const MAX_SOURCES: usize = 500;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Schema)]
 #[serde(default, deny_unknown_fields)]
 struct Config {
+    /// So many within the time raise the alert
+    #[schema(minimum = 1, maximum = 1_000_000, default = 20)]
     errors: u64,
+    /// Length of the window that slides over the events
+    #[schema(minimum = 1, maximum = 86_400, default = 60)]
     within_seconds: u32,
+    /// Events of this severity and above are errors. The rule's `match` decides first which events there are
+    #[schema(default = "high")]
     severity: Least,
 }
 
-#[derive(Deserialize, Clone, Copy)]
+#[derive(Deserialize, Schema, Clone, Copy)]
 #[serde(rename_all = "lowercase")]
 enum Least {
     Low,
@@ -125,6 +131,7 @@ const fn as_value(count: u64) -> f64 {
 }
 
 export_rule!(Burst);
+export_schema!(Config);
 
 #[cfg(test)]
 mod tests;

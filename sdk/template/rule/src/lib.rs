@@ -3,16 +3,20 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use streamflow_sdk::{Alert, Events, Rule, export_rule};
+use streamflow_sdk::{Alert, Events, Rule, Schema, export_rule, export_schema};
 
 /// Most sources that are remembered at a time.
 const MAX_SOURCES: usize = 5_000;
 
-#[derive(Deserialize)]
+/// What may stand in the configuration of a hub's rule; the hub checks it, and draws the form from it.
+#[derive(Deserialize, Schema)]
 #[serde(deny_unknown_fields)]
 struct Config {
+    /// An event whose data.value is above this raises an alert for its source
     threshold: f64,
+    /// The alert is over when nothing was above the threshold for so long
     #[serde(default = "five")]
+    #[schema(minimum = 1, maximum = 1440, default = 5)]
     quiet_minutes: u32,
 }
 
@@ -77,6 +81,7 @@ impl Rule for Threshold {
 }
 
 export_rule!(Threshold);
+export_schema!(Config);
 
 #[cfg(test)]
 mod tests;
