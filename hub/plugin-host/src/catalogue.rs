@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use crate::{
-    plugin::{Plugin, PluginInfo, PluginState},
-    signature::Trust,
-};
+use crate::{PluginInfo, PluginState, Quarantined, plugin::Plugin, shadow::Shadow, signature::Trust};
 
 /// A plugin that was loaded.
 #[derive(Clone)]
@@ -34,6 +31,8 @@ pub(crate) struct Catalogue {
     pub(crate) loaded: BTreeMap<String, Entry>,
     /// Versions that wait for approval.
     pub(crate) waiting: BTreeMap<String, Waiting>,
+    /// Versions that run beside the loaded one of their name.
+    pub(crate) shadows: BTreeMap<String, Shadow>,
     pub(crate) failed: Vec<PluginInfo>,
 }
 
@@ -48,6 +47,8 @@ impl Entry {
         if let Some(reason) = self.disabled() {
             info.state = PluginState::Disabled;
             info.reason = Some(reason);
+            info.quarantine_cause = None;
+            info.quarantined_since = None;
         }
         info.signature = self.trust.text();
         info.previous_version.clone_from(&self.previous);
@@ -69,9 +70,16 @@ impl Catalogue {
         Some(Err(not_loaded.reason.clone().unwrap_or_default()))
     }
 
+    fn shown(&self, entry: &Entry) -> PluginInfo {
+        let mut info = entry.info();
+        let shadow = self.shadows.get(&info.name);
+        info.shadow_version = shadow.map(|shadow| shadow.plugin.manifest().version.clone());
+        info
+    }
+
     /// Every plugin by name; one that waits for approval after the version that runs.
     pub(crate) fn list(&self) -> Vec<PluginInfo> {
-        let loaded = self.loaded.values().map(Entry::info);
+        let loaded = self.loaded.values().map(|entry| self.shown(entry));
         let mut list: Vec<PluginInfo> = loaded
             .chain(self.waiting.values().map(|waiting| waiting.info.clone()))
             .chain(self.failed.iter().cloned())
@@ -80,9 +88,15 @@ impl Catalogue {
         list
     }
 
+    /// Plugins that would be called and are in quarantine.
+    pub(crate) fn quarantined(&self) -> Vec<Quarantined> {
+        let enabled = self.loaded.values().filter(|entry| entry.enabled);
+        enabled.filter_map(|entry| entry.plugin.quarantined()).collect()
+    }
+
     /// What runs under a name, else what waits, else what failed.
     pub(crate) fn info(&self, name: &str) -> Option<PluginInfo> {
-        let loaded = self.loaded.get(name).map(Entry::info);
+        let loaded = self.loaded.get(name).map(|entry| self.shown(entry));
         loaded
             .or_else(|| self.waiting.get(name).map(|waiting| waiting.info.clone()))
             .or_else(|| self.failed.iter().find(|info| info.name == name).cloned())

@@ -1,4 +1,4 @@
-//! The folder of installed plugins: `NAME.wasm`, the version before it, one that waits for approval, and the operator's decisions.
+//! The folder of installed plugins: `NAME.wasm`, the version before it, one that waits for approval, one in the shadow, and the operator's decisions.
 
 use std::{
     fs,
@@ -37,6 +37,11 @@ impl Folder {
         self.0.join(format!("{name}.wasm.pending"))
     }
 
+    /// A version that runs in the shadow of the present one.
+    pub(crate) fn shadow(&self, name: &str) -> PathBuf {
+        self.0.join(format!("{name}.wasm.shadow"))
+    }
+
     fn record_path(&self, name: &str) -> PathBuf {
         self.0.join(format!("{name}.json"))
     }
@@ -49,6 +54,11 @@ impl Folder {
     /// Files that wait for approval.
     pub(crate) fn waiting(&self) -> io::Result<Vec<PathBuf>> {
         list(&self.0, "pending")
+    }
+
+    /// Files that run in a shadow.
+    pub(crate) fn shadows(&self) -> io::Result<Vec<PathBuf>> {
+        list(&self.0, "shadow")
     }
 
     /// What was decided; none when nothing ever was, or when it cannot be read.
@@ -67,6 +77,15 @@ impl Folder {
     /// Keeps a version until somebody approves it.
     pub(crate) fn put_pending(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         self.write(&self.pending(name), bytes)
+    }
+
+    /// Keeps a version that runs in the shadow.
+    pub(crate) fn put_shadow(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.write(&self.shadow(name), bytes)
+    }
+
+    pub(crate) fn remove_shadow(&self, name: &str) -> io::Result<()> {
+        gone(fs::remove_file(self.shadow(name)))
     }
 
     /// Puts a version in place of the present one, which becomes the previous one. `from` is where the present one lies, whatever its name.
@@ -106,6 +125,7 @@ impl Folder {
             self.current(name),
             self.previous(name),
             self.pending(name),
+            self.shadow(name),
             self.record_path(name),
         ] {
             gone(fs::remove_file(path))?;

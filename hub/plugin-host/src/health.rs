@@ -14,23 +14,44 @@ const WITHIN: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(crate) struct Health {
     faults: VecDeque<Instant>,
-    quarantined: Option<String>,
+    quarantined: Option<Quarantine>,
+}
+
+/// Why and since when a plugin is not called any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Quarantine {
+    /// Kind of the last fault.
+    pub(crate) cause: &'static str,
+    /// In words.
+    pub(crate) reason: String,
+    /// Wall clock.
+    pub(crate) since: streamflow_model::Instant,
 }
 
 impl Health {
     /// Why the plugin is in quarantine.
-    pub(crate) fn quarantined(&self) -> Option<&str> {
-        self.quarantined.as_deref()
+    pub(crate) const fn quarantined(&self) -> Option<&Quarantine> {
+        self.quarantined.as_ref()
     }
 
-    /// Counts a fault; true when it puts the plugin into quarantine.
-    pub(crate) fn fault(&mut self, now: Instant, reason: &str) -> bool {
+    /// Counts a fault of this kind; true when it puts the plugin into quarantine. `at` is the same moment by the wall clock.
+    pub(crate) fn fault(
+        &mut self,
+        now: Instant,
+        at: streamflow_model::Instant,
+        cause: &'static str,
+        reason: &str,
+    ) -> bool {
         self.faults.retain(|at| now.duration_since(*at) < WITHIN);
         self.faults.push_back(now);
         if self.quarantined.is_some() || self.faults.len() < FAULTS {
             return false;
         }
-        self.quarantined = Some(format!("{FAULTS} failures within a minute, the last: {reason}"));
+        self.quarantined = Some(Quarantine {
+            cause,
+            reason: format!("{FAULTS} failures within a minute, the last: {reason}"),
+            since: at,
+        });
         true
     }
 
@@ -44,11 +65,13 @@ impl Health {
 mod tests {
     use super::*;
 
+    const AT: streamflow_model::Instant = streamflow_model::Instant(7);
+
     fn after(start: Instant, seconds: impl IntoIterator<Item = u64>) -> (Health, usize) {
         let mut health = Health::default();
         let entered = seconds
             .into_iter()
-            .filter(|s| health.fault(start + Duration::from_secs(*s), "stack overflow"))
+            .filter(|s| health.fault(start + Duration::from_secs(*s), AT, "stack", "stack overflow"))
             .count();
         (health, entered)
     }
@@ -59,10 +82,12 @@ mod tests {
         assert_eq!(after(start, [0, 1, 2, 3]).0.quarantined(), None);
         assert_eq!(after(start, [0, 20, 40, 59, 61]).0.quarantined(), None);
         let (health, entered) = after(start, [0, 20, 40, 58, 59, 59]);
-        assert_eq!(
-            health.quarantined(),
-            Some("5 failures within a minute, the last: stack overflow")
-        );
+        let quarantine = Quarantine {
+            cause: "stack",
+            reason: "5 failures within a minute, the last: stack overflow".to_owned(),
+            since: AT,
+        };
+        assert_eq!(health.quarantined(), Some(&quarantine));
         assert_eq!(entered, 1);
     }
 
@@ -72,6 +97,6 @@ mod tests {
         let (mut health, _) = after(start, [0; 5]);
         health.release();
         assert_eq!(health.quarantined(), None);
-        assert!(!health.fault(start, "again"));
+        assert!(!health.fault(start, AT, "stack", "again"));
     }
 }

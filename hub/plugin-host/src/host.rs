@@ -15,13 +15,16 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    ChannelError, ChannelSender, DeliverError, Notice, Options, RulePlugin, RuleProblem,
+    ChannelError, ChannelSender, DeliverError, LineLevel, Notice, Options, PluginInfo, PluginLogs, PluginState,
+    Quarantined, RulePlugin, RuleProblem,
     catalogue::{Catalogue, Entry, Waiting},
     egress::{Egress, EgressBuildError, EgressOptions},
     folder::{self, Folder},
+    journal::Journals,
     loader::Loader,
+    mail::{MailBuildError, MailOptions, Mailer},
     meters::Meters,
-    plugin::{Plugin, PluginInfo, PluginState},
+    plugin::Plugin,
     record::Record,
     sandbox::{Cache, CacheError, LoadError, Sandbox, SandboxError},
     secrets::{SecretError, Secrets},
@@ -48,6 +51,9 @@ pub enum HostError {
     /// `[egress]` does not hold.
     #[error(transparent)]
     Egress(#[from] EgressBuildError),
+    /// `[mail]` does not hold.
+    #[error(transparent)]
+    Mail(#[from] MailBuildError),
     /// A secret cannot be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -81,16 +87,20 @@ impl PluginHost {
     pub async fn build(
         options: &Options,
         egress: &EgressOptions,
+        mail: &MailOptions,
         data_dir: &Path,
         registry: &Registry,
     ) -> Result<Arc<Self>, HostError> {
+        let egress = Egress::new(egress)?;
         let loader = Loader {
+            mailer: Arc::new(Mailer::build(mail, &egress)?),
             sandbox: Arc::new(Sandbox::new()?),
             cache: Arc::new(Cache::open(data_dir.join("plugin-cache"))?),
-            egress: Arc::new(Egress::new(egress)?),
+            egress: Arc::new(egress),
             secrets: Arc::new(Secrets::read(&options.secrets)?),
             meters: Meters::register(registry)?,
             keys: TrustedKeys::parse(&options.trusted_keys)?,
+            journals: Journals::default(),
             options: options.clone(),
         };
         let host = Self {
@@ -114,6 +124,7 @@ impl PluginHost {
         };
         host.load_files(host.folder.files().map_err(unreadable)?, false).await;
         host.load_waiting(host.folder.waiting().map_err(unreadable)?).await;
+        host.load_shadows(host.folder.shadows().map_err(unreadable)?).await;
         host.loader.cache.sweep();
         Ok(Arc::new(host))
     }
@@ -217,12 +228,21 @@ impl PluginHost {
     /// Makes a plugin the one of its name.
     pub(crate) fn put(&self, entry: Entry) {
         let name = entry.plugin.manifest().name.clone();
-        entry.plugin.show_active(entry.enabled);
+        let (plugin, enabled) = (Arc::clone(&entry.plugin), entry.enabled);
         {
             let mut catalogue = self.write();
             catalogue.failed.retain(|info| info.name != name);
-            catalogue.loaded.insert(name, entry);
+            if let Some(before) = catalogue.loaded.insert(name, entry)
+                && !Arc::ptr_eq(&before.plugin, &plugin)
+            {
+                before.plugin.retire();
+                // What was said beside the version before is no comparison with this one.
+                if let Some(shadow) = catalogue.shadows.get_mut(&plugin.manifest().name) {
+                    shadow.begin_anew();
+                }
+            }
         }
+        plugin.show_active(enabled);
         self.has_changed();
     }
 
@@ -252,6 +272,28 @@ impl PluginHost {
     #[must_use]
     pub fn list(&self) -> Vec<PluginInfo> {
         self.read().list()
+    }
+
+    /// Plugins that failed too often and are not called until somebody enables them.
+    #[must_use]
+    pub fn quarantined(&self) -> Vec<Quarantined> {
+        self.read().quarantined()
+    }
+
+    /// The last lines of a plugin behind line number `after`, of this level and above, at most so many; none for a name that no plugin has.
+    #[must_use]
+    pub fn logs(&self, plugin: &str, after: u64, least: LineLevel, most: usize) -> Option<PluginLogs> {
+        if let Some(journal) = self.loader.journals.find(plugin) {
+            return Some(journal.read(after, least, most));
+        }
+        // One that never came to run has said nothing.
+        self.read().info(plugin).map(|_| PluginLogs::default())
+    }
+
+    /// The one way out, for requests of the hub's own.
+    #[must_use]
+    pub fn egress(&self) -> Arc<Egress> {
+        Arc::clone(&self.loader.egress)
     }
 
     /// Counts whenever a plugin was installed, replaced, removed, switched on or off, or let out of quarantine.
@@ -330,6 +372,13 @@ impl ChannelSender for PluginHost {
             Err(error @ ChannelError::Unavailable { .. }) => Err(DeliverError::transient(error.to_string())),
             Err(error) => Err(DeliverError::Permanent(error.to_string())),
         }
+    }
+
+    fn acknowledging(&self) -> Vec<String> {
+        let catalogue = self.read();
+        let manifests = catalogue.loaded.values().map(|entry| entry.plugin.manifest());
+        let takers = manifests.filter(|manifest| manifest.acknowledgements);
+        takers.map(|manifest| manifest.name.clone()).collect()
     }
 
     fn secret_keys(&self, plugin: &str) -> Vec<String> {

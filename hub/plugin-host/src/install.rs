@@ -33,6 +33,12 @@ pub enum InstallError {
     /// There is no version before.
     #[error("there is no version of plugin `{0}` before this one")]
     NoPrevious(String),
+    /// Only a rule that is installed can have a shadow.
+    #[error("{0}")]
+    NoShadowOf(String),
+    /// No version runs in the shadow.
+    #[error("no version of plugin `{0}` runs in the shadow; `plugin install --shadow` starts one")]
+    NoShadow(String),
     /// The folder of plugins cannot be changed.
     #[error("the folder of plugins cannot be changed: {0}")]
     Folder(#[from] io::Error),
@@ -117,7 +123,7 @@ impl PluginHost {
         Ok(info)
     }
 
-    async fn activate(
+    pub(crate) async fn activate(
         &self,
         plugin: Arc<Plugin>,
         trust: Trust,
@@ -224,19 +230,21 @@ impl PluginHost {
             let mut catalogue = self.write();
             catalogue.loaded.remove(name);
             catalogue.waiting.remove(name);
+            catalogue.shadows.remove(name);
         }
         self.loader.meters.removed(name);
+        self.loader.journals.forget(name);
         self.has_changed();
         tracing::info!(plugin = name, by, "plugin removed");
         Ok(())
     }
 
-    fn entry(&self, name: &str) -> Option<Entry> {
+    pub(crate) fn entry(&self, name: &str) -> Option<Entry> {
         self.read().loaded.get(name).cloned()
     }
 
     /// A loaded plugin that did not come with the hub.
-    fn own(&self, name: &str) -> Result<Entry, InstallError> {
+    pub(crate) fn own(&self, name: &str) -> Result<Entry, InstallError> {
         let entry = self.entry(name).ok_or_else(|| InstallError::Unknown(name.to_owned()))?;
         if entry.trust == Trust::Shipped {
             return Err(InstallError::Shipped(name.to_owned()));

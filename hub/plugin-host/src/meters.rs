@@ -19,7 +19,9 @@ pub(crate) struct Meters {
     seconds: HistogramVec,
     memory: IntGaugeVec,
     active: IntGaugeVec,
+    quarantined: IntGaugeVec,
     http: IntCounterVec,
+    mail: IntCounterVec,
     lines_dropped: IntCounterVec,
 }
 
@@ -35,13 +37,15 @@ pub(crate) struct PluginMeters {
     pub(crate) seconds: Histogram,
     pub(crate) memory: IntGauge,
     pub(crate) active: IntGauge,
+    quarantined: IntGaugeVec,
+    plugin: String,
     traps: [IntCounter; Cause::ALL.len()],
 }
 
-/// One plugin's requests, by outcome.
+/// One plugin's requests, or messages, by outcome.
 #[derive(Debug)]
-pub(crate) struct HttpMeter {
-    requests: IntCounterVec,
+pub(crate) struct Outcomes {
+    counts: IntCounterVec,
     plugin: String,
 }
 
@@ -52,8 +56,8 @@ impl Meters {
             registry.register(Box::new(made.clone()))?;
             Ok::<_, Error>(made)
         };
-        let gauge = |name: &str, help: &str| {
-            let made = IntGaugeVec::new(Opts::new(name, help), &["plugin"])?;
+        let gauge = |name: &str, help: &str, labels: &[&str]| {
+            let made = IntGaugeVec::new(Opts::new(name, help), labels)?;
             registry.register(Box::new(made.clone()))?;
             Ok::<_, Error>(made)
         };
@@ -100,14 +104,26 @@ impl Meters {
             memory: gauge(
                 "streamflow_plugin_memory_bytes",
                 "Memory of the instance that was called last",
+                &["plugin"],
             )?,
             active: gauge(
                 "streamflow_plugin_active",
                 "1 when the plugin runs, 0 when it failed to load, is disabled or is in quarantine",
+                &["plugin"],
+            )?,
+            quarantined: gauge(
+                "streamflow_plugin_quarantined",
+                "1 while a plugin is in quarantine, by the cause of its last fault",
+                &["plugin", "cause"],
             )?,
             http: counter(
                 "streamflow_plugin_http_requests_total",
                 "HTTP requests of plugins",
+                &["plugin", "outcome"],
+            )?,
+            mail: counter(
+                "streamflow_plugin_mails_total",
+                "Mail messages of plugins",
                 &["plugin", "outcome"],
             )?,
             lines_dropped: counter(
@@ -129,13 +145,22 @@ impl Meters {
             seconds: self.seconds.with_label_values(&[name]),
             memory: self.memory.with_label_values(&[name]),
             active: self.active.with_label_values(&[name]),
+            quarantined: self.quarantined.clone(),
+            plugin: name.to_owned(),
             traps: Cause::ALL.map(|cause| self.traps.with_label_values(&[name, cause.name()])),
         }
     }
 
-    pub(crate) fn http(&self, plugin: &str) -> HttpMeter {
-        HttpMeter {
-            requests: self.http.clone(),
+    pub(crate) fn http(&self, plugin: &str) -> Outcomes {
+        Outcomes {
+            counts: self.http.clone(),
+            plugin: plugin.to_owned(),
+        }
+    }
+
+    pub(crate) fn mail(&self, plugin: &str) -> Outcomes {
+        Outcomes {
+            counts: self.mail.clone(),
             plugin: plugin.to_owned(),
         }
     }
@@ -153,11 +178,31 @@ impl Meters {
     pub(crate) fn removed(&self, plugin: &str) {
         // Of a plugin that never ran there is no series.
         drop(self.active.remove_label_values(&[plugin]));
+        leave_quarantine(&self.quarantined, plugin);
         drop(self.memory.remove_label_values(&[plugin]));
     }
 }
 
+/// Of a plugin that is not in quarantine there is no series.
+fn leave_quarantine(quarantined: &IntGaugeVec, plugin: &str) {
+    for cause in Cause::ALL {
+        drop(quarantined.remove_label_values(&[plugin, cause.name()]));
+    }
+}
+
 impl PluginMeters {
+    /// The plugin is not called any more, for this cause.
+    pub(crate) fn enter_quarantine(&self, cause: &str) {
+        self.quarantined
+            .with_label_values(&[self.plugin.as_str(), cause])
+            .set(1);
+    }
+
+    /// It is called again, or gone.
+    pub(crate) fn leave_quarantine(&self) {
+        leave_quarantine(&self.quarantined, &self.plugin);
+    }
+
     /// Mean computing time of an event, once there was one.
     pub(crate) fn cpu_ns_per_event(&self) -> Option<u64> {
         let events = self.events.get();
@@ -181,8 +226,8 @@ impl PluginMeters {
     }
 }
 
-impl HttpMeter {
+impl Outcomes {
     pub(crate) fn count(&self, outcome: &str) {
-        self.requests.with_label_values(&[self.plugin.as_str(), outcome]).inc();
+        self.counts.with_label_values(&[self.plugin.as_str(), outcome]).inc();
     }
 }

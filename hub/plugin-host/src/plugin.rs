@@ -2,20 +2,22 @@
 
 use std::{
     net::IpAddr,
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use serde::Serialize;
 use serde_json::{Map, Value};
 use streamflow_component::{HttpGrant, Kind, Manifest};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use url::Host;
 
 use crate::{
-    ChannelError, DeliverError, Limits, Notice, RuleError, RuleProblem,
+    ChannelError, DeliverError, Limits, Notice, PluginInfo, PluginState, Quarantined, RuleError, RuleProblem,
     health::Health,
+    journal::{self, LineLevel},
     meters::PluginMeters,
     rule::{self, ProjectField},
     sandbox::{
@@ -30,58 +32,6 @@ use crate::{
 /// Longest wait for one of the plugin's call slots.
 const MAX_QUEUE: Duration = Duration::from_secs(10);
 
-/// What runs under a plugin's name, as `GET /api/v1/plugins` shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-pub struct PluginInfo {
-    /// Unique name.
-    pub name: String,
-    /// Version.
-    pub version: String,
-    /// `rule`, `channel` or `transform`.
-    pub kind: String,
-    /// Whether it runs.
-    pub state: PluginState,
-    /// Why it does not run.
-    pub reason: Option<String>,
-    /// What it is, in a line.
-    pub description: String,
-    /// Rights that its manifest asks for.
-    pub capabilities: Vec<String>,
-    /// JSON schema of its configuration; secrets are marked `writeOnly`.
-    #[schema(value_type = Object)]
-    pub config_schema: Map<String, Value>,
-    /// Calls since the hub started.
-    pub calls: u64,
-    /// Calls that it answered with a failure.
-    pub errors: u64,
-    /// Calls that the sandbox ended.
-    pub traps: u64,
-    /// Mean computing time of an event; for a channel an event is one notification.
-    pub cpu_ns_per_event: Option<u64>,
-    /// Memory of the instance that was called last.
-    pub memory_bytes: u64,
-    /// Whose word there is for it: `shipped`, `signed by KEY` or `unsigned`.
-    pub signature: String,
-    /// The version to which `rollback` returns.
-    pub previous_version: Option<String>,
-}
-
-/// Whether a plugin runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PluginState {
-    /// It runs.
-    Active,
-    /// Somebody has switched it off.
-    Disabled,
-    /// It waits for somebody to approve it, or rights that it did not have before.
-    AwaitingApproval,
-    /// It failed too often, and is not called until somebody enables it.
-    Quarantined,
-    /// It could not be loaded.
-    Failed,
-}
-
 /// A plugin that was loaded.
 pub(crate) struct Plugin {
     setup: Arc<GuestSetup>,
@@ -95,6 +45,8 @@ pub(crate) struct Plugin {
     shelf: Shelf,
     health: Mutex<Health>,
     meters: PluginMeters,
+    /// Another version has its name now.
+    retired: AtomicBool,
 }
 
 impl Plugin {
@@ -128,6 +80,7 @@ impl Plugin {
             shelf: Shelf::default(),
             health: Mutex::default(),
             meters,
+            retired: AtomicBool::new(false),
             setup,
         })
     }
@@ -157,6 +110,9 @@ impl Plugin {
         let mut problems: Vec<String> = self.schema.problems(config).iter().map(Problem::to_string).collect();
         problems.extend(self.unknown_secrets(config));
         problems.extend(self.forbidden_targets(config));
+        if self.manifest().mail && !self.setup.mailer.is_configured() {
+            problems.push("it sends mail, and this hub has no relay: set [mail] host in hub.toml".to_owned());
+        }
         if !problems.is_empty() {
             return refuse(problems);
         }
@@ -248,7 +204,11 @@ impl Plugin {
     /// In words why it is not called.
     pub(crate) fn available(&self) -> Result<(), String> {
         match self.health().quarantined() {
-            Some(reason) => Err(format!("plugin `{}` is in quarantine: {reason}", self.manifest().name)),
+            Some(quarantine) => Err(format!(
+                "plugin `{}` is in quarantine: {}",
+                self.manifest().name,
+                quarantine.reason
+            )),
             None => Ok(()),
         }
     }
@@ -317,12 +277,32 @@ impl Plugin {
             reason = fault.reason,
             "call of a plugin ended by the sandbox"
         );
-        if self.health().fault(Instant::now(), &fault.reason) {
-            self.meters.active.set(0);
+        self.tell(&format!("call ended by the sandbox: {}", fault.reason));
+        let (cause, at) = (fault.cause.name(), streamflow_model::Instant::now());
+        if self.health().fault(Instant::now(), at, cause, &fault.reason) {
             self.meters.quarantines.inc();
-            tracing::error!(plugin, reason = fault.reason, "plugin put into quarantine");
+            // The series of this name are another version's by now.
+            if !self.retired.load(Ordering::Relaxed) {
+                self.meters.active.set(0);
+                self.meters.enter_quarantine(cause);
+            }
+            let version = self.manifest().version.as_str();
+            tracing::error!(plugin, version, reason = fault.reason, "plugin put into quarantine");
+            self.tell("put into quarantine; `plugin enable` lets it out");
         }
         format!("plugin `{plugin}`: {}", fault.reason)
+    }
+
+    /// A line of the hub among the plugin's own.
+    fn tell(&self, line: &str) {
+        let entry = journal::Entry {
+            level: LineLevel::Error,
+            version: &self.manifest().version,
+            used_by: "",
+            instance: None,
+            line,
+        };
+        self.setup.journal.push(streamflow_model::Instant::now(), entry);
     }
 
     fn unavailable(&self, reason: String) -> ChannelError {
@@ -372,9 +352,33 @@ impl Plugin {
         self.health().release();
     }
 
+    /// Another version takes its name. Whoever still calls this one does not change the series of that name any more.
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+    }
+
     /// Shows in the metrics whether it is called.
     pub(crate) fn show_active(&self, active: bool) {
-        self.meters.active.set(active.into());
+        let quarantine = self.health().quarantined().map(|quarantine| quarantine.cause);
+        self.meters.active.set((active && quarantine.is_none()).into());
+        self.meters.leave_quarantine();
+        if let Some(cause) = quarantine.filter(|_| active) {
+            self.meters.enter_quarantine(cause);
+        }
+    }
+
+    /// Why it is in quarantine, if it is.
+    pub(crate) fn quarantined(&self) -> Option<Quarantined> {
+        let quarantine = self.health().quarantined()?.clone();
+        let manifest = self.manifest();
+        Some(Quarantined {
+            plugin: manifest.name.clone(),
+            version: manifest.version.clone(),
+            kind: manifest.kind.name().to_owned(),
+            cause: quarantine.cause,
+            reason: quarantine.reason,
+            since: quarantine.since,
+        })
     }
 
     /// Lets go of instances that nobody has called for long.
@@ -392,64 +396,21 @@ impl Plugin {
     }
 
     pub(crate) fn info(&self) -> PluginInfo {
-        let reason = self.health().quarantined().map(str::to_owned);
-        let state = if reason.is_some() {
+        let quarantine = self.health().quarantined().cloned();
+        let state = if quarantine.is_some() {
             PluginState::Quarantined
         } else {
             PluginState::Active
         };
         PluginInfo {
+            quarantine_cause: quarantine.as_ref().map(|quarantine| quarantine.cause.to_owned()),
+            quarantined_since: quarantine.as_ref().map(|quarantine| quarantine.since),
             calls: self.meters.calls.get(),
             errors: self.meters.transient.get() + self.meters.permanent.get(),
             traps: self.meters.traps(),
             cpu_ns_per_event: self.meters.cpu_ns_per_event(),
             memory_bytes: self.meters.memory.get().unsigned_abs(),
-            ..PluginInfo::of(self.manifest(), state, reason)
-        }
-    }
-}
-
-impl PluginInfo {
-    /// A file of which not even the manifest can be read.
-    pub(crate) fn unreadable(path: &Path, reason: String) -> Self {
-        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-        Self {
-            name: stem.unwrap_or_default(),
-            version: String::new(),
-            kind: "unknown".to_owned(),
-            state: PluginState::Failed,
-            reason: Some(reason),
-            description: String::new(),
-            capabilities: Vec::new(),
-            config_schema: Map::new(),
-            calls: 0,
-            errors: 0,
-            traps: 0,
-            cpu_ns_per_event: None,
-            memory_bytes: 0,
-            signature: String::new(),
-            previous_version: None,
-        }
-    }
-
-    /// What a manifest alone says.
-    pub(crate) fn of(manifest: &Manifest, state: PluginState, reason: Option<String>) -> Self {
-        Self {
-            name: manifest.name.clone(),
-            version: manifest.version.clone(),
-            kind: manifest.kind.name().to_owned(),
-            state,
-            reason,
-            description: manifest.description.clone(),
-            capabilities: manifest.capabilities(),
-            config_schema: manifest.schema.clone(),
-            calls: 0,
-            errors: 0,
-            traps: 0,
-            cpu_ns_per_event: None,
-            memory_bytes: 0,
-            signature: String::new(),
-            previous_version: None,
+            ..PluginInfo::of(self.manifest(), state, quarantine.map(|quarantine| quarantine.reason))
         }
     }
 }

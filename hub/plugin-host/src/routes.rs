@@ -13,7 +13,7 @@ use streamflow_model::Role;
 use streamflow_web::{ApiError, ApiResult, Data, Identity, Page, Path, Query};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{InstallError, PluginHost, PluginInfo, sandbox::MAX_FILE};
+use crate::{InstallError, LineLevel, PluginHost, PluginInfo, PluginLogs, ShadowInfo, sandbox::MAX_FILE};
 
 type Answer = ApiResult<axum::Json<Data<PluginInfo>>>;
 
@@ -30,6 +30,10 @@ impl PluginHost {
             .routes(routes!(enable_plugin))
             .routes(routes!(disable_plugin))
             .routes(routes!(rollback_plugin))
+            .routes(routes!(plugin_logs))
+            .routes(routes!(read_shadow))
+            .routes(routes!(promote_plugin))
+            .routes(routes!(discard_plugin))
             .merge(upload)
             .with_state(Arc::clone(self))
     }
@@ -41,9 +45,11 @@ impl From<InstallError> for ApiError {
             InstallError::Unfit(_) => Self::unprocessable(error.to_string()).with_details(json!({"field": "body"})),
             InstallError::Untrusted(_) => Self::forbidden(error.to_string()),
             InstallError::Unknown(_) => Self::not_found(error.to_string()),
-            InstallError::Shipped(_) | InstallError::NothingWaits(_) | InstallError::NoPrevious(_) => {
-                Self::conflict(error.to_string())
-            }
+            InstallError::Shipped(_)
+            | InstallError::NothingWaits(_)
+            | InstallError::NoPrevious(_)
+            | InstallError::NoShadowOf(_)
+            | InstallError::NoShadow(_) => Self::conflict(error.to_string()),
             InstallError::Folder(_) => Self::internal(error),
         }
     }
@@ -71,6 +77,49 @@ async fn read_plugin(State(host): State<Arc<PluginHost>>, identity: Identity, Pa
     Ok(Data::json(info))
 }
 
+/// Which lines of a plugin are wanted.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct LogsQuery {
+    /// Only lines behind this number: `last` of the answer before.
+    after: u64,
+    /// Lines of this level and above.
+    level: LineLevel,
+    /// At most so many, the newest of them; 1 to 1000.
+    limit: usize,
+}
+
+impl Default for LogsQuery {
+    fn default() -> Self {
+        Self {
+            after: 0,
+            level: LineLevel::Debug,
+            limit: 100,
+        }
+    }
+}
+
+/// Reads the last lines of a plugin
+///
+/// What it logged, in all its instances and versions, and what the hub says about calls that it ended. At most 1,000 lines are kept, in memory, until the hub
+/// stops; secrets are hidden in them.
+#[utoipa::path(get, path = "/api/v1/plugins/{name}/logs", tag = "plugins", params(("name" = String, Path, description = "Name of the plugin"), LogsQuery),
+    responses((status = 200, body = Data<PluginLogs>), (status = 404, description = "No plugin of this name was loaded.")))]
+async fn plugin_logs(
+    State(host): State<Arc<PluginHost>>,
+    identity: Identity,
+    Path(name): Path<String>,
+    Query(query): Query<LogsQuery>,
+) -> ApiResult<axum::Json<Data<PluginLogs>>> {
+    identity.require(Role::Viewer)?;
+    if !(1..=1000).contains(&query.limit) {
+        return Err(ApiError::bad_request("limit: 1 to 1000").with_details(json!({"field": "limit"})));
+    }
+    let logs = host.logs(&name, query.after, query.level, query.limit);
+    Ok(Data::json(logs.ok_or(InstallError::Unknown(name))?))
+}
+
 /// How a plugin is installed.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(default, deny_unknown_fields)]
@@ -78,6 +127,8 @@ async fn read_plugin(State(host): State<Arc<PluginHost>>, identity: Identity, Pa
 struct InstallQuery {
     /// Approve the rights that it asks for; without it a plugin with new rights waits.
     approve: bool,
+    /// Run it beside the version that runs, and compare what they say, until somebody promotes or discards it.
+    shadow: bool,
 }
 
 /// Installs a plugin, or a new version of one
@@ -88,7 +139,7 @@ struct InstallQuery {
     responses(
         (status = 200, body = Data<PluginInfo>),
         (status = 403, description = "Nobody whom the hub trusts has signed it."),
-        (status = 409, description = "A plugin of this name came with the hub."),
+        (status = 409, description = "A plugin of this name came with the hub, or it cannot run in the shadow."),
         (status = 413, description = "The file is too large."),
         (status = 422, description = "The file cannot be run as a plugin."),
     ))]
@@ -99,9 +150,13 @@ async fn install_plugin(
     body: Bytes,
 ) -> Answer {
     identity.require(Role::Admin)?;
-    Ok(Data::json(
-        host.install(body.into(), query.approve, &identity.name).await?,
-    ))
+    let (bytes, by) = (body.into(), identity.name.as_str());
+    let info = if query.shadow {
+        host.install_shadow(bytes, query.approve, by).await?
+    } else {
+        host.install(bytes, query.approve, by).await?
+    };
+    Ok(Data::json(info))
 }
 
 /// Approves the version that waits
@@ -151,4 +206,36 @@ async fn remove_plugin(
     identity.require(Role::Admin)?;
     host.remove(&name, &identity.name).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Compares a plugin with the version in its shadow
+///
+/// Both see the same events; how their verdicts differ, with the first differences in full, and what each of them costs.
+#[utoipa::path(get, path = "/api/v1/plugins/{name}/shadow", tag = "plugins", params(("name" = String, Path, description = "Name of the plugin")),
+    responses((status = 200, body = Data<ShadowInfo>), (status = 404, description = "No such plugin."), (status = 409, description = "It has no shadow.")))]
+async fn read_shadow(
+    State(host): State<Arc<PluginHost>>,
+    identity: Identity,
+    Path(name): Path<String>,
+) -> ApiResult<axum::Json<Data<ShadowInfo>>> {
+    identity.require(Role::Viewer)?;
+    Ok(Data::json(host.shadow_info(&name)?))
+}
+
+/// Lets the version in the shadow take over
+///
+/// Between two batches of events; state of rules is kept, and the version before stays for `rollback`.
+#[utoipa::path(post, path = "/api/v1/plugins/{name}/promote", tag = "plugins", params(("name" = String, Path, description = "Name of the plugin")),
+    responses((status = 200, body = Data<PluginInfo>), (status = 404, description = "No such plugin."), (status = 409, description = "It has no shadow.")))]
+async fn promote_plugin(State(host): State<Arc<PluginHost>>, identity: Identity, Path(name): Path<String>) -> Answer {
+    identity.require(Role::Admin)?;
+    Ok(Data::json(host.promote(&name, &identity.name).await?))
+}
+
+/// Ends the version in the shadow
+#[utoipa::path(post, path = "/api/v1/plugins/{name}/discard", tag = "plugins", params(("name" = String, Path, description = "Name of the plugin")),
+    responses((status = 200, body = Data<PluginInfo>), (status = 404, description = "No such plugin."), (status = 409, description = "It has no shadow.")))]
+async fn discard_plugin(State(host): State<Arc<PluginHost>>, identity: Identity, Path(name): Path<String>) -> Answer {
+    identity.require(Role::Admin)?;
+    Ok(Data::json(host.discard(&name, &identity.name).await?))
 }

@@ -3,7 +3,7 @@
 mod answer;
 mod project;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::{Map, Value};
 use streamflow_model::Level;
@@ -83,6 +83,29 @@ impl RuleRows {
     pub fn rows(&self) -> &[u32] {
         &self.rows
     }
+
+    /// Reads every value once, natively: what a rule's work is measured against. The sum means nothing.
+    #[must_use]
+    pub fn walk(&self) -> u64 {
+        let text = |column: &types::TextColumn| -> u64 {
+            let lengths: Vec<u64> = column.dict.iter().map(|text| text.len() as u64).collect();
+            let of = |index: &u32| lengths.get(*index as usize).copied().unwrap_or(0);
+            column.index.iter().map(of).fold(0, u64::wrapping_add)
+        };
+        let batch = &self.batch;
+        let times = batch.time.iter().fold(0, |sum: u64, at| sum.wrapping_add(at.cast_unsigned()));
+        let severities = batch.severity.iter().map(|own| u64::from(*own)).fold(0, u64::wrapping_add);
+        let columns = batch.columns.iter().map(|column| match &column.data {
+            types::ColumnData::Boolean(values) => values.iter().map(|own| u64::from(*own)).fold(0, u64::wrapping_add),
+            types::ColumnData::Integer(values) => values.iter().fold(0, |sum: u64, own| sum.wrapping_add(own.cast_unsigned())),
+            types::ColumnData::Float(values) => values.iter().map(|own| own.to_bits()).fold(0, u64::wrapping_add),
+            types::ColumnData::Text(texts) => text(texts),
+        });
+        let columns = columns.fold(0, u64::wrapping_add);
+        [times, severities, text(&batch.kind), text(&batch.source), columns]
+            .into_iter()
+            .fold(0, u64::wrapping_add)
+    }
 }
 
 /// A live instance for one rule.
@@ -90,6 +113,8 @@ pub struct RuleRun {
     plugin: Arc<Plugin>,
     /// None after a fault.
     instance: Option<RuleInstance>,
+    /// Computing time of all its calls.
+    spent: Duration,
 }
 
 impl RulePlugin {
@@ -111,6 +136,11 @@ impl RulePlugin {
         self.0.manifest().input.tick_ms.and_then(|ms| i64::try_from(ms).ok())
     }
 
+    /// Everything that is wrong with a configuration.
+    pub async fn check(&self, config: &Map<String, Value>) -> Vec<RuleProblem> {
+        self.0.check_rule(config).await
+    }
+
     /// Makes an instance for a rule of this name.
     ///
     /// # Errors
@@ -130,6 +160,7 @@ impl RulePlugin {
         Ok(RuleRun {
             plugin: Arc::clone(&self.0),
             instance: Some(instance),
+            spent: Duration::ZERO,
         })
     }
 
@@ -180,6 +211,12 @@ impl RuleRun {
         Ok(state)
     }
 
+    /// Computing time of all its calls so far.
+    #[must_use]
+    pub const fn spent(&self) -> Duration {
+        self.spent
+    }
+
     fn instance(&mut self) -> Result<&mut RuleInstance, RuleError> {
         self.plugin.available().map_err(RuleError::Unavailable)?;
         self.instance
@@ -193,6 +230,7 @@ impl RuleRun {
         spent: Spent,
         events: u64,
     ) -> Result<T, RuleError> {
+        self.spent += spent.computed;
         self.plugin.count_call(spent, events);
         match answer {
             Ok(Ok(value)) => Ok(value),

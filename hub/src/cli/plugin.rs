@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use streamflow_model::Span;
+
 use super::{Common, Target};
 
 /// What every command that talks to a hub accepts.
@@ -62,6 +64,53 @@ pub enum PluginCommand {
         /// File of `plugin build`
         file: PathBuf,
     },
+    /// Show events of a file to a rule plugin, in the hub's sandbox but without a hub, and print what it says
+    #[command(
+        after_help = "The file holds one event a line, as `POST /events` takes them, in the order of their time. Example:\n  streamflow-hub plugin run too-hot.wasm --events readings.ndjson --rule-config '{\"threshold\":5}' --then 10m"
+    )]
+    Run {
+        #[command(flatten)]
+        common: Common,
+        /// File of `plugin build`
+        file: PathBuf,
+        /// File of events, one JSON object a line; - reads stdin
+        #[arg(long, value_name = "FILE")]
+        events: PathBuf,
+        /// Configuration of the rule, as JSON
+        #[arg(long, value_name = "JSON", default_value = "{}")]
+        rule_config: String,
+        /// Which events it is shown, as a rule's `match`; all when absent
+        #[arg(long = "match", value_name = "EXPRESSION", default_value = "true")]
+        matches: String,
+        /// Events of one call, 1 to 4096
+        #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=4096))]
+        batch: u32,
+        /// Time that passes after the last event, such as 10m
+        #[arg(long, value_name = "TIME", default_value = "0s")]
+        then: Span,
+    },
+    /// Measure a rule plugin: cost of an event and of a batch beside a native pass over the same columns, memory, loading
+    #[command(
+        after_help = "Without --events, events are made up with the fields that the manifest names. Example:\n  streamflow-hub plugin bench too-hot.wasm --rule-config '{\"threshold\":5}' --output json"
+    )]
+    Bench {
+        #[command(flatten)]
+        common: Common,
+        /// File of `plugin build`
+        file: PathBuf,
+        /// File of events, one JSON object a line, repeated as often as needed
+        #[arg(long, value_name = "FILE")]
+        events: Option<PathBuf>,
+        /// Configuration of the rule, as JSON
+        #[arg(long, value_name = "JSON", default_value = "{}")]
+        rule_config: String,
+        /// Events of one call, 1 to 4096
+        #[arg(long, value_delimiter = ',', default_value = "256,1000,4096", value_parser = clap::value_parser!(u32).range(1..=4096))]
+        batch: Vec<u32>,
+        /// How long each batch size is measured
+        #[arg(long, value_name = "TIME", default_value = "1s")]
+        time: Span,
+    },
     /// Make a key to sign plugins with: NAME.key, and NAME.pub for the hub's trusted_keys
     Keygen {
         #[command(flatten)]
@@ -92,6 +141,9 @@ pub enum PluginCommand {
         /// Approve the rights that it asks for; without it a plugin with new rights waits for `plugin approve`
         #[arg(long)]
         approve: bool,
+        /// Run it beside the version that runs, and compare what they say, until `plugin promote` or `plugin discard`
+        #[arg(long)]
+        shadow: bool,
     },
     /// List the plugins of a hub
     List {
@@ -100,6 +152,36 @@ pub enum PluginCommand {
     },
     /// Show everything about a plugin of a hub
     Inspect {
+        #[command(flatten)]
+        on: OnHub,
+        /// Name of the plugin
+        name: String,
+    },
+    /// Print the last lines of a plugin
+    Logs {
+        #[command(flatten)]
+        on: OnHub,
+        /// Name of the plugin
+        name: String,
+        /// Go on with new lines until interrupted
+        #[arg(long, short)]
+        follow: bool,
+        /// Lines of this level and above: debug, info, warn or error
+        #[arg(long, default_value = "debug", value_parser = ["debug", "info", "warn", "error"])]
+        level: String,
+        /// At most so many lines to begin with
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
+    /// Let the version in the shadow take over
+    Promote {
+        #[command(flatten)]
+        on: OnHub,
+        /// Name of the plugin
+        name: String,
+    },
+    /// End the version in the shadow
+    Discard {
         #[command(flatten)]
         on: OnHub,
         /// Name of the plugin

@@ -1,9 +1,14 @@
 //! `streamflow-hub plugin …`: from an idea to a plugin that runs in a hub.
 
 mod api;
+mod bench;
+mod events;
+mod logs;
 mod project;
+mod run;
 mod scaffold;
 mod sdk;
+mod shadow;
 
 use std::{fs, path::Path};
 
@@ -45,12 +50,53 @@ pub fn run(command: PluginCommand) -> anyhow::Result<()> {
             let found = checked(&file)?;
             print::done(common.output, &describe(&found), &summary(&found))
         }
+        PluginCommand::Run {
+            common,
+            file,
+            events,
+            rule_config,
+            matches,
+            batch,
+            then,
+        } => {
+            let asked = run::Asked {
+                file: &file,
+                events: &events,
+                rule_config: &rule_config,
+                matches: &matches,
+                batch: batch as usize,
+                then,
+            };
+            block_on(run::run(&common, &asked))
+        }
+        PluginCommand::Bench {
+            common,
+            file,
+            events,
+            rule_config,
+            batch,
+            time,
+        } => {
+            let asked = bench::Asked {
+                file: &file,
+                events: events.as_deref(),
+                rule_config: &rule_config,
+                sizes: &batch,
+                time,
+            };
+            block_on(bench::bench(&common, &asked))
+        }
         PluginCommand::Keygen { common, name } => keygen(&common, &name),
         PluginCommand::Sign { common, file, key } => sign(&common, &file, &key),
-        PluginCommand::Install { on, file, approve } => {
+        PluginCommand::Install {
+            on,
+            file,
+            approve,
+            shadow,
+        } => {
             let bytes = read(&file)?;
             on_hub(&on, async |api: &Api| {
-                let info = api.install(bytes, approve).await?;
+                let info = api.install(bytes, approve, shadow).await?;
                 print::done(on.common.output, &told(&info), &info)
             })
         }
@@ -59,9 +105,26 @@ pub fn run(command: PluginCommand) -> anyhow::Result<()> {
             print::done(on.common.output, &table(&plugins), &plugins)
         }),
         PluginCommand::Inspect { on, name } => on_hub(&on, async |api: &Api| {
-            let info = api.read(&name).await?;
-            print::done(on.common.output, &toml::to_string(&without_nulls(&info))?, &info)
+            let mut info = api.read(&name).await?;
+            let mut text = toml::to_string(&without_nulls(&info))?;
+            if info["shadow_version"].is_string() {
+                let found = api.shadow(&name).await?;
+                text.push_str(&shadow::describe(&found));
+                info["shadow"] = found;
+            }
+            print::done(on.common.output, &text, &info)
         }),
+        PluginCommand::Logs {
+            on,
+            name,
+            follow,
+            level,
+            limit,
+        } => on_hub(&on, async |api: &Api| {
+            logs::print(&on.common, api, &name, &level, limit, follow).await
+        }),
+        PluginCommand::Promote { on, name } => act(&on, &name, "promote"),
+        PluginCommand::Discard { on, name } => act(&on, &name, "discard"),
         PluginCommand::Approve { on, name } => act(&on, &name, "approve"),
         PluginCommand::Enable { on, name } => act(&on, &name, "enable"),
         PluginCommand::Disable { on, name } => act(&on, &name, "disable"),
@@ -193,7 +256,10 @@ fn field<'a>(info: &'a Value, name: &str) -> &'a str {
 fn told(info: &Value) -> String {
     let (name, version, state) = (field(info, "name"), field(info, "version"), field(info, "state"));
     match field(info, "reason") {
-        "" => format!("{name} {version}: {state}"),
+        "" => match field(info, "shadow_version") {
+            "" => format!("{name} {version}: {state}"),
+            shadow => format!("{name} {version}: {state}, with {shadow} in its shadow"),
+        },
         reason if state == "awaiting_approval" => {
             format!("{name} {version}: {state}: {reason}\nstreamflow-hub plugin approve {name}")
         }

@@ -54,6 +54,18 @@ impl Events {
         text(&self.0.source, row)
     }
 
+    /// Each source that these events come from, once: whoever looks something up by source can do so once for each, and not for each row.
+    #[must_use]
+    pub fn sources(&self) -> &[String] {
+        &self.0.source.dict
+    }
+
+    /// The number of the row's source in [`Self::sources`].
+    #[must_use]
+    pub fn source_number(&self, row: usize) -> usize {
+        self.0.source.index.get(row).map_or(usize::MAX, |index| *index as usize)
+    }
+
     /// How bad it is.
     #[must_use]
     pub fn severity(&self, row: usize) -> Severity {

@@ -1,5 +1,8 @@
 //! One rule's life: reads the log from its mark, shows it to the plugin, hands verdicts on, saves marks, and starts over from one after a fault.
 
+mod figures;
+mod shadow;
+
 use std::{
     collections::BTreeSet,
     time::{Duration, Instant as Clock},
@@ -7,7 +10,7 @@ use std::{
 
 use streamflow_bus::signals::Disconnected;
 use streamflow_model::{Instant, Rule, Signal};
-use streamflow_plugin_host::{RuleError, RulePlugin};
+use streamflow_plugin_host::{RuleError, RulePlugin, ShadowRun};
 use streamflow_storage::{StoreError, store::LogBatch};
 use tokio::{runtime::Handle, sync::watch, task::spawn_blocking, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +20,11 @@ use super::{
     mark::{Failed, Mark, Saved},
     worker::{Brought, Stop, Worker},
 };
-use crate::follow::{self, FollowError, Follower, Part};
+use crate::{
+    engine::Heard,
+    follow::{self, FollowError, Follower, Part},
+    heartbeats::Waiting,
+};
 
 /// Between two looks at the clock, and between attempts to start.
 const TICK: Duration = Duration::from_secs(1);
@@ -36,6 +43,8 @@ pub(super) struct Task {
     changes: watch::Receiver<u64>,
     /// None while the plugin does not run, and while a blocking task has it.
     worker: Option<Worker>,
+    /// Another version that is shown the same.
+    shadow: Option<ShadowRun>,
     /// Where to begin after a fault.
     stable: Mark,
     stable_at: Clock,
@@ -46,6 +55,7 @@ pub(super) struct Task {
     /// Of those passed over, which are counted: after a fault they are passed again.
     counted: BTreeSet<u64>,
     follower: Follower,
+    heartbeats: Waiting,
     saved_at: Clock,
     /// Something has happened since the last save.
     unsaved: bool,
@@ -74,7 +84,7 @@ enum Wake {
 /// What the plugin is shown.
 enum Work {
     Log(Vec<LogBatch>),
-    Time(i64),
+    Time(i64, Vec<Heard>),
     Save,
 }
 
@@ -82,12 +92,14 @@ impl Task {
     pub(super) fn new(common: Common, rule: watch::Receiver<Rule>, question: String) -> Self {
         let changes = common.host.changes();
         let follower = Follower::new(common.store.clone(), 0);
+        let heartbeats = Waiting::new(common.heartbeats.clone());
         Self {
             common,
             rule,
             question,
             changes,
             worker: None,
+            shadow: None,
             stable: Mark::new(0, 0),
             stable_at: Clock::now(),
             failed: None,
@@ -95,6 +107,7 @@ impl Task {
             skip: BTreeSet::new(),
             counted: BTreeSet::new(),
             follower,
+            heartbeats,
             saved_at: Clock::now(),
             unsaved: false,
             told: None,
@@ -113,6 +126,9 @@ impl Task {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         self.start().await;
+        if self.shadow_changed().await.is_err() {
+            return;
+        }
         loop {
             let live = self.worker.is_some();
             let wake = tokio::select! {
@@ -124,8 +140,11 @@ impl Task {
             };
             let done = match wake {
                 Wake::Stop | Wake::Log(Err(FollowError::Closed)) => break,
-                Wake::Plugins => self.plugins_changed().await,
-                Wake::Tick if live => self.work(Work::Time(Instant::now().0 - TICK_MARGIN_MS)).await,
+                Wake::Plugins => match self.plugins_changed().await {
+                    Ok(()) => self.shadow_changed().await,
+                    end => end,
+                },
+                Wake::Tick if live => self.time_passes().await,
                 Wake::Tick => {
                     self.start().await;
                     Ok(())
@@ -246,6 +265,7 @@ impl Task {
             mark,
             suspects: self.suspects.clone(),
             skip: self.skip.clone(),
+            shadow: self.shadow.clone(),
         })
     }
 
@@ -298,6 +318,18 @@ impl Task {
         Ok(())
     }
 
+    /// Tells of time and of heartbeats, those before which everything that was stored has been read.
+    async fn time_passes(&mut self) -> Result<(), End> {
+        if self.heartbeats.collect() {
+            match self.common.store.stats().await {
+                Ok(stats) => self.heartbeats.wait_for(stats.position),
+                Err(error) => tracing::debug!(%error, "heartbeats wait until the store answers"),
+            }
+        }
+        let heard = self.heartbeats.ready(self.follower.position());
+        self.work(Work::Time(Instant::now().0 - TICK_MARGIN_MS, heard)).await
+    }
+
     /// Lets the plugin work on a thread where it may take its time, and hands its verdicts on.
     async fn work(&mut self, work: Work) -> Result<(), End> {
         let Some(mut worker) = self.worker.take() else {
@@ -311,14 +343,14 @@ impl Task {
         let save = match work {
             Work::Save => true,
             Work::Log(_) => self.stable_at.elapsed() >= TICK,
-            Work::Time(_) => false,
+            Work::Time(..) => false,
         };
         let task = spawn_blocking(move || {
             let _turn = turn;
             let outcome = runtime.block_on(async {
                 let brought = match work {
                     Work::Log(batches) => worker.part(&batches).await?,
-                    Work::Time(now) => worker.time(now).await?,
+                    Work::Time(now, heard) => worker.time(now, &heard).await?,
                     Work::Save => Brought::default(),
                 };
                 let mark = if save { Some(worker.save().await?) } else { None };
@@ -340,6 +372,7 @@ impl Task {
                 if let Some(mark) = mark {
                     self.stable = mark;
                     self.stable_at = Clock::now();
+                    self.lead_shadow();
                 }
                 Ok(())
             }
@@ -419,45 +452,6 @@ impl Task {
         self.saved_at = Clock::now();
         self.unsaved = false;
         Ok(())
-    }
-
-    fn count(&mut self, brought: &Brought) {
-        let (name, metrics) = (self.name(), &self.common.metrics);
-        let fresh = brought
-            .skipped
-            .iter()
-            .filter(|(position, _)| !self.counted.contains(position));
-        metrics
-            .skipped
-            .with_label_values(&[&name])
-            .inc_by(fresh.map(|(_, events)| events).sum());
-        let positions: Vec<u64> = brought.skipped.iter().map(|(position, _)| *position).collect();
-        remember(&mut self.counted, positions);
-        metrics.refused.with_label_values(&[&name]).inc_by(brought.refused);
-        self.count_unreadable(brought.unreadable);
-    }
-
-    fn count_unreadable(&self, count: u64) {
-        self.common
-            .metrics
-            .unreadable
-            .with_label_values(&[&self.name()])
-            .inc_by(count);
-    }
-
-    async fn show(&self) {
-        let (name, metrics) = (self.name(), &self.common.metrics);
-        metrics
-            .running
-            .with_label_values(&[&name])
-            .set(self.worker.is_some().into());
-        let behind = if self.worker.is_some() && self.follower.caught_up() {
-            0
-        } else {
-            let position = self.common.store.stats().await.map_or(0, |stats| stats.position);
-            position.saturating_sub(self.stable.position).cast_signed()
-        };
-        metrics.lag.with_label_values(&[&name]).set(behind);
     }
 }
 

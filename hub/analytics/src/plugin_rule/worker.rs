@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use streamflow_model::{Completeness, Rule, Signal};
-use streamflow_plugin_host::{MAX_ROWS, RuleAlert, RuleError, RulePlugin, RuleRun};
+use streamflow_plugin_host::{MAX_ROWS, RuleAlert, RuleError, RulePlugin, RuleRun, Said, ShadowRun};
 use streamflow_proto::filter::{Columns, Filter};
 use streamflow_storage::store::{LogBatch, RowSpan};
 
@@ -12,7 +12,7 @@ use super::{
     mark::Mark,
     order::Order,
 };
-use crate::Options;
+use crate::{Options, engine::Heard};
 
 /// A plugin at work for a rule. Everything in it is rebuilt from a mark after a fault.
 pub(super) struct Worker {
@@ -26,6 +26,8 @@ pub(super) struct Worker {
     pub(super) suspects: BTreeSet<u64>,
     /// Batches of the log that are passed over.
     pub(super) skip: BTreeSet<u64>,
+    /// Another version of the plugin, which is shown the same and never waited for.
+    pub(super) shadow: Option<ShadowRun>,
 }
 
 /// What came of a part of the log.
@@ -71,9 +73,12 @@ impl Worker {
         Ok(out)
     }
 
-    /// Lets time pass without a batch.
-    pub(super) async fn time(&mut self, now: i64) -> Result<Brought, Stop> {
+    /// Lets time pass without a batch. Every batch that was stored before these heartbeats has been shown.
+    pub(super) async fn time(&mut self, now: i64, heard: &[Heard]) -> Result<Brought, Stop> {
         let mut out = Brought::default();
+        for one in heard {
+            self.mark.agents.hear(one, &self.options);
+        }
         self.mark.agents.advance(now, &self.options);
         self.mark.order.time(now);
         self.tick(now, &mut out).await?;
@@ -160,15 +165,23 @@ impl Worker {
                 }
                 Ok(parts) => {
                     let mut found: Vec<(Standing, RuleAlert)> = Vec::new();
+                    let (mut said, spent) = (Vec::new(), self.run.spent());
                     for part in parts {
                         let answer = self.run.on_events(&part).await;
                         let alerts = self.answer(answer, || spans.iter().map(|shown| shown.span.position).collect())?;
+                        if self.shadow.is_some() {
+                            said.extend(alerts.iter().cloned());
+                        }
                         let newest = part.rows().last().copied();
                         let placed = alerts.into_iter().filter_map(|alert| {
                             let row = alert.row.or(newest)? as usize;
                             Some((self.standing(&spans, row, times)?, alert))
                         });
                         found.extend(placed);
+                    }
+                    if let Some(shadow) = &self.shadow {
+                        let spent = self.run.spent().saturating_sub(spent);
+                        shadow.events(columns, &rows, position, last.span.stored_at, || Said { alerts: said, spent });
                     }
                     // In the order of the log, whatever order the plugin answered in; of one place and key the last word counts, because it comes last.
                     found.sort_by_key(|(standing, _)| standing.place);
@@ -230,14 +243,23 @@ impl Worker {
             stored_at,
             completeness: agents.completeness(time).0,
         };
+        let (mut said, mut ticked, spent) = (Vec::new(), None, self.run.spent());
         if let Some(due) = self.tick_due() {
             let answer = self.run.on_tick(due).await;
             let alerts = self.answer(answer, Vec::new)?;
             self.mark.ticked = due;
+            ticked = Some(due);
+            if self.shadow.is_some() {
+                said.clone_from(&alerts);
+            }
             let standing = at(&self.mark.agents, self.mark.order, due);
             for alert in alerts {
                 self.take(alert, &standing, out);
             }
+        }
+        if let Some(shadow) = &self.shadow {
+            let spent = self.run.spent().saturating_sub(spent);
+            shadow.time(self.mark.agents.watermark(), ticked, || Said { alerts: said, spent });
         }
         if self.mark.ledger.waits() {
             let (agents, order) = (&self.mark.agents, self.mark.order);

@@ -8,10 +8,16 @@ use std::{
 use prometheus::IntCounter;
 use streamflow_component::Manifest;
 
-use super::{bindings::streamflow::plugin as host, budget::Budget};
+use super::{
+    bindings::{streamflow::plugin as host, wit_member},
+    budget::Budget,
+};
 use crate::{
+    Member,
     egress::Egress,
-    meters::HttpMeter,
+    mail::Mailer,
+    journal::{Entry, Journal, LineLevel},
+    meters::Outcomes,
     secrets::{Secrets, hide},
 };
 
@@ -21,6 +27,8 @@ const MAX_LINES: u32 = 100;
 const MAX_LINE: usize = 4096;
 /// Requests of one call.
 const MAX_REQUESTS: u32 = 16;
+/// Mail messages of one call: a second one would go out again whenever the first fails.
+const MAX_MAILS: u32 = 1;
 
 /// What the instances of one plugin have in common.
 #[derive(Debug)]
@@ -30,7 +38,10 @@ pub(crate) struct GuestSetup {
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) lines: Mutex<Lines>,
     pub(crate) lines_dropped: IntCounter,
-    pub(crate) http: HttpMeter,
+    pub(crate) http: Outcomes,
+    pub(crate) mailer: Arc<Mailer>,
+    pub(crate) mail: Outcomes,
+    pub(crate) journal: Arc<Journal>,
 }
 
 /// What the store of an instance holds.
@@ -45,8 +56,13 @@ pub(crate) struct Guest {
     /// The configuration's own secret texts, never to be shown.
     hidden: Vec<String>,
     said: Option<String>,
+    /// Its number among the plugin's instances.
+    instance: u64,
     requests: u32,
+    mails: u32,
     pub(crate) waited: Duration,
+    /// Alerts of the notice that is being delivered, and how many more it tells of.
+    pub(crate) group: (Vec<Member>, u32),
 }
 
 impl Guest {
@@ -56,6 +72,7 @@ impl Guest {
         used_by: Arc<str>,
         config: Arc<serde_json::Map<String, serde_json::Value>>,
     ) -> Self {
+        let instance = setup.journal.instance();
         let mut may = setup.manifest.secrets.clone();
         texts(config.values(), &mut |text| {
             may.extend(crate::secrets::names(text).map(str::to_owned))
@@ -73,8 +90,11 @@ impl Guest {
             may,
             hidden,
             said: None,
+            instance,
             requests: 0,
+            mails: 0,
             waited: Duration::ZERO,
+            group: (Vec::new(), 0),
         }
     }
 
@@ -83,6 +103,7 @@ impl Guest {
         self.budget.refill(ticks);
         self.said = None;
         self.requests = MAX_REQUESTS;
+        self.mails = MAX_MAILS;
         self.waited = Duration::ZERO;
     }
 
@@ -90,6 +111,13 @@ impl Guest {
     pub(crate) const fn take_request(&mut self) -> bool {
         let left = self.requests > 0;
         self.requests = self.requests.saturating_sub(1);
+        left
+    }
+
+    /// Takes one mail message of this call's allowance.
+    pub(crate) const fn take_mail(&mut self) -> bool {
+        let left = self.mails > 0;
+        self.mails = self.mails.saturating_sub(1);
         left
     }
 
@@ -163,6 +191,18 @@ impl Lines {
 
 impl host::types::Host for Guest {}
 
+impl host::group::Host for Guest {
+    fn members(&mut self, most: u32) -> host::group::Listing {
+        let (members, omitted) = &self.group;
+        let listed = members.len().min(usize::try_from(most).unwrap_or(usize::MAX));
+        let left = u32::try_from(members.len() - listed).unwrap_or(u32::MAX);
+        host::group::Listing {
+            members: members.iter().take(listed).map(wit_member).collect(),
+            omitted: omitted.saturating_add(left),
+        }
+    }
+}
+
 impl host::log::Host for Guest {
     fn write(&mut self, verbosity: host::log::Verbosity, message: String) {
         use host::log::Verbosity;
@@ -178,8 +218,22 @@ impl host::log::Host for Guest {
             .pass(Instant::now())
         {
             self.setup.lines_dropped.inc();
+            self.setup.journal.drop_line();
             return;
         }
+        let entry = Entry {
+            level: match verbosity {
+                Verbosity::Debug => LineLevel::Debug,
+                Verbosity::Info => LineLevel::Info,
+                Verbosity::Warn => LineLevel::Warn,
+                Verbosity::Error => LineLevel::Error,
+            },
+            version: &self.setup.manifest.version,
+            used_by: &self.used_by,
+            instance: Some(self.instance),
+            line: &line,
+        };
+        self.setup.journal.push(streamflow_model::Instant::now(), entry);
         let (plugin, used_by) = (self.setup.manifest.name.as_str(), &*self.used_by);
         match verbosity {
             Verbosity::Debug => tracing::debug!(plugin, used_by, line, "plugin says"),

@@ -20,9 +20,18 @@ impl Api {
         self.0.close().await;
     }
 
-    pub(super) async fn install(&self, file: Vec<u8>, approve: bool) -> anyhow::Result<Value> {
-        self.ask(Method::POST, &format!("/api/v1/plugins?approve={approve}"), Some(file))
-            .await
+    pub(super) async fn install(&self, file: Vec<u8>, approve: bool, shadow: bool) -> anyhow::Result<Value> {
+        let path = format!("/api/v1/plugins?approve={approve}&shadow={shadow}");
+        self.ask(Method::POST, &path, Some(file)).await
+    }
+
+    pub(super) async fn shadow(&self, name: &str) -> anyhow::Result<Value> {
+        self.ask(Method::GET, &path(name, "/shadow"), None).await
+    }
+
+    pub(super) async fn logs(&self, name: &str, after: u64, level: &str, limit: u32) -> anyhow::Result<Value> {
+        let query = format!("/logs?after={after}&level={level}&limit={limit}");
+        self.ask(Method::GET, &path(name, &query), None).await
     }
 
     pub(super) async fn list(&self) -> anyhow::Result<Value> {

@@ -1,0 +1,134 @@
+//! What is told about a plugin.
+
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use streamflow_component::Manifest;
+use streamflow_model::Instant;
+
+/// What runs under a plugin's name, as `GET /api/v1/plugins` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct PluginInfo {
+    /// Unique name.
+    pub name: String,
+    /// Version.
+    pub version: String,
+    /// `rule`, `channel` or `transform`.
+    pub kind: String,
+    /// Whether it runs.
+    pub state: PluginState,
+    /// Why it does not run.
+    pub reason: Option<String>,
+    /// What it is, in a line.
+    pub description: String,
+    /// Rights that its manifest asks for.
+    pub capabilities: Vec<String>,
+    /// JSON schema of its configuration; secrets are marked `writeOnly`.
+    #[schema(value_type = Object)]
+    pub config_schema: Map<String, Value>,
+    /// Calls since the hub started.
+    pub calls: u64,
+    /// Calls that it answered with a failure.
+    pub errors: u64,
+    /// Calls that the sandbox ended.
+    pub traps: u64,
+    /// Mean computing time of an event; for a channel an event is one notification.
+    pub cpu_ns_per_event: Option<u64>,
+    /// Memory of the instance that was called last.
+    pub memory_bytes: u64,
+    /// Whose word there is for it: `shipped`, `signed by KEY` or `unsigned`.
+    pub signature: String,
+    /// The version to which `rollback` returns.
+    pub previous_version: Option<String>,
+    /// The version that runs in its shadow, to be compared with it.
+    pub shadow_version: Option<String>,
+    /// Kind of the fault that put it into quarantine: `deadline`, `memory`, `stack`, `copy`, `trap` or `answer`.
+    pub quarantine_cause: Option<String>,
+    /// Since when it is in quarantine.
+    pub quarantined_since: Option<Instant>,
+}
+
+/// Whether a plugin runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PluginState {
+    /// It runs.
+    Active,
+    /// Somebody has switched it off.
+    Disabled,
+    /// It waits for somebody to approve it, or rights that it did not have before.
+    AwaitingApproval,
+    /// It failed too often, and is not called until somebody enables it.
+    Quarantined,
+    /// It could not be loaded.
+    Failed,
+}
+
+/// A plugin that is not called any more, because it failed too often.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantined {
+    /// Its name.
+    pub plugin: String,
+    /// Its version.
+    pub version: String,
+    /// `rule`, `channel` or `transform`.
+    pub kind: String,
+    /// Kind of the last fault: `deadline`, `memory`, `stack`, `copy`, `trap` or `answer`.
+    pub cause: &'static str,
+    /// In words.
+    pub reason: String,
+    /// Since when.
+    pub since: Instant,
+}
+
+impl PluginInfo {
+    /// A file of which not even the manifest can be read.
+    pub(crate) fn unreadable(path: &Path, reason: String) -> Self {
+        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        Self {
+            name: stem.unwrap_or_default(),
+            version: String::new(),
+            kind: "unknown".to_owned(),
+            state: PluginState::Failed,
+            reason: Some(reason),
+            description: String::new(),
+            capabilities: Vec::new(),
+            config_schema: Map::new(),
+            calls: 0,
+            errors: 0,
+            traps: 0,
+            cpu_ns_per_event: None,
+            memory_bytes: 0,
+            signature: String::new(),
+            previous_version: None,
+            shadow_version: None,
+            quarantine_cause: None,
+            quarantined_since: None,
+        }
+    }
+
+    /// What a manifest alone says.
+    pub(crate) fn of(manifest: &Manifest, state: PluginState, reason: Option<String>) -> Self {
+        Self {
+            name: manifest.name.clone(),
+            version: manifest.version.clone(),
+            kind: manifest.kind.name().to_owned(),
+            state,
+            reason,
+            description: manifest.description.clone(),
+            capabilities: manifest.capabilities(),
+            config_schema: manifest.schema.clone(),
+            calls: 0,
+            errors: 0,
+            traps: 0,
+            cpu_ns_per_event: None,
+            memory_bytes: 0,
+            signature: String::new(),
+            previous_version: None,
+            shadow_version: None,
+            quarantine_cause: None,
+            quarantined_since: None,
+        }
+    }
+}
