@@ -28,6 +28,7 @@ mod ingest_http;
 mod kills;
 mod make_run;
 mod metrics;
+mod paging;
 mod past;
 mod number_rules;
 mod path;

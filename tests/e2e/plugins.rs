@@ -13,7 +13,7 @@ use streamflow_tests::{
 };
 
 /// Commands of `docs/plugins.md` in blocks of this kind.
-fn blocks(kind: &str) -> String {
+pub fn blocks(kind: &str) -> String {
     let guide = std::fs::read_to_string(root().join("docs/plugins.md")).unwrap();
     let opening = format!("```sh {kind}");
     let (mut script, mut inside) = ("set -eu\n".to_owned(), false);
@@ -32,7 +32,7 @@ fn blocks(kind: &str) -> String {
 }
 
 /// Runs a script with the built programs on the path.
-fn shell(script: &str, dir: &Path, more: &[(&str, &str)]) -> Output {
+pub fn shell(script: &str, dir: &Path, more: &[(&str, &str)]) -> Output {
     let programs = binary("streamflow-hub").parent().unwrap().to_owned();
     let path = std::env::var("PATH").unwrap_or_default();
     let output = Command::new("sh")
@@ -54,7 +54,7 @@ fn shell(script: &str, dir: &Path, more: &[(&str, &str)]) -> Output {
     output
 }
 
-fn built(name: &str) -> PathBuf {
+pub fn built(name: &str) -> PathBuf {
     let path = root().join("plugins/dist").join(name);
     assert!(
         path.is_file(),
@@ -78,26 +78,26 @@ async fn hub_with(receiver: &Receiver, more: &str) -> (Hub, Api) {
     (hub, api)
 }
 
-async fn rule(api: &Api, rule: Value) {
+pub async fn rule(api: &Api, rule: Value) {
     let (status, body) = api.post("/api/v1/rules", &rule).await;
     assert_eq!(status, 201, "{body}");
 }
 
-async fn send(api: &Api, events: &[Value]) {
+pub async fn send(api: &Api, events: &[Value]) {
     for event in events {
         let (status, body) = api.post("/events", event).await;
         assert_eq!(status, 202, "{body}");
     }
 }
 
-async fn plugin(api: &Api, name: &str) -> Value {
+pub async fn plugin(api: &Api, name: &str) -> Value {
     let (status, body) = api.get("/api/v1/plugins").await;
     assert_eq!(status, 200, "{body}");
     let all = hub::data(&body);
     all.into_iter().find(|info| info["name"] == name).unwrap_or(Value::Null)
 }
 
-async fn open_alerts(api: &Api, rule: &str) -> Vec<Value> {
+pub async fn open_alerts(api: &Api, rule: &str) -> Vec<Value> {
     let (_, alerts) = api.get("/api/v1/alerts?state=firing").await;
     hub::data(&alerts)
         .into_iter()
@@ -105,7 +105,7 @@ async fn open_alerts(api: &Api, rule: &str) -> Vec<Value> {
         .collect()
 }
 
-fn command(hub: &Hub, arguments: &[&str]) -> String {
+pub fn command(hub: &Hub, arguments: &[&str]) -> String {
     let output = hub.command(arguments);
     assert!(output.status.success(), "{arguments:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()

@@ -6,7 +6,7 @@ use prometheus::Registry;
 use serde_json::{Map, Value};
 use streamflow_model::{AlertState, Level};
 use streamflow_plugin_host::{
-    ChannelSender, DeliverError, EgressOptions, Limits, Notice, Options, PluginHost, PluginInfo,
+    ChannelSender, DeliverError, EgressOptions, Limits, MailOptions, Notice, Options, PluginHost, PluginInfo,
 };
 use tempfile::TempDir;
 use wit_component::StringEncoding;
@@ -17,6 +17,7 @@ pub struct Fixture {
     pub dir: TempDir,
     pub options: Options,
     pub egress: EgressOptions,
+    pub mail: MailOptions,
 }
 
 /// A host that runs.
@@ -44,6 +45,7 @@ impl Fixture {
                 ..Options::default()
             },
             egress: EgressOptions::default(),
+            mail: MailOptions::default(),
             dir,
         }
     }
@@ -67,7 +69,7 @@ impl Fixture {
 
     pub async fn try_start(&self) -> Result<Running, streamflow_plugin_host::HostError> {
         let registry = Registry::new();
-        let host = PluginHost::build(&self.options, &self.egress, self.dir.path(), &registry).await?;
+        let host = PluginHost::build(&self.options, &self.egress, &self.mail, self.dir.path(), &registry).await?;
         Ok(Running {
             host,
             registry,
@@ -155,6 +157,8 @@ pub fn notice() -> Notice {
         external_url: "http://hub.test".to_owned(),
         url: "http://hub.test/alerts/alert-1".to_owned(),
         test: false,
+        members: Vec::new(),
+        omitted: 0,
     }
 }
 

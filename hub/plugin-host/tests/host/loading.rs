@@ -100,7 +100,7 @@ async fn files_that_are_no_plugins_are_listed_with_their_reason() {
         ("sockets", "wasi:sockets/tcp@0.2.0, which this hub does not offer"),
         ("future", "another version"),
         ("no-exports", "does not fit the plugin interface"),
-        ("mailer", "mail"),
+        ("mailer", "does not fit the plugin interface"),
         ("transformer", "no transform plugins"),
         ("caller", "a rule has no http"),
         ("hollow", "does not fit the plugin interface"),
