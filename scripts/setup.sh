@@ -20,6 +20,8 @@ for purpose in "$@"; do
       # Answers the same PromQL over the same samples (promtool), and sends alerts as to an Alertmanager.
       { command -v prometheus && command -v promtool; } >/dev/null || missing+=(prometheus)
       need amtool prometheus-alertmanager
+      # Reads what an Alertmanager sends.
+      need alertmanager-irc-relay alertmanager-irc-relay
       # A real mail server for the e-mail channel; the package belongs to the system's own interpreter.
       for python in /usr/bin/python3 python3; do "$python" -c 'import aiosmtpd' 2>/dev/null && break; done || missing+=(python3-aiosmtpd)
       # Sets the clock of one program.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use streamflow_bus::{Committed, TailReader, TailRecvError};
+use streamflow_bus::{Committed, Drills, TailReader, TailRecvError};
 use streamflow_storage::{
     StoreError,
     store::{LogBatch, RowSpan, Store},
@@ -29,9 +29,12 @@ pub(crate) struct Part {
 pub(crate) struct Follower {
     store: Arc<dyn Store>,
     tail: TailReader,
+    drills: Drills,
     position: u64,
     /// The tail does not reach back to `position`.
     behind: bool,
+    /// What hosts counted is shown, too.
+    partials: bool,
 }
 
 /// Storage has stopped.
@@ -45,12 +48,21 @@ impl Follower {
     /// After `position`. Subscribes to the tail at once, so that what is stored while it catches up is not missed.
     pub(crate) fn new(store: Arc<dyn Store>, position: u64) -> Self {
         let tail = store.tail().subscribe();
+        let drills = store.tail().drills().clone();
         Self {
             store,
             tail,
+            drills,
             position,
             behind: true,
+            partials: false,
         }
+    }
+
+    /// Shows partial windows of metrics as well, which are no events of anybody.
+    pub(crate) const fn with_partials(mut self) -> Self {
+        self.partials = true;
+        self
     }
 
     /// The last position that was handed out.
@@ -70,6 +82,7 @@ impl Follower {
             if self.behind {
                 self.read(&mut part).await?;
                 if self.caught_up() {
+                    self.hide(&mut part);
                     return Ok(part);
                 }
             } else {
@@ -84,8 +97,15 @@ impl Follower {
                 }
             }
             if !part.batches.is_empty() || part.unreadable > 0 {
+                self.hide(&mut part);
                 return Ok(part);
             }
+        }
+    }
+
+    fn hide(&self, part: &mut Part) {
+        if !self.partials {
+            part.batches.iter_mut().for_each(hide_partials);
         }
     }
 
@@ -105,6 +125,9 @@ impl Follower {
                 self.behind = last.is_some_and(|last| last > self.position);
                 self.position = self.position.max(last.unwrap_or(0));
                 part.batches = batches;
+                part.batches
+                    .iter_mut()
+                    .for_each(|batch| pass_over_drills(&self.drills, batch));
             }
             Err(StoreError::Corrupt { position, source }) => {
                 tracing::error!(position, error = %source, "a stored batch does not decode and is passed over");
@@ -155,10 +178,12 @@ impl Follower {
                     start: 0,
                     end,
                 };
-                part.batches.push(LogBatch {
+                let mut batch = LogBatch {
                     batch,
                     spans: vec![span],
-                });
+                };
+                pass_over_drills(&self.drills, &mut batch);
+                part.batches.push(batch);
             }
             Err(error) => {
                 tracing::error!(position = committed.position, %error, "a stored batch does not decode and is passed over");
@@ -166,6 +191,37 @@ impl Follower {
             }
         }
         Ok(())
+    }
+}
+
+/// Leaves out the events of fire drills, of which windows and rules must know nothing. Such an event is alone in its frame, and its mark is one that the hub has given
+/// out: a mark that somebody else has written hides nothing.
+pub(crate) fn pass_over_drills(drills: &Drills, log: &mut LogBatch) {
+    let alone = |span: &RowSpan| span.end.saturating_sub(span.start) == 1;
+    if !log.spans.iter().any(alone) || drills.is_empty() {
+        return;
+    }
+    // A column that does not decode is reported by whoever reads it next.
+    let Ok(Some(marks)) = Drills::marks(&log.batch) else {
+        return;
+    };
+    for span in log.spans.iter_mut().filter(|span| alone(span)) {
+        if marks.get(span.start as usize).is_some_and(|mark| drills.contains(mark)) {
+            span.end = span.start;
+        }
+    }
+}
+
+/// Takes the partial windows of metrics out of the spans: they stand behind the events of their frames.
+pub(crate) fn hide_partials(log: &mut LogBatch) {
+    match streamflow_proto::metric::carriers(&log.batch) {
+        Ok(None) => {}
+        Ok(Some(carriers)) => log
+            .spans
+            .iter_mut()
+            .for_each(|span| span.end = crate::rollup::behind(span, &carriers)),
+        // Whoever reads the columns will say so.
+        Err(error) => tracing::debug!(%error, "a batch does not say whether it has partial windows"),
     }
 }
 
@@ -191,4 +247,55 @@ pub(crate) async fn position_before(store: &dyn Store, since: i64) -> Result<u64
         }
     }
     Ok(low)
+}
+
+#[cfg(test)]
+mod tests {
+    use streamflow_proto::{batch::Batch, build::BatchBuilder};
+
+    use super::*;
+
+    fn log(events: &[&str], spans: &[(u32, u32)]) -> LogBatch {
+        let mut builder = BatchBuilder::new();
+        for event in events {
+            builder.push_json(event.as_bytes(), 0).unwrap();
+        }
+        let batch: Batch = builder.finish(1).decode().unwrap();
+        let span = |(start, end): &(u32, u32)| RowSpan {
+            position: u64::from(*start) + 1,
+            agent: "a".into(),
+            stored_at: 0,
+            start: *start,
+            end: *end,
+        };
+        LogBatch {
+            batch: Arc::new(batch),
+            spans: spans.iter().map(span).collect(),
+        }
+    }
+
+    fn left(drills: &Drills, mut log: LogBatch) -> Vec<(u32, u32)> {
+        pass_over_drills(drills, &mut log);
+        log.spans.iter().map(|span| (span.start, span.end)).collect()
+    }
+
+    #[test]
+    fn the_event_of_a_real_drill_is_left_out_and_a_forged_mark_hides_nothing() {
+        let event = r#"{"type":"t","source":"s"}"#;
+        let real = r#"{"type":"t","source":"s","metadata":{"streamflow_drill":"d1"}}"#;
+        let forged = r#"{"type":"t","source":"s","metadata":{"streamflow_drill":"mine"}}"#;
+        let drills = Drills::default();
+        assert_eq!(left(&drills, log(&[real], &[(0, 1)])), [(0, 1)], "none was given out");
+        drills.add("d1");
+        assert_eq!(left(&drills, log(&[real], &[(0, 1)])), [(0, 0)]);
+        assert_eq!(left(&drills, log(&[forged], &[(0, 1)])), [(0, 1)]);
+        let merged = log(&[event, real, event, event], &[(0, 1), (1, 2), (2, 4)]);
+        assert_eq!(left(&drills, merged), [(0, 1), (1, 1), (2, 4)], "in a chunk as well");
+        let among_others = log(&[event, real], &[(0, 2)]);
+        assert_eq!(
+            left(&drills, among_others),
+            [(0, 2)],
+            "the hub's own are alone in their frame"
+        );
+    }
 }

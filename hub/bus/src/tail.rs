@@ -8,6 +8,8 @@ use streamflow_proto::{
 };
 use tokio::sync::broadcast;
 
+use crate::Drills;
+
 /// Frames kept for readers that are behind; at about 50 KiB a frame this bounds the tail near 12 MiB.
 const CAPACITY: usize = 256;
 
@@ -51,6 +53,7 @@ impl Committed {
 #[derive(Debug, Clone)]
 pub struct LogTail {
     sender: broadcast::Sender<Arc<Committed>>,
+    drills: Drills,
 }
 
 /// A reader's end.
@@ -72,6 +75,7 @@ impl Default for LogTail {
     fn default() -> Self {
         Self {
             sender: broadcast::channel(CAPACITY).0,
+            drills: Drills::default(),
         }
     }
 }
@@ -82,6 +86,12 @@ impl LogTail {
         if self.sender.receiver_count() > 0 {
             drop(self.sender.send(committed));
         }
+    }
+
+    /// Which marked events of the log are those of real drills.
+    #[must_use]
+    pub const fn drills(&self) -> &Drills {
+        &self.drills
     }
 
     /// A reader that sees every batch published from now on.

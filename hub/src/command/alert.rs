@@ -38,6 +38,7 @@ pub async fn run(command: AlertCommand) -> anyhow::Result<()> {
             let hub = Remote::connect(&common, &target, Role::Editor).await?;
             act(&common, &hub, &id, "acknowledge", &comment).await
         }
+        drill @ (AlertCommand::Drill { .. } | AlertCommand::Drills { .. }) => super::drill::run(drill).await,
         AlertCommand::Resolve {
             common,
             target,

@@ -22,7 +22,7 @@ pub mod suite;
 pub use error::StoreError;
 pub use options::Options;
 pub use routes::routes;
-pub use sqlite::{Service, build, open_tool};
+pub use sqlite::{FolderLock, Service, build, build_locked, lock, open_tool};
 pub use store::{
     Appended, Doc, DocOp, EventPage, EventQuery, LogBatch, Order, Origin, Receipt, Replay, ReplayPart, Replayed,
     RollupQuery, RollupRow, RollupSeries, RollupWrite, RowSpan, Scanned, Store, StoreHealth, StoreStats, Visit,

@@ -73,6 +73,32 @@ pub async fn build(
     Ok((store, service))
 }
 
+/// The lock of a data folder: whoever holds it is the one hub that serves the folder. The kernel frees it when the process ends, however it ends.
+#[derive(Debug)]
+pub struct FolderLock(std::fs::File);
+
+/// Takes the lock of a data folder, for [`build_locked`].
+///
+/// # Errors
+/// [`StoreError::Locked`] when another hub serves this folder.
+pub fn lock(data_dir: &Path) -> Result<FolderLock, StoreError> {
+    open::lock(data_dir).map(FolderLock)
+}
+
+/// As [`build`], for whoever holds the lock already.
+///
+/// # Errors
+/// When the database cannot be opened.
+pub async fn build_locked(
+    options: &Options,
+    data_dir: &Path,
+    lock: FolderLock,
+    registry: &Registry,
+) -> Result<(Arc<dyn Store>, Service), StoreError> {
+    let (store, service) = SqliteStore::serve_locked(options, data_dir, lock, Metrics::register(registry)?).await?;
+    Ok((store, service))
+}
+
 /// Opens the store for a command-line tool, beside a hub that may be serving: documents and queries work, appending does not.
 ///
 /// # Errors
@@ -87,10 +113,21 @@ pub async fn open_tool(options: &Options, data_dir: &Path) -> Result<Arc<dyn Sto
 
 impl SqliteStore {
     async fn serve(options: &Options, data_dir: &Path, metrics: Metrics) -> Result<(Arc<Self>, Service), StoreError> {
+        // What cannot work is said before anything is locked.
+        open::database_path(options, data_dir)?;
+        let lock = lock(data_dir)?;
+        Self::serve_locked(options, data_dir, lock, metrics).await
+    }
+
+    async fn serve_locked(
+        options: &Options,
+        data_dir: &Path,
+        lock: FolderLock,
+        metrics: Metrics,
+    ) -> Result<(Arc<Self>, Service), StoreError> {
         let path = open::database_path(options, data_dir)?;
-        let lock = open::lock(data_dir)?;
         let connection = open::writer(&path, options).await?;
-        let (store, writer, committed) = Self::start(path, options, connection, Some(lock), metrics).await?;
+        let (store, writer, committed) = Self::start(path, options, connection, Some(lock.0), metrics).await?;
         let merger = Merger {
             parts: store.reader.parts.clone(),
             queue: store.queue.clone(),

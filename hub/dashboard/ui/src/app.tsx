@@ -11,6 +11,7 @@ import { firing } from "./live/store";
 import { AgentsPage } from "./pages/agents";
 import { AlertsPage } from "./pages/alerts";
 import { ChannelsPage } from "./pages/channels";
+import { DrillsPage } from "./pages/drills";
 import { Overview } from "./pages/overview";
 import { RulesPage } from "./pages/rules";
 import { SettingsPage } from "./pages/settings";
@@ -35,6 +36,7 @@ const PAGES: PageInfo[] = [
   { path: "/rules", title: "Rules", icon: "rules", key: "g r", page: RulesPage },
   { path: "/channels", title: "Channels", icon: "channels", key: "g c", page: ChannelsPage },
   { path: "/agents", title: "Agents", icon: "agents", key: "g n", page: AgentsPage },
+  { path: "/drills", title: "Drills", icon: "drills", key: "g d", page: DrillsPage },
   { path: "/settings", title: "Settings", icon: "settings", key: "g s", page: SettingsPage },
 ];
 

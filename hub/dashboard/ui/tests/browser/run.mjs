@@ -24,6 +24,7 @@ const PAGES = [
   { key: "r", path: "/rules" },
   { key: "c", path: "/channels" },
   { key: "n", path: "/agents" },
+  { key: "d", path: "/drills" },
   { key: "s", path: "/settings" },
 ];
 

@@ -1,0 +1,158 @@
+//! Fire drills: one marked event, on the hub's word, through the same pipeline as every source's events.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use streamflow_proto::frame::{Frame, HEADER_LEN};
+use streamflow_proto::wire::{DRILL_MARK, DrillNews, DrillOrder, DrillStep};
+use tokio::sync::mpsc;
+
+use crate::batch::{BatchOptions, Batcher, Sink};
+use crate::clock;
+use crate::counters::SourceCounters;
+use crate::process::Processors;
+use crate::spool::SpoolHandle;
+use crate::spool::inbox::{Block, Closed};
+
+/// Bytes of the spool read at a time while the event is looked for in it.
+const LOOK_BYTES: usize = 512 << 10;
+
+/// What becomes of a drill's event, for the session that the order came by.
+#[derive(Debug)]
+pub struct Drilled {
+    /// For the hub.
+    pub news: DrillNews,
+    /// The frame that holds it, once it is durable.
+    pub seq: Option<u64>,
+}
+
+/// Makes the events.
+pub struct Driller {
+    batch: BatchOptions,
+    processors: Processors,
+    spool: SpoolHandle,
+    counters: Arc<SourceCounters>,
+}
+
+/// The spool, and the frame that went into it.
+struct Capture {
+    spool: SpoolHandle,
+    frame: Mutex<Option<Frame>>,
+}
+
+/// Tells of one drill.
+struct Teller {
+    drill: String,
+    tell: mpsc::Sender<Drilled>,
+}
+
+impl Teller {
+    async fn say(&self, step: DrillStep, at_ms: i64, reason: Option<String>, seq: Option<u64>) {
+        let news = DrillNews {
+            drill: self.drill.clone(),
+            step,
+            at_ms,
+            reason,
+        };
+        // The session may be over: the hub then learns of the event when it arrives.
+        drop(self.tell.send(Drilled { news, seq }).await);
+    }
+}
+
+impl Sink for Capture {
+    fn append(&self, block: Block) -> Result<(), Closed> {
+        self.frame
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone_from(&block.frame);
+        self.spool.append(block)
+    }
+}
+
+impl Driller {
+    /// Puts events through these processors into this spool.
+    pub fn new(batch: BatchOptions, processors: Processors, spool: SpoolHandle, counters: Arc<SourceCounters>) -> Self {
+        Self {
+            batch,
+            processors,
+            spool,
+            counters,
+        }
+    }
+
+    /// Carries an order out, and tells each step.
+    pub async fn run(self: Arc<Self>, order: DrillOrder, tell: mpsc::Sender<Drilled>) {
+        let teller = Teller {
+            drill: order.drill.clone(),
+            tell,
+        };
+        let from_seq = *self.spool.watch().borrow();
+        let emitted_ms = clock::now_ms();
+        let emitter = Arc::clone(&self);
+        let emitted = tokio::task::spawn_blocking(move || emitter.emit(&order, emitted_ms)).await;
+        let frame = match emitted {
+            Ok(Ok(frame)) => frame,
+            Ok(Err(reason)) => return teller.say(DrillStep::Lost, emitted_ms, Some(reason), None).await,
+            Err(error) => {
+                return teller
+                    .say(DrillStep::Lost, emitted_ms, Some(error.to_string()), None)
+                    .await;
+            }
+        };
+        teller.say(DrillStep::Emitted, emitted_ms, None, None).await;
+        if let Some(seq) = self.durable(&frame, from_seq).await {
+            teller.say(DrillStep::Spooled, clock::now_ms(), None, Some(seq)).await;
+        }
+    }
+
+    /// Makes the event, as a source does. Blocks while the spool has no room.
+    fn emit(&self, order: &DrillOrder, now_ms: i64) -> Result<Frame, String> {
+        let event: serde_json::Value = serde_json::from_str(&order.event).map_err(|error| error.to_string())?;
+        if event["metadata"][DRILL_MARK] != order.drill.as_str() {
+            return Err("the hub asked for an event that is not marked as a drill".to_owned());
+        }
+        let capture = Arc::new(Capture {
+            spool: self.spool.clone(),
+            frame: Mutex::default(),
+        });
+        let sink: Arc<dyn Sink> = capture.clone();
+        let (options, processors) = (self.batch.clone(), self.processors.clone());
+        let mut batcher = Batcher::new(options, processors, sink, self.counters.clone());
+        batcher
+            .builder()
+            .push_json(order.event.as_bytes(), now_ms)
+            .map_err(|rejection| format!("the event is not acceptable: {rejection}"))?;
+        let before = self.counters.filtered.get();
+        batcher.flush().map_err(|closed| closed.to_string())?;
+        let frame = capture.frame.lock().unwrap_or_else(PoisonError::into_inner).take();
+        frame.ok_or_else(|| {
+            let filtered = self.counters.filtered.get() > before;
+            let why = if filtered {
+                "a filter among its [[processors]]"
+            } else {
+                "its pipeline"
+            };
+            format!("{why} turned the event away, as it would a real one")
+        })
+    }
+
+    /// The sequence number under which a frame became durable; none when the spool has ended.
+    async fn durable(&self, frame: &Frame, from_seq: u64) -> Option<u64> {
+        let mut spooled = self.spool.watch();
+        let mut from_seq = from_seq;
+        loop {
+            let next_seq = *spooled.borrow_and_update();
+            while from_seq < next_seq {
+                let mut reader = self.spool.reader();
+                let read = tokio::task::spawn_blocking(move || reader.read(from_seq, LOOK_BYTES));
+                let frames = read.await.ok()?.ok()?;
+                // The number and its checksum stand in the header; the rest tells one frame from another.
+                let same = |one: &&Frame| one.bytes().get(HEADER_LEN..) == frame.bytes().get(HEADER_LEN..);
+                if let Some(found) = frames.iter().find(same) {
+                    return Some(found.header().seq);
+                }
+                from_seq = frames.last().map_or(next_seq, |last| last.header().seq + 1);
+            }
+            spooled.changed().await.ok()?;
+        }
+    }
+}
