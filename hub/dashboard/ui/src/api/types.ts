@@ -161,6 +161,8 @@ export interface Rule extends RuleDraft {
   version: number;
   created_at: string;
   updated_at: string;
+  /** The file that it is kept in; it cannot be changed here then. */
+  provisioned?: string;
 }
 
 export interface Channel {
@@ -174,12 +176,19 @@ export interface Channel {
   health: { breaker: "closed" | "half_open" | "open"; failures: number; paused_until: string | null; waiting: number };
 }
 
+/** JSON schema of a plugin's configuration, as far as forms read it. */
+export interface ConfigSchema {
+  required?: string[];
+  properties?: Record<string, { title?: string; description?: string; type?: string; enum?: unknown[]; writeOnly?: boolean }>;
+}
+
 export interface Plugin {
   name: string;
+  description: string;
   version: string;
   kind: string;
   state: string;
-  config_schema?: { properties?: Record<string, { title?: string; description?: string }> };
+  config_schema?: ConfigSchema;
 }
 
 export type Point = [time: number, value: number | null];

@@ -13,7 +13,7 @@ import { Field } from "../parts/field";
 import { Icon } from "../parts/icons";
 import { Empty, Failure, Loading } from "../parts/states";
 import { complain, reason, say } from "../parts/toast";
-import { setting } from "./channel-setting";
+import { readSettings, settingFields, type SettingField } from "./channel-setting";
 
 const LEVELS: Level[] = ["info", "warning", "error", "critical"];
 
@@ -137,19 +137,21 @@ function ChannelForm({ close, saved }: { close: () => void; saved: () => void })
   const [name, setName] = useState("");
   const [plugin, setPlugin] = useState("webhook");
   const [level, setLevel] = useState<Level>("info");
-  const [rows, setRows] = useState<[key: string, value: string][]>([["url", ""]]);
+  const [texts, setTexts] = useState<Record<string, string>>({});
   const [failure, setFailure] = useState<ApiError | null>(null);
   const [busy, setBusy] = useState(false);
   useFresh(plugins.reload);
 
-  const names = [...new Set(["webhook", ...(plugins.data.value ?? []).map((each) => each.name)])];
-  const change = (place: number, row: [string, string]): void => setRows(rows.map((each, i) => (i === place ? row : each)));
+  const all = plugins.data.value ?? [];
+  const names = [...new Set(["webhook", ...all.map((each) => each.name)])].sort();
+  const chosen = all.find((each) => each.name === plugin);
+  const fields = settingFields(chosen?.config_schema);
   const wrong = (field: string) => (failure?.fields ?? []).filter((error) => error.field === field || error.field.startsWith(`${field}.`));
 
   const submit = async (event: SubmitEvent): Promise<void> => {
     event.preventDefault();
     setBusy(true);
-    const config = Object.fromEntries(rows.filter(([key]) => key !== "").map(([key, text]) => [key, setting(text)]));
+    const config = readSettings(fields, texts);
     try {
       await call("POST", "/api/v1/channels", { name, plugin, config, level });
       say(`Created: ${name}`);
@@ -170,7 +172,14 @@ function ChannelForm({ close, saved }: { close: () => void; saved: () => void })
           </Field>
           <Field label="Plugin" errors={wrong("plugin")} class="span-3">
             {(ids) => (
-              <select {...ids} value={plugin} onChange={(e) => setPlugin(e.currentTarget.value)}>
+              <select
+                {...ids}
+                value={plugin}
+                onChange={(e) => {
+                  setPlugin(e.currentTarget.value);
+                  setTexts({});
+                }}
+              >
                 {names.map((each) => (
                   <option key={each}>{each}</option>
                 ))}
@@ -188,16 +197,12 @@ function ChannelForm({ close, saved }: { close: () => void; saved: () => void })
           </Field>
           <fieldset class="field span-6">
             <legend>Settings</legend>
-            {rows.map(([key, text], i) => (
-              <div key={i} class="pair">
-                <input class="mono" aria-label="Setting" placeholder="setting" value={key} onInput={(e) => change(i, [e.currentTarget.value, text])} />
-                <input class="mono" aria-label={`Value of ${key}`} placeholder="value" value={text} onInput={(e) => change(i, [key, e.currentTarget.value])} />
-              </div>
+            {chosen !== undefined && chosen.description !== "" && <p class="field-note">{chosen.description}</p>}
+            {fields.map((field) => (
+              <Field key={`${plugin}.${field.key}`} label={field.required ? field.title : `${field.title} (optional)`} hint={field.hint} errors={wrong(`config.${field.key}`)}>
+                {(ids) => <Setting field={field} ids={ids} text={texts[field.key] ?? ""} change={(text) => setTexts({ ...texts, [field.key]: text })} />}
+              </Field>
             ))}
-            <button type="button" class="small" onClick={() => setRows([...rows, ["", ""]])}>
-              <Icon name="plus" />
-              Add a setting
-            </button>
             {wrong("config").map((error) => (
               <p key={error.field + error.reason} class="field-error">
                 {error.field}: {error.reason}
@@ -224,6 +229,30 @@ function ChannelForm({ close, saved }: { close: () => void; saved: () => void })
       </form>
     </Dialog>
   );
+}
+
+interface SettingProps {
+  field: SettingField;
+  ids: { id: string; "aria-describedby": string; "aria-invalid": boolean };
+  text: string;
+  change: (text: string) => void;
+}
+
+function Setting({ field: { key, kind, choices }, ids, text, change }: SettingProps) {
+  const label = `Value of ${key}`;
+  if (kind === "choice") {
+    return (
+      <select {...ids} aria-label={label} value={text} onChange={(e) => change(e.currentTarget.value)}>
+        {["", ...choices].map((each) => (
+          <option key={each}>{each}</option>
+        ))}
+      </select>
+    );
+  }
+  const common = { ...ids, class: "mono", spellcheck: false, "aria-label": label, value: text, onInput: (e: InputEvent & { currentTarget: HTMLInputElement }) => change(e.currentTarget.value) };
+  if (kind === "secret") return <input {...common} type="password" autocomplete="off" />;
+  if (kind === "number") return <input {...common} type="number" step="any" />;
+  return <input {...common} type="text" autocomplete="off" />;
 }
 
 /** Whether a channel takes what it is sent. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ApiError, readFields } from "../../src/api/client";
-import { setting } from "../../src/pages/channel-setting";
+import { readSettings, setting, settingFields } from "../../src/pages/channel-setting";
 import { question } from "../../src/api/tried";
 import { asKind, draftOf, expectedGroups, expectedText, KINDS, looksAt, newRule, readWindow, sentence, settingText, summary, windowText, words } from "../../src/pages/rule-draft";
 import { validity } from "../../src/settings/validity";
@@ -122,5 +122,38 @@ describe("kinds of rules", () => {
     expect(expectedGroups(expectedText(groups, by), by)).toEqual(groups);
     expect(expectedGroups("\n web-3 ,b \n", by)).toEqual([{ source: "web-3", "data.zone": "b" }]);
     expect([undefined, "x", 5, { a: 1 }].map(settingText)).toEqual(["", "x", "5", '{"a":1}']);
+  });
+});
+
+describe("settings of a channel", () => {
+  const fields = settingFields({
+    required: ["to"],
+    properties: {
+      token: { title: "Token", type: "string", writeOnly: true },
+      most: { type: "integer" },
+      format: { enum: ["a", "b"] },
+      on: { type: "boolean" },
+      headers: { type: "object" },
+      to: { title: "To", description: "A number", type: "string" },
+    },
+  });
+
+  it("are drawn from the schema, those that are needed first", () => {
+    expect(fields.map((field) => [field.key, field.kind, field.required])).toEqual([
+      ["to", "text", true],
+      ["token", "secret", false],
+      ["most", "number", false],
+      ["format", "choice", false],
+      ["on", "choice", false],
+      ["headers", "json", false],
+    ]);
+    expect(fields[0]).toMatchObject({ title: "To", hint: "A number" });
+    expect(fields[4]?.choices).toEqual(["true", "false"]);
+    expect(settingFields(undefined)).toEqual([]);
+  });
+
+  it("are read by their types, and empty ones are left out", () => {
+    const texts = { to: "123", token: "", most: "5", format: "b", on: "true", headers: '{"X-A":"b"}', other: "x" };
+    expect(readSettings(fields, texts)).toEqual({ to: "123", most: 5, format: "b", on: true, headers: { "X-A": "b" } });
   });
 });
