@@ -242,13 +242,18 @@ impl Batch {
 
     /// The id of every row.
     pub fn ids(&self) -> Result<Vec<Uuid>, DecodeError> {
+        self.ids_at(&self.timestamps()?)
+    }
+
+    /// The id of every row, for whoever has read the timestamps already.
+    pub(crate) fn ids_at(&self, timestamps: &[i64]) -> Result<Vec<Uuid>, DecodeError> {
         let (tails, rest) = self.stream(format::ID_TAILS)?.as_chunks::<10>();
         if tails.len() != self.len() || !rest.is_empty() {
             return Err(DecodeError::Truncated("ids"));
         }
         let mut deltas = Reader::new(self.stream(format::ID_DELTAS)?, "ids");
         let mut ids = Vec::with_capacity(tails.len());
-        for (tail, timestamp) in tails.iter().zip(self.timestamps()?) {
+        for (tail, timestamp) in tails.iter().zip(timestamps) {
             // The first 48 bits of a v7 are its time, close to the event's; those of any other id are kept the same way.
             let head = timestamp.wrapping_add(deltas.next_signed()?);
             if !(0..1 << 48).contains(&head) {

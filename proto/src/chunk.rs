@@ -4,6 +4,7 @@
 //! It begins with 16 bytes (magic `SFK1` | version u8 | three zero bytes | length of the packed head u32 | length of the raw
 //! head u32), the head as zstd of bincode, then the blocks. A large stream has a block of its own; small ones share.
 
+mod concat;
 mod index;
 mod merge;
 mod narrow;
@@ -14,7 +15,7 @@ use merge::{Merged, Plan};
 
 use crate::{
     batch::{Batch, DecodeError, Layout, MAX_CHUNK_COLUMNS},
-    bloom::{BloomWriter, id_hash},
+    bloom,
     build::Streams as Written,
     column::{
         layout::{self, Block, ChunkHead, Place},
@@ -109,15 +110,13 @@ fn write(batches: &[&Batch], plan: Plan<'_>, level: i32) -> Result<EncodedChunk,
     body.extend_from_slice(&(raw_head.len() as u32).to_le_bytes());
     body.extend_from_slice(&head);
     body.append(&mut packer.body);
-    let mut id_bloom = BloomWriter::default();
-    ids.iter().for_each(|id| id_bloom.add(id_hash(*id)));
     Ok(EncodedChunk {
         body,
         count,
         min_ts,
         max_ts,
         bloom: index.finish(),
-        id_bloom: id_bloom.finish(),
+        id_bloom: bloom::of_ids(&ids),
         min_id: ids.iter().copied().min().unwrap_or(Uuid::nil()),
         max_id: ids.iter().copied().max().unwrap_or(Uuid::nil()),
     })

@@ -115,6 +115,18 @@ impl Api {
         .await
     }
 
+    /// Sends a raw body; answers the status alone, without looking at the rest of the answer.
+    ///
+    /// # Panics
+    /// When the hub does not answer.
+    pub async fn push_raw(&self, path: &str, content_type: &str, body: impl Into<reqwest::Body>) -> StatusCode {
+        let request = self.request(Method::POST, path).header("content-type", content_type);
+        let answer = request.body(body).send().await.expect("an answer");
+        let status = answer.status();
+        answer.bytes().await.expect("a whole answer");
+        status
+    }
+
     /// All events that match, page by page.
     ///
     /// # Panics

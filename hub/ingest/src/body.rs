@@ -3,11 +3,12 @@
 use std::{io::Read, time::Duration};
 
 use axum::{
-    body::{Body, to_bytes},
+    body::Body,
     http::{HeaderMap, header},
 };
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use futures_util::StreamExt;
+use http_body_util::{BodyExt, Limited};
 use streamflow_web::ApiError;
 
 /// How the body is compressed.
@@ -102,13 +103,13 @@ pub(crate) async fn discard(body: Body) {
     }
 }
 
-/// Reads the whole body as sent.
+/// Reads the whole body as sent, in the pieces in which it came: joining them would copy every byte once more.
 ///
 /// # Errors
 /// 413 beyond `limit`, 400 when it breaks off.
-pub(crate) async fn read(body: Body, limit: usize) -> Result<Bytes, ApiError> {
-    to_bytes(body, limit).await.map_err(|error| {
-        let mut cause = Some(&error as &dyn std::error::Error);
+pub(crate) async fn read(body: Body, limit: usize) -> Result<Vec<Bytes>, ApiError> {
+    let read = Limited::new(body, limit).collect().await.map_err(|error| {
+        let mut cause = Some(&*error as &dyn std::error::Error);
         while let Some(at) = cause {
             if at.is::<http_body_util::LengthLimitError>() {
                 return too_large(limit);
@@ -116,7 +117,51 @@ pub(crate) async fn read(body: Body, limit: usize) -> Result<Bytes, ApiError> {
             cause = at.source();
         }
         ApiError::bad_request("the body could not be read to its end")
-    })
+    })?;
+    let mut all = read.aggregate();
+    let mut pieces = Vec::new();
+    while all.has_remaining() {
+        pieces.push(all.copy_to_bytes(all.chunk().len()));
+    }
+    Ok(pieces)
+}
+
+/// Bytes in all pieces together.
+pub(crate) fn len(pieces: &[Bytes]) -> usize {
+    pieces.iter().map(Bytes::len).sum()
+}
+
+/// The pieces as one.
+pub(crate) fn joined(mut pieces: Vec<Bytes>) -> Bytes {
+    match pieces.len() {
+        0 | 1 => pieces.pop().unwrap_or_default(),
+        _ => pieces.concat().into(),
+    }
+}
+
+/// The same bytes in pieces that end with a line: only lines that are cut are copied.
+pub(crate) fn whole_lines(pieces: Vec<Bytes>) -> Vec<Bytes> {
+    let mut whole = Vec::with_capacity(2 * pieces.len());
+    let mut begun = Vec::new();
+    for mut piece in pieces {
+        if !begun.is_empty() {
+            let Some(end) = memchr::memchr(b'\n', &piece) else {
+                begun.extend_from_slice(&piece);
+                continue;
+            };
+            begun.extend_from_slice(&piece.split_to(end + 1));
+            whole.push(Bytes::from(std::mem::take(&mut begun)));
+        }
+        let complete = memchr::memrchr(b'\n', &piece).map_or(0, |end| end + 1);
+        begun.extend_from_slice(&piece.split_off(complete));
+        if !piece.is_empty() {
+            whole.push(piece);
+        }
+    }
+    if !begun.is_empty() {
+        whole.push(begun.into());
+    }
+    whole
 }
 
 fn too_large(limit: usize) -> ApiError {
@@ -128,7 +173,26 @@ fn too_large(limit: usize) -> ApiError {
 mod tests {
     use std::io::Write as _;
 
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn lines_stay_whole_however_they_come(text in "[ab\n]{0,40}", cuts in prop::collection::vec(0usize..40, 0..6)) {
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(text.len())).collect();
+            cuts.sort_unstable();
+            let ends = cuts.iter().copied().chain([text.len()]);
+            let mut start = 0;
+            let pieces: Vec<Bytes> = ends
+                .map(|end| Bytes::copy_from_slice(&text.as_bytes()[std::mem::replace(&mut start, end)..end]))
+                .collect();
+            let whole = whole_lines(pieces);
+            prop_assert_eq!(&*joined(whole.clone()), text.as_bytes());
+            let inner = whole.iter().rev().skip(1);
+            prop_assert!(inner.clone().all(|piece| piece.ends_with(b"\n")));
+        }
+    }
 
     #[test]
     fn bombs_are_refused_and_good_bodies_come_out_equal() {

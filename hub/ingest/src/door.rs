@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::{
+    builders::Builders,
     dedup::{Claims, Dedup, Window},
     metrics::{DoorKind, Metrics},
     options::Options,
@@ -64,6 +65,7 @@ pub(crate) struct Job {
 pub(crate) struct Door {
     jobs: mpsc::Sender<Job>,
     pub(crate) dedup: Arc<Dedup>,
+    pub(crate) builders: Builders,
     pub(crate) metrics: Metrics,
 }
 
@@ -89,7 +91,13 @@ impl Door {
         }
         let (jobs, queue) = mpsc::channel(QUEUE);
         let writer = Writer::new(store, queue, metrics.clone());
-        Ok((Self { jobs, dedup, metrics }, writer))
+        let door = Self {
+            jobs,
+            dedup,
+            builders: Builders::default(),
+            metrics,
+        };
+        Ok((door, writer))
     }
 
     /// Stores the work; answers when it is durable. Verdicts are given for [`Work::Events`] only. Dropping the future

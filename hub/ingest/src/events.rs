@@ -126,7 +126,7 @@ async fn post_event(State(events): State<Events>, identity: Identity, request: R
         return events.batch(media, request).await;
     }
     let (headers, body, _room) = events.receive(request).await?;
-    let raw = media::one(media, &headers, &body).inspect_err(|_| events.malformed())?;
+    let raw = media::one(media, &headers, &body::joined(body)).inspect_err(|_| events.malformed())?;
     let outcome = Prepared::shared(&events.door, vec![raw], Instant::now().0)
         .store(&events.door, DoorKind::Http)
         .await?;
@@ -180,8 +180,8 @@ async fn get_event(
 }
 
 impl Events {
-    /// The plain body, and room for it until it is dropped.
-    async fn receive(&self, request: Request) -> ApiResult<(HeaderMap, Bytes, OwnedSemaphorePermit)> {
+    /// The plain body in pieces, and room for it until it is dropped.
+    async fn receive(&self, request: Request) -> ApiResult<(HeaderMap, Vec<Bytes>, OwnedSemaphorePermit)> {
         let (parts, body) = request.into_parts();
         let limit = self.options.max_body_bytes;
         let encoding = Encoding::of(&parts.headers)?;
@@ -194,27 +194,27 @@ impl Events {
         };
         let mut room = self.admission.admit(expected).await.ok_or(Unavailable)?;
         let packed = body::read(body, limit).await?;
-        admission::shrink(&mut room, packed.len());
+        admission::shrink(&mut room, body::len(&packed));
         if encoding == Encoding::Identity {
             return Ok((parts.headers, packed, room));
         }
         // room for the most that it may inflate to, but only while it inflates: slow senders must not hold it
         let mut room = self.admission.admit(limit).await.ok_or(Unavailable)?;
-        let plain = heavy(move || encoding.decode(packed, limit))
+        let plain = heavy(move || encoding.decode(body::joined(packed), limit))
             .await?
             .inspect_err(|_| self.malformed())?;
         admission::shrink(&mut room, plain.len());
-        Ok((parts.headers, plain, room))
+        Ok((parts.headers, vec![plain], room))
     }
 
     async fn batch(&self, media: Media, request: Request) -> ApiResult<Response> {
         let (headers, body, _room) = self.receive(request).await?;
         let now_ms = Instant::now().0;
-        let prepared = if body.len() <= INLINE_BYTES {
-            media::many(&self.door, media, &headers, &body, now_ms)
+        let prepared = if body::len(&body) <= INLINE_BYTES {
+            media::many(&self.door, media, &headers, body, now_ms)
         } else {
             let door = self.door.clone();
-            heavy(move || media::many(&door, media, &headers, &body, now_ms)).await?
+            heavy(move || media::many(&door, media, &headers, body, now_ms)).await?
         };
         let outcome = prepared
             .inspect_err(|_| self.malformed())?

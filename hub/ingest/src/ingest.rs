@@ -1,10 +1,20 @@
 //! The stage: both doors put together.
 
-use std::{io, net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    io,
+    net::SocketAddr,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
 
 use prometheus::Registry;
-use streamflow_model::{AgentStatus, Instant};
+use streamflow_model::{AgentStatus, EdgeAgent, Instant};
+use streamflow_proto::wire::{DrillOrder, MetricDefinition};
 use streamflow_storage::{Store, StoreError};
+use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -12,10 +22,11 @@ use crate::{
     admission::Admission,
     agents,
     door::{Door, Writer},
+    drill::{DrillHeard, OrderError},
     events::{self, Events},
     metrics::Metrics,
     options::{Options, QuicOptions},
-    pki::{Pki, PkiError},
+    pki::{self, Pki, PkiError},
     quic::{self, Context},
     roster::Roster,
     websocket::{self, Sockets},
@@ -76,6 +87,56 @@ impl IngestHandle {
     pub fn agents(&self) -> Vec<AgentStatus> {
         self.0.roster.agents()
     }
+
+    /// The certificates that agents see when they connect: the name of each, and when it ends.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<(&'static str, Instant)> {
+        let own = self.0.certificate_expires_at.load(Ordering::Relaxed);
+        let authority = pki::expires_at(self.0.pki.ca());
+        [("hub", Some(own).filter(|at| *at > 0)), ("authority", authority)]
+            .into_iter()
+            .filter_map(|(name, end)| Some((name, Instant(end?))))
+            .collect()
+    }
+
+    /// Whether an agent, by its id or name, can take part in a drill now; answers its status.
+    ///
+    /// # Errors
+    /// When it is not there, or its program is older than drills.
+    pub fn can_drill(&self, agent: &str) -> Result<AgentStatus, OrderError> {
+        self.0.roster.can_drill(agent)
+    }
+
+    /// Asks a connected agent, by its id or name, to put a drill's event on its way; answers its status.
+    ///
+    /// # Errors
+    /// When it is not there, or its program is older than drills.
+    pub fn order_drill(&self, agent: &str, order: DrillOrder) -> Result<AgentStatus, OrderError> {
+        self.0.roster.order_drill(agent, order)
+    }
+
+    /// Has these metrics computed by all agents that can, now and after they have connected.
+    pub fn push_metrics(&self, definitions: Vec<MetricDefinition>) {
+        self.0.roster.pushes.push(definitions);
+    }
+
+    /// All agents as far as computing metrics goes.
+    #[must_use]
+    pub fn edge_agents(&self) -> Vec<EdgeAgent> {
+        self.0.roster.edge_agents()
+    }
+
+    /// Changes with every agent that connects, disconnects or answers to [`Self::push_metrics`].
+    #[must_use]
+    pub fn edge_changes(&self) -> watch::Receiver<u64> {
+        self.0.roster.pushes.agents()
+    }
+
+    /// What agents tell of drills from now on.
+    #[must_use]
+    pub fn subscribe_drills(&self) -> broadcast::Receiver<DrillHeard> {
+        self.0.roster.subscribe_drills()
+    }
 }
 
 impl Ingest {
@@ -102,6 +163,7 @@ impl Ingest {
             options: quic.clone(),
             roster,
             metrics,
+            certificate_expires_at: AtomicI64::new(0),
         };
         let endpoint = quic::bind(&context)?;
         let quic_addr = endpoint.local_addr().map_err(|source| IngestError::Listen {

@@ -5,17 +5,18 @@ use std::{borrow::Cow, sync::LazyLock};
 use bytes::Bytes;
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
-use streamflow_proto::{build::BatchBuilder, event::Rejection};
+use streamflow_proto::event::Rejection;
 use uuid::Uuid;
 
 use crate::{
+    builders::Loan,
     dedup::{Claims, Known, Waiting},
     door::{Door, OwnFrame, Unavailable, Verdict, Work},
     metrics::DoorKind,
 };
 
-/// Events per frame: the unit that the whole system is tuned for.
-pub(crate) const FRAME_EVENTS: usize = 1000;
+/// Events per frame: four make a chunk, and more would gain little.
+pub(crate) const FRAME_EVENTS: usize = 4096;
 /// Smaller requests share frames with others.
 pub(crate) const SHARED_BYTES: usize = 32 * 1024;
 
@@ -104,7 +105,7 @@ impl Prepared {
     /// Many events: frames of their own. Heavy; not for the threads that serve connections.
     pub(crate) fn own<'a>(door: &Door, raws: impl Iterator<Item = &'a [u8]>, now_ms: i64) -> Self {
         let mut prepared = Self::empty(door);
-        let mut builder = BatchBuilder::new().uncompressed();
+        let mut builder = door.builders.lend();
         let mut frames = Vec::new();
         let mut part: Vec<Taken<'_>> = Vec::with_capacity(FRAME_EVENTS);
         for (index, raw) in raws.enumerate() {
@@ -145,14 +146,14 @@ impl Prepared {
     }
 
     /// A frame of what is in the builder, without the events whose ids are known.
-    fn close(&mut self, builder: &mut BatchBuilder, part: &mut Vec<Taken<'_>>, now_ms: i64) -> Option<OwnFrame> {
+    fn close(&mut self, builder: &mut Loan, part: &mut Vec<Taken<'_>>, now_ms: i64) -> Option<OwnFrame> {
         let given = part.iter().filter(|taken| taken.given);
         let all = given.clone().count();
         let known = self.claims.claim(given.map(|taken| taken.id), now_ms);
         let claimed = all - known.len();
         if !known.is_empty() {
             // rare, and a batch cannot give back single events: write it again without those that are known
-            *builder = BatchBuilder::new().uncompressed();
+            builder.restart();
             let mut known = known.into_iter().peekable();
             let mut place = 0;
             for taken in part.iter_mut() {

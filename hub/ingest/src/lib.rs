@@ -6,9 +6,12 @@
 mod admission;
 pub mod agents;
 mod body;
+mod builders;
 mod cloud_event;
 mod dedup;
 mod door;
+mod drill;
+mod edge;
 pub mod enroll;
 mod events;
 mod ingest;
@@ -23,6 +26,7 @@ mod seen;
 mod uplink;
 mod websocket;
 
+pub use drill::{DrillHeard, OrderError};
 pub use ingest::{Ingest, IngestError, IngestHandle};
 pub use intake::RejectedEvent;
 pub use options::{Options, QuicOptions};

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use streamflow_web::ApiError;
 
 use crate::{
+    body,
     cloud_event::{self, malformed},
     door::Door,
     intake::{Prepared, SHARED_BYTES},
@@ -72,19 +73,29 @@ pub(crate) fn many(
     door: &Door,
     media: Media,
     headers: &HeaderMap,
-    body: &Bytes,
+    body: Vec<Bytes>,
     now_ms: i64,
 ) -> Result<Prepared, ApiError> {
+    let small = body::len(&body) <= SHARED_BYTES;
+    if media == Media::Lines {
+        let pieces = body::whole_lines(body);
+        return Ok(if small {
+            let raws = pieces.iter().flat_map(|piece| lines(piece).map(|line| piece.slice_ref(line)));
+            Prepared::shared(door, raws.collect(), now_ms)
+        } else {
+            Prepared::own(door, pieces.iter().flat_map(|piece| lines(piece)), now_ms)
+        });
+    }
+    let body = &body::joined(body);
     match media {
-        Media::Lines => Ok(prepared(door, body, lines(body), now_ms)),
-        Media::Json => {
+        Media::Json | Media::Lines => {
             let raws = array(body)?;
-            Ok(prepared(
-                door,
-                body,
-                raws.iter().map(|raw| raw.get().as_bytes()),
-                now_ms,
-            ))
+            let texts = raws.iter().map(|raw| raw.get().as_bytes());
+            Ok(if small {
+                Prepared::shared(door, texts.map(|text| body.slice_ref(text)).collect(), now_ms)
+            } else {
+                Prepared::own(door, texts, now_ms)
+            })
         }
         Media::CloudEvents => {
             let raws: Vec<&RawValue> = serde_json::from_slice(body).map_err(|error| misread(&error))?;
@@ -98,14 +109,6 @@ pub(crate) fn many(
             ))
         }
         Media::CloudEvent | Media::CloudBinary => Ok(Prepared::shared(door, vec![one(media, headers, body)?], now_ms)),
-    }
-}
-
-fn prepared<'a>(door: &Door, body: &'a Bytes, raws: impl Iterator<Item = &'a [u8]>, now_ms: i64) -> Prepared {
-    if body.len() <= SHARED_BYTES {
-        Prepared::shared(door, raws.map(|raw| body.slice_ref(raw)).collect(), now_ms)
-    } else {
-        Prepared::own(door, raws, now_ms)
     }
 }
 

@@ -177,6 +177,12 @@ pub fn agent_id(certificate: &CertificateDer<'_>) -> Option<String> {
     uuid::Uuid::try_parse(id).ok().map(|id| id.to_string())
 }
 
+/// When a certificate ends, ms.
+pub(crate) fn expires_at(certificate: &CertificateDer<'_>) -> Option<i64> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    certificate.validity().not_after.timestamp().checked_mul(1000)
+}
+
 fn create(dir: &Path, now_ms: i64) -> Result<(), PkiError> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::default();

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicI64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -55,6 +55,8 @@ pub(crate) struct Context {
     pub(crate) options: QuicOptions,
     pub(crate) roster: Roster,
     pub(crate) metrics: Metrics,
+    /// End of the hub's certificate, ms.
+    pub(crate) certificate_expires_at: AtomicI64,
 }
 
 /// Binds the socket.
@@ -102,6 +104,9 @@ fn server_config(context: &Context) -> Result<ServerConfig, IngestError> {
         .allow_unauthenticated()
         .build()?;
     let (chain, key) = context.pki.server(&context.options.names, Instant::now().0)?;
+    if let Some(end) = chain.first().and_then(pki::expires_at) {
+        context.certificate_expires_at.store(end, Ordering::Relaxed);
+    }
     let mut tls = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(verifier)

@@ -6,12 +6,16 @@ use std::{
 };
 
 use quinn::VarInt;
-use streamflow_model::{AgentStatus, Instant};
-use streamflow_proto::wire::{Heartbeat, Hello, close};
+use streamflow_model::{AgentStatus, EdgeAgent, Instant};
+use streamflow_proto::wire::{
+    self, Ability, DrillNews, DrillOrder, Heartbeat, Hello, MetricsPush, MetricsTaken, ToAgent, close,
+};
 use streamflow_storage::{Store, StoreError};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 
 use crate::{
+    drill::{DrillHeard, OrderError},
+    edge::{Answers, Pushes},
     enroll::{self, AgentDoc},
     metrics::Metrics,
     seen::{self, SeenDoc},
@@ -22,6 +26,27 @@ use crate::{
 struct Live {
     ticket: u64,
     connection: quinn::Connection,
+    /// As the agent gave it, with its abilities.
+    version: String,
+    orders: mpsc::Sender<ToAgent>,
+}
+
+/// Messages to one agent that wait for its session; a full queue refuses.
+const ORDERS: usize = 16;
+/// Reports about drills kept for a listener that is behind.
+const DRILL_NEWS: usize = 256;
+
+/// What a session is given when it begins.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    /// Tells it from a later session of the same agent.
+    pub(crate) ticket: u64,
+    /// To be waited for.
+    pub(crate) turn: Turn,
+    /// What other rooms want the agent to hear.
+    pub(crate) orders: mpsc::Receiver<ToAgent>,
+    /// Metrics that the agent is to compute; absent when it takes none.
+    pub(crate) pushes: Option<watch::Receiver<Arc<MetricsPush>>>,
 }
 
 #[derive(Debug)]
@@ -32,6 +57,8 @@ struct Entry {
     live: Option<Live>,
     turn: Turn,
     skew: Skew,
+    /// What it makes of metrics, in its last session.
+    answers: Answers,
 }
 
 /// How far an agent's clock is ahead. A heartbeat's way to the hub makes a clock look slower than it is, so of the last heartbeats the quickest tells.
@@ -68,6 +95,9 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct Roster {
     state: Mutex<State>,
+    drill_news: broadcast::Sender<DrillHeard>,
+    /// Metrics that agents are to compute.
+    pub(crate) pushes: Pushes,
     metrics: Metrics,
 }
 
@@ -75,6 +105,8 @@ impl Roster {
     pub(crate) fn new(metrics: Metrics) -> Self {
         Self {
             state: Mutex::default(),
+            drill_news: broadcast::channel(DRILL_NEWS).0,
+            pushes: Pushes::default(),
             metrics,
         }
     }
@@ -100,8 +132,10 @@ impl Roster {
             live: None,
             turn: Arc::new(Semaphore::new(1)),
             skew: Skew::default(),
+            answers: Answers::default(),
         });
         entry.status.revoked = agent.revoked;
+        entry.status.certificate_expires_at = Some(agent.certificate_expires_at);
         if agent.revoked
             && let Some(live) = &entry.live
         {
@@ -145,8 +179,8 @@ impl Roster {
     }
 
     /// A session begins. An older connection of the same agent is closed: its end has not noticed that the path is
-    /// gone. Answers the ticket and the turn to wait for, or `None` when the agent has been revoked meanwhile.
-    pub(crate) fn connected(&self, id: &str, hello: &Hello, connection: &quinn::Connection) -> Option<(u64, Turn)> {
+    /// gone. Answers its seat, or `None` when the agent has been revoked meanwhile.
+    pub(crate) fn connected(&self, id: &str, hello: &Hello, connection: &quinn::Connection) -> Option<Seat> {
         let now = Instant::now();
         let mut state = self.lock();
         state.next_ticket += 1;
@@ -154,7 +188,7 @@ impl Roster {
         let entry = state.agents.get_mut(id).filter(|entry| !entry.status.revoked)?;
         let status = &mut entry.status;
         status.name = enroll::clipped(&hello.host);
-        status.version = enroll::clipped(&hello.version);
+        status.version = enroll::clipped(wire::split_version(&hello.version).0);
         status.connected = true;
         status.connected_at = Some(now);
         status.last_seen = Some(now);
@@ -163,9 +197,12 @@ impl Roster {
         status.last_seq = 0;
         status.clock_skew_ms = None;
         let turn = Arc::clone(&entry.turn);
+        let (sender, orders) = mpsc::channel(ORDERS);
         match entry.live.replace(Live {
             ticket,
             connection: connection.clone(),
+            version: hello.version.clone(),
+            orders: sender,
         }) {
             Some(old) => {
                 self.metrics.agent_closed.with_label_values(&["replaced"]).inc();
@@ -176,7 +213,68 @@ impl Roster {
             }
             None => self.metrics.agents.inc(),
         }
-        Some((ticket, turn))
+        entry.answers = Answers::of(&hello.version);
+        let pushes = entry.answers.capable.then(|| self.pushes.subscribe());
+        self.pushes.agent_changed();
+        Some(Seat {
+            ticket,
+            turn,
+            orders,
+            pushes,
+        })
+    }
+
+    /// Whether an agent, by its id or name, can take part in a drill now; answers its status.
+    pub(crate) fn can_drill(&self, agent: &str) -> Result<AgentStatus, OrderError> {
+        self.drilled(agent, |_| Ok(()))
+    }
+
+    /// Asks it to put a drill's event on its way.
+    pub(crate) fn order_drill(&self, agent: &str, order: DrillOrder) -> Result<AgentStatus, OrderError> {
+        self.drilled(agent, |orders| orders.try_send(ToAgent::Drill(order)).map_err(drop))
+    }
+
+    fn drilled(
+        &self,
+        agent: &str,
+        tell: impl FnOnce(&mpsc::Sender<ToAgent>) -> Result<(), ()>,
+    ) -> Result<AgentStatus, OrderError> {
+        let state = self.lock();
+        let named = |(id, entry): &(&String, &Entry)| *id == agent || entry.status.name == agent;
+        // Names need not be unique: of several the one that is connected is meant.
+        let mut found: Vec<(&String, &Entry)> = state.agents.iter().filter(named).collect();
+        found.sort_unstable_by_key(|(_, entry)| entry.live.is_none());
+        let Some((_, entry)) = found.first() else {
+            return Err(OrderError::Unknown(agent.to_owned()));
+        };
+        let name = || entry.status.name.clone();
+        let Some(live) = &entry.live else {
+            return Err(OrderError::Away(name()));
+        };
+        if !wire::can(&live.version, Ability::Drill) {
+            let version = live.version.clone();
+            return Err(OrderError::TooOld { agent: name(), version });
+        }
+        match tell(&live.orders) {
+            Ok(()) => Ok(entry.status.clone()),
+            Err(()) => Err(OrderError::Busy(name())),
+        }
+    }
+
+    /// An agent tells how far a drill's event is.
+    pub(crate) fn drill_news(&self, id: &str, news: DrillNews) {
+        let heard = DrillHeard {
+            agent: id.to_owned(),
+            news,
+        };
+        if self.drill_news.send(heard).is_err() {
+            tracing::debug!(agent = id, "an agent tells of a drill that nobody waits for");
+        }
+    }
+
+    /// What agents tell of drills from now on.
+    pub(crate) fn subscribe_drills(&self) -> broadcast::Receiver<DrillHeard> {
+        self.drill_news.subscribe()
     }
 
     /// A session ended.
@@ -191,7 +289,42 @@ impl Roster {
             drop(self.metrics.agent_skew.remove_label_values(&[id]));
             self.metrics.agents.dec();
             self.show_lag(&state);
+            self.pushes.agent_changed();
         }
+    }
+
+    /// An agent tells which of the metrics that were pushed it computes.
+    pub(crate) fn metrics_taken(&self, id: &str, taken: MetricsTaken) {
+        for (series, reason) in &taken.refused {
+            tracing::warn!(agent = id, series, reason, "an agent refuses to compute a metric");
+        }
+        if let Some(entry) = self.lock().agents.get_mut(id) {
+            entry.answers.take(taken);
+        }
+        self.pushes.agent_changed();
+    }
+
+    /// All agents that may come again, as far as computing metrics goes.
+    pub(crate) fn edge_agents(&self) -> Vec<EdgeAgent> {
+        let push = self.pushes.current();
+        let state = self.lock();
+        let of = |entry: &Entry| EdgeAgent {
+            id: entry.status.id.clone(),
+            name: entry.status.name.clone(),
+            version: entry.status.version.clone(),
+            connected: entry.status.connected,
+            capable: entry.answers.capable,
+            answered: entry.answers.answered(&push),
+            refused: entry.answers.refused.clone(),
+        };
+        let mut agents: Vec<EdgeAgent> = state
+            .agents
+            .values()
+            .filter(|entry| !entry.status.revoked)
+            .map(of)
+            .collect();
+        agents.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        agents
     }
 
     /// The agent tells how it does.
@@ -272,6 +405,7 @@ pub(crate) fn known(id: &str, agent: &AgentDoc) -> AgentStatus {
         spool_events: 0,
         events_total: 0,
         dropped_total: 0,
+        certificate_expires_at: Some(agent.certificate_expires_at),
         revoked: agent.revoked,
     }
 }

@@ -15,15 +15,23 @@ use streamflow_model::Instant;
 use streamflow_proto::{
     frame::{Frame, FrameError},
     wire::{
-        self, Decoder, FrameFate, Greeting, Heartbeat, Hello, HubSession, Incoming, Nack, NackCode, SessionError,
-        ToAgent, ToHub, WireError, close,
+        self, Decoder, FrameFate, Greeting, Heartbeat, Hello, HubSession, Incoming, MetricsPush, Nack, NackCode,
+        SessionError, ToAgent, ToHub, WireError, close,
     },
 };
 use streamflow_storage::{Origin, Receipt, StoreError};
-use tokio::time::timeout;
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
-use crate::{enroll, metrics::DoorKind, quic::Context, roster::Turn};
+use crate::{
+    edge, enroll,
+    metrics::DoorKind,
+    quic::Context,
+    roster::{Seat, Turn},
+};
 
 /// Pieces of the stream taken at a time: about as many packets as a 1,000-event frame has.
 const PIECES: usize = 64;
@@ -160,6 +168,12 @@ struct Committing {
     began: Clock,
 }
 
+/// What other rooms want an agent to hear: one by one, and as it stands.
+type News<'a> = (
+    &'a mut mpsc::Receiver<ToAgent>,
+    &'a mut Option<watch::Receiver<Arc<MetricsPush>>>,
+);
+
 /// The session of an agent on the allow-list.
 #[derive(Debug)]
 struct Uplink<'a> {
@@ -205,15 +219,26 @@ pub(crate) async fn serve(
 impl Uplink<'_> {
     async fn run(mut self, connection: &Connection, hello: &Hello, token: CancellationToken) -> Result<(), Ended> {
         let roster = &self.context.roster;
-        let (ticket, turn) = roster
+        let Seat {
+            ticket,
+            turn,
+            mut orders,
+            mut pushes,
+        } = roster
             .connected(&self.agent, hello, connection)
             .ok_or(Ended::Forbidden)?;
-        let result = self.converse(hello, &turn, token).await;
+        let result = self.converse(hello, &turn, (&mut orders, &mut pushes), token).await;
         roster.disconnected(&self.agent, ticket);
         result
     }
 
-    async fn converse(&mut self, hello: &Hello, turn: &Turn, token: CancellationToken) -> Result<(), Ended> {
+    async fn converse(
+        &mut self,
+        hello: &Hello,
+        turn: &Turn,
+        news: News<'_>,
+        token: CancellationToken,
+    ) -> Result<(), Ended> {
         let _turn = turn.acquire().await.map_err(|_| Ended::Store(StoreError::Closed))?;
         let origin = self.origin();
         let high_water = self.context.store.high_water(&origin).await.map_err(Ended::Store)?;
@@ -227,7 +252,7 @@ impl Uplink<'_> {
             Instant::now().0,
         );
         self.stream.send(&ToAgent::Welcome(welcome)).await?;
-        self.exchange(token).await
+        self.exchange(news, token).await
     }
 
     fn origin(&self) -> Origin {
@@ -237,7 +262,7 @@ impl Uplink<'_> {
         }
     }
 
-    async fn exchange(&mut self, token: CancellationToken) -> Result<(), Ended> {
+    async fn exchange(&mut self, (orders, pushes): News<'_>, token: CancellationToken) -> Result<(), Ended> {
         let mut reading = true;
         while reading || !self.committing.is_empty() {
             // not reading is the backpressure: flow control then holds the agent, which spools
@@ -250,6 +275,10 @@ impl Uplink<'_> {
                     self.stream.send(&ToAgent::Shutdown(wire::Shutdown { retry_after_ms: RETRY_MS })).await?;
                 }
                 stored = first_receipt(&mut self.committing) => self.settle(stored).await?,
+                Some(order) = orders.recv(), if reading => self.stream.send(&order).await?,
+                push = edge::next(pushes), if reading => {
+                    self.stream.send(&ToAgent::Metrics(MetricsPush::clone(&push))).await?;
+                }
                 more = self.stream.read(), if reading && room => {
                     reading = more?;
                     self.take_records().await?;
@@ -281,6 +310,14 @@ impl Uplink<'_> {
             Greeting::Hello(_) | Greeting::Nothing => Ok(()),
             Greeting::Heartbeat(heartbeat) => {
                 self.heartbeat(&heartbeat);
+                Ok(())
+            }
+            Greeting::Metrics(taken) => {
+                self.context.roster.metrics_taken(&self.agent, taken);
+                Ok(())
+            }
+            Greeting::Drill(news) => {
+                self.context.roster.drill_news(&self.agent, news);
                 Ok(())
             }
             Greeting::Renew(renew) => {

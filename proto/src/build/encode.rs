@@ -219,17 +219,19 @@ pub(crate) fn put_bits(out: &mut Vec<u8>, values: &[bool]) {
 /// Writes floats as scaled decimals if that is exact.
 pub(crate) fn put_floats(out: &mut Vec<u8>, values: &[f64]) -> Encoding {
     const EXACT: f64 = 9_007_199_254_740_992.0;
+    let start = out.len();
     for (exponent, scale) in (0..).map_while(|exponent| scale(exponent).map(|scale| (exponent, scale))) {
+        // Adding half and cutting rounds well enough: whatever does not come back bit by bit is not written so.
         let exact = |value: &f64| {
-            let scaled = (value * scale).round();
-            scaled.abs() < EXACT && (scaled as i64 as f64 / scale).to_bits() == value.to_bits()
+            let scaled = value * scale;
+            let whole = (scaled + 0.5f64.copysign(scaled)) as i64;
+            let same = scaled.abs() < EXACT && (whole as f64 / scale).to_bits() == value.to_bits();
+            same.then(|| varint::write(out, zigzag(whole)))
         };
-        if values.iter().all(exact) {
-            values
-                .iter()
-                .for_each(|value| varint::write(out, zigzag((value * scale).round() as i64)));
+        if values.iter().try_for_each(exact).is_some() {
             return Encoding::Decimal(exponent);
         }
+        out.truncate(start);
     }
     values
         .iter()

@@ -62,7 +62,8 @@ impl<'a> Cursor<'a> {
             .text
             .as_bytes()
             .get(self.at..)
-            .is_some_and(|rest| rest.starts_with(bytes));
+            .and_then(|rest| rest.get(..bytes.len()))
+            .is_some_and(|start| same(start, bytes));
         self.at += if found { bytes.len() } else { 0 };
         found
     }
@@ -174,6 +175,22 @@ const TENS: [f64; 16] = [
     1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
 ];
 
+/// Are they equal? Most texts here are so short that the call of a general comparison costs more than the comparison.
+#[inline]
+pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let ends = |text: &[u8]| Some((*text.first_chunk::<8>()?, *text.last_chunk::<8>()?));
+    let short = |text: &[u8]| Some((*text.first_chunk::<4>()?, *text.last_chunk::<4>()?));
+    match a.len() {
+        0..4 => a.iter().eq(b),
+        4..8 => short(a) == short(b),
+        8..=16 => ends(a) == ends(b),
+        _ => a == b,
+    }
+}
+
 /// Bytes before the first quote, backslash or control character.
 #[inline]
 fn special(bytes: &[u8]) -> Option<usize> {
@@ -198,10 +215,21 @@ fn special(bytes: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cursor, Number, special};
+    use super::{Cursor, Number, same, special};
     use proptest::prelude::*;
 
     proptest! {
+        #[test]
+        fn compares_as_slices_do(a in prop::collection::vec(0u8..3, 0..40), at in any::<prop::sample::Index>(), change in any::<bool>()) {
+            let mut b = a.clone();
+            if change && !b.is_empty() {
+                let at = at.index(b.len());
+                b[at] ^= 1;
+            }
+            prop_assert_eq!(same(&a, &b), a == b);
+            prop_assert!(!same(&a, &[&a[..], &[0]].concat()));
+        }
+
         #[test]
         fn finds_the_end_of_strings(bytes in prop::collection::vec(prop_oneof![Just(b'a'), Just(b'"'), any::<u8>()], 0..40)) {
             prop_assert_eq!(special(&bytes), bytes.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)));

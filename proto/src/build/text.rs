@@ -1,6 +1,6 @@
 //! A growing column of strings: a dictionary while values repeat, plain once they do not.
 
-use super::Streams;
+use super::{Streams, scan::same};
 use crate::batch::TextValues;
 use crate::column::{
     layout::{Encoding, id_width},
@@ -8,7 +8,7 @@ use crate::column::{
 };
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hasher};
 
 /// Values looked at before deciding whether a dictionary pays.
 const SAMPLE: usize = 96;
@@ -40,7 +40,9 @@ fn slice<'a>(arena: &'a [u8], ends: &[u32], index: usize) -> &'a [u8] {
 
 /// Keyed by process start, so that nobody outside can aim at one bucket.
 fn hash(state: &FixedState, value: &[u8]) -> u64 {
-    state.hash_one(value)
+    let mut hasher = state.build_hasher();
+    hasher.write(value);
+    hasher.finish()
 }
 
 impl TextColumn {
@@ -74,7 +76,7 @@ impl TextColumn {
     fn intern(&mut self, value: &[u8], state: &FixedState) -> u32 {
         let (arena, ends) = (&self.arena, &self.ends);
         let hashed = hash(state, value);
-        if let Some(id) = self.table.find(hashed, |id| slice(arena, ends, *id as usize) == value) {
+        if let Some(id) = self.table.find(hashed, |id| same(slice(arena, ends, *id as usize), value)) {
             return *id;
         }
         let id = self.ends.len() as u32;

@@ -9,7 +9,7 @@ use crate::{
 use serde_json::Value;
 
 /// Plain columns are listed when their strings are no longer than this on average.
-const SHORT: usize = 24;
+pub(super) const SHORT: usize = 24;
 /// Values beyond which a filter is not worth its size.
 const MAX_VALUES: usize = 1 << 20;
 

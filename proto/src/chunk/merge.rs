@@ -1,6 +1,9 @@
 //! Many batches' columns as one: keys and shapes united, dictionaries remapped, values one after the other.
 
-use super::index::Index;
+use super::{
+    concat,
+    index::{Index, SHORT},
+};
 use crate::{
     batch::{Batch, ColumnKind, DecodeError, Values},
     build::{Streams, TextColumn, put_bits, put_floats, put_ids, put_shape, put_timestamps, write_ids},
@@ -76,8 +79,9 @@ pub(super) fn merge<'a>(
     let state = FixedState::default();
     let (mut timestamps, mut ids, mut severities) = (Vec::new(), Vec::new(), Vec::new());
     for batch in batches {
-        timestamps.extend(batch.timestamps()?);
-        ids.extend(batch.ids()?);
+        let of_batch = batch.timestamps()?;
+        ids.extend(batch.ids_at(&of_batch)?);
+        timestamps.extend(of_batch);
         severities.extend(batch.severities()?);
     }
     let min_ts = timestamps.iter().copied().min().unwrap_or(0);
@@ -155,6 +159,9 @@ fn put_shapes(batches: &[&Batch], maps: &[Vec<u32>], streams: &mut Streams) -> R
     Ok(known.len() as u32)
 }
 
+/// Rows that hardly repeat within a batch of at least so many are taken not to repeat at all.
+const LONG: usize = 96;
+
 fn put_column(
     kind: ColumnKind,
     parts: &[(&Batch, usize)],
@@ -163,6 +170,22 @@ fn put_column(
     index: &mut Index,
     path: u64,
 ) -> Result<(Encoding, Option<Bounds>), DecodeError> {
+    if kind != ColumnKind::Text && kind != ColumnKind::Object {
+        index.unlisted(path);
+    }
+    if let Some(numbers) = concat::numbers(parts)? {
+        streams.put(|out| numbers.streams.iter().for_each(|stream| out.extend_from_slice(stream)));
+        return Ok((numbers.encoding, numbers.bounds));
+    }
+    if kind == ColumnKind::Text
+        && let Some(texts) = concat::plain_texts(parts, LONG, SHORT)?
+    {
+        for parts in &texts {
+            streams.put(|out| parts.iter().for_each(|stream| out.extend_from_slice(stream)));
+        }
+        index.unlisted(path);
+        return Ok((Encoding::Plain, None));
+    }
     let (mut bits, mut ints, mut floats, mut texts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (batch, column) in parts {
         match batch.values(*column)? {
@@ -175,9 +198,6 @@ fn put_column(
             Values::Floats(values) => floats.extend(values),
             Values::Text(values) => texts.push(values),
         }
-    }
-    if kind != ColumnKind::Text && kind != ColumnKind::Object {
-        index.unlisted(path);
     }
     Ok(match kind {
         ColumnKind::Null | ColumnKind::EmptyObject | ColumnKind::EmptyArray => (Encoding::Flag, None),
@@ -196,8 +216,6 @@ fn put_column(
         }
         ColumnKind::Number | ColumnKind::Text | ColumnKind::Array | ColumnKind::Object => {
             let mut merged = TextColumn::default();
-            // Rows that hardly repeat within a batch are taken not to repeat at all.
-            const LONG: usize = 96;
             let plain = texts
                 .iter()
                 .all(|rows| rows.ids.is_none() && rows.strings.len() >= LONG);

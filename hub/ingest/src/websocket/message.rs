@@ -11,6 +11,7 @@ use streamflow_proto::{
     bitmap::Bitmap,
     event::Event,
     filter::{EvalError, Filter},
+    metric,
 };
 use streamflow_web::ApiError;
 
@@ -161,6 +162,11 @@ pub(super) fn matching(
     let rows = match filter {
         Some(filter) => filter.eval(&batch)?,
         None => Bitmap::new(batch.len(), true),
+    };
+    // What hosts counted for metrics is no event of anybody.
+    let rows = match metric::carriers(&batch)? {
+        Some(carriers) => rows.and_not(&carriers),
+        None => rows,
     };
     let mut shown = Bitmap::new(batch.len(), false);
     rows.iter_ones().take(most).for_each(|row| shown.set(row, true));

@@ -145,11 +145,15 @@ impl Agent {
     }
 
     pub async fn hello(&mut self, epoch: u64) {
+        self.hello_as(epoch, "0.1.0").await;
+    }
+
+    pub async fn hello_as(&mut self, epoch: u64, version: &str) {
         let hello = Hello {
             protocol: wire::PROTOCOL,
             epoch,
             next_seq: 1_000_000,
-            version: "0.1.0".to_owned(),
+            version: version.to_owned(),
             host: "host-1".to_owned(),
         };
         self.say(&ToHub::Hello(hello)).await;

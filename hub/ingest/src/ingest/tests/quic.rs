@@ -2,7 +2,7 @@
 
 use streamflow_proto::{
     frame::HEADER_LEN,
-    wire::{Heartbeat, NackCode, Resume, ToAgent, ToHub, close},
+    wire::{DrillNews, DrillOrder, DrillStep, Heartbeat, NackCode, Resume, ToAgent, ToHub, close},
 };
 use streamflow_storage::Origin;
 
@@ -11,7 +11,7 @@ use super::{
     agent::{Agent, enroll, frame},
     until,
 };
-use crate::{Ingest, Options, QuicOptions};
+use crate::{Ingest, Options, OrderError, QuicOptions};
 
 #[tokio::test]
 async fn frames_are_stored_once_over_cuts_and_a_restart() {
@@ -208,6 +208,52 @@ async fn the_list_shows_how_agents_do() {
     for gauge in ["streamflow_agent_connected", "streamflow_agent_lag_seconds"] {
         assert_eq!(hub.counted(gauge, ""), 0.0, "{gauge}");
     }
+    hub.stop().await;
+}
+
+#[tokio::test]
+async fn only_an_agent_that_can_is_asked_for_a_drill_and_what_it_tells_is_heard() {
+    let hub = Hub::start().await;
+    let credentials = enroll(&hub).await;
+    let order = || DrillOrder {
+        drill: "d1".to_owned(),
+        event: "{}".to_owned(),
+    };
+    assert!(matches!(
+        hub.handle.order_drill("nobody", order()),
+        Err(OrderError::Unknown(_))
+    ));
+    let id = hub.handle.agents()[0].id.clone();
+    assert!(matches!(hub.handle.order_drill(&id, order()), Err(OrderError::Away(_))));
+
+    let (old, _) = Agent::open(&hub, &credentials, 3).await;
+    let refused = hub.handle.order_drill("host-1", order()).unwrap_err();
+    assert!(matches!(refused, OrderError::TooOld { .. }));
+    let text = refused.to_string();
+    assert!(
+        text.contains("host-1") && text.contains("0.1.0") && text.contains("upgrade"),
+        "{text}"
+    );
+    old.connection.close(0_u32.into(), b"");
+    until("it is gone", async || !hub.handle.agents()[0].connected).await;
+
+    let mut agent = Agent::dial(hub.quic, &credentials.ca, Some(&credentials))
+        .await
+        .unwrap();
+    agent.hello_as(3, "0.2.0+drill").await;
+    assert!(matches!(agent.hear().await, Ok(ToAgent::Welcome(_))));
+    let mut news = hub.handle.subscribe_drills();
+    assert_eq!(hub.handle.order_drill("host-1", order()).unwrap().version, "0.2.0");
+    assert!(matches!(agent.hear().await, Ok(ToAgent::Drill(heard)) if heard == order()));
+    let told = DrillNews {
+        drill: "d1".to_owned(),
+        step: DrillStep::Spooled,
+        at_ms: 7,
+        reason: None,
+    };
+    agent.say(&ToHub::Drill(told.clone())).await;
+    let heard = news.recv().await.unwrap();
+    assert_eq!((heard.agent, heard.news), (id, told));
     hub.stop().await;
 }
 
