@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use streamflow_proto::build::BatchBuilder;
+use streamflow_proto::metric::PARTIALS;
 
 use crate::config::units::Span;
 use crate::counters::SourceCounters;
@@ -32,8 +33,8 @@ impl Default for BatchOptions {
     }
 }
 
-/// Below the frame's limit by more than one event of the largest size.
-const MAX_BYTES: usize = 640 << 10;
+/// Below the frame's limit by more than one event of the largest size and the partial windows of metrics.
+const MAX_BYTES: usize = 512 << 10;
 
 /// Where batches go.
 pub trait Sink: Send + Sync {
@@ -115,7 +116,14 @@ impl Batcher {
         self.counters.events.add(self.builder.len() as u64);
         let frame = match self.processors.finish(&mut self.builder) {
             Ok(processed) => {
-                self.counters.filtered.add(processed.filtered);
+                self.counters.filtered.add(processed.filtered + processed.reserved);
+                self.counters.not_kept.add(processed.not_kept);
+                if processed.reserved > 0 {
+                    let events = processed.reserved;
+                    self.counters.error(format!(
+                        "{events} events of the type `{PARTIALS}`, which only the agent itself may make, were turned away"
+                    ));
+                }
                 processed.frame
             }
             Err(error) => {

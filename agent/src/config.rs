@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::BatchOptions;
+use crate::edge::EdgeOptions;
 use crate::process::FilterOptions;
 use crate::source::file::FileOptions;
 use crate::source::host::HostOptions;
@@ -28,6 +29,8 @@ pub struct Config {
     pub spool: SpoolOptions,
     /// How events become batches.
     pub batch: BatchOptions,
+    /// Metrics that the hub may have computed here.
+    pub edge: EdgeOptions,
     /// The optional Prometheus endpoint.
     pub metrics: MetricsOptions,
     /// What the agent says about itself on stderr.
@@ -102,6 +105,7 @@ impl Default for Config {
             hub: HubOptions::default(),
             spool: SpoolOptions::default(),
             batch: BatchOptions::default(),
+            edge: EdgeOptions::default(),
             metrics: MetricsOptions::default(),
             log: LogOptions::default(),
             sources: Vec::new(),

@@ -69,6 +69,8 @@ pub struct SourceCounters {
     pub bytes: Counter,
     /// Events that a filter turned away.
     pub filtered: Counter,
+    /// Events that metrics of the hub counted here and that, as they say, are not sent.
+    pub not_kept: Counter,
     /// Files or figures that could not be read.
     pub errors: Counter,
     /// Lines that are not what `format` says and were kept as text.

@@ -8,6 +8,8 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod counters;
+pub mod drill;
+pub mod edge;
 pub mod enroll;
 pub mod folder;
 pub mod identity;

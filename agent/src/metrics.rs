@@ -108,6 +108,52 @@ fn gather(observer: &Observer) -> Result<Vec<MetricFamily>, prometheus::Error> {
         counter.inc_by(value);
         registry.register(Box::new(counter))?;
     }
+    if let Some(edge) = &observer.edge {
+        for (name, help, value) in [
+            (
+                "streamflow_agent_partials_total",
+                "partial windows of metrics sent, each an event of its own",
+                edge.counters.partials.get(),
+            ),
+            (
+                "streamflow_agent_partials_events_total",
+                "events counted in partial windows, once for each metric",
+                edge.counters.events.get(),
+            ),
+            (
+                "streamflow_agent_partials_not_kept_total",
+                "events that were counted and, as their metric says, not sent",
+                edge.counters.not_kept.get(),
+            ),
+        ] {
+            let counter = prometheus::IntCounter::new(name, help)?;
+            counter.inc_by(value);
+            registry.register(Box::new(counter))?;
+        }
+        let declined = IntCounterVec::new(
+            Opts::new(
+                "streamflow_agent_partials_declined_total",
+                "batches that a metric left to the hub to count",
+            ),
+            &["reason"],
+        )?;
+        for (reason, batches) in edge.counters.declined() {
+            declined.with_label_values(&[reason.name()]).inc_by(batches);
+        }
+        registry.register(Box::new(declined))?;
+        let pushed = IntGaugeVec::new(
+            Opts::new("streamflow_agent_partials_metrics", "metrics that the hub has pushed"),
+            &["state"],
+        )?;
+        let refused = status.metrics.iter().filter(|metric| metric.refused.is_some()).count();
+        let all = [("computed", status.metrics.len() - refused), ("refused", refused)];
+        for (state, count) in all {
+            pushed
+                .with_label_values(&[state])
+                .set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        registry.register(Box::new(pushed))?;
+    }
     let dropped = IntCounterVec::new(
         Opts::new("streamflow_agent_events_dropped_total", "events given up"),
         &["reason"],

@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 use crate::batch::{Batcher, Sink};
 use crate::config::{Config, SourceOptions};
 use crate::counters::{Counters, SourceCounters};
+use crate::drill::Driller;
+use crate::edge::Edge;
 use crate::identity::IdentityError;
 use crate::process::Processors;
 use crate::source::file::{Claims, FileSource, Waker};
@@ -87,8 +89,12 @@ fn build_sources(
     known: &Positions,
     sink: &Arc<dyn Sink>,
     counters: &Arc<Counters>,
+    edge: Option<&Arc<Edge>>,
 ) -> Result<(Vec<Start>, Vec<Arc<SourceCounters>>), RunError> {
-    let processors = Processors::build(&config.processors)?;
+    let mut processors = Processors::build(&config.processors)?;
+    if let Some(edge) = edge {
+        processors = processors.with_edge(Arc::clone(edge));
+    }
     let claims = Claims::default();
     let (mut starts, mut counts): (Vec<Start>, _) = (Vec::new(), Vec::new());
     for options in &config.sources {
@@ -132,7 +138,7 @@ impl Sources {
 
     /// Runs the sources of a configuration into `sink`, without a spool or a hub.
     pub fn run(config: &Config, sink: Arc<dyn Sink>) -> Result<Self, RunError> {
-        let (starts, _) = build_sources(config, &Positions::new(), &sink, &Arc::default())?;
+        let (starts, _) = build_sources(config, &Positions::new(), &sink, &Arc::default(), None)?;
         Self::start(starts, &CancellationToken::new()).map_err(RunError::Thread)
     }
 
@@ -176,7 +182,15 @@ impl Agent {
         }
         let handle = spool.handle();
         let sink: Arc<dyn Sink> = Arc::new(handle.clone());
-        let (starts, sources) = build_sources(&config, spool.positions(), &sink, &counters)?;
+        let edge = config
+            .edge
+            .enabled
+            .then(|| Arc::new(Edge::new(config.edge.clone(), config.name.clone())));
+        let (starts, mut sources) = build_sources(&config, spool.positions(), &sink, &counters, edge.as_ref())?;
+        let drills = SourceCounters::new("drill", "drill");
+        sources.push(drills.clone());
+        let processors = Processors::build(&config.processors)?;
+        let driller = Driller::new(config.batch.clone(), processors, handle.clone(), drills);
         let uplink = Uplink::build(
             &config.hub,
             config.data_dir.clone(),
@@ -184,9 +198,12 @@ impl Agent {
             handle.clone(),
             counters.clone(),
             sources.clone(),
-        )?;
+        )?
+        .with_driller(driller)
+        .with_edge(edge.clone());
         let observer = Observer {
             name: config.name.clone(),
+            edge,
             started_ms: clock::now_ms(),
             link: uplink.state(),
             spool: handle,

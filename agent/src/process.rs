@@ -8,8 +8,10 @@ use streamflow_proto::bitmap::Bitmap;
 use streamflow_proto::build::BatchBuilder;
 use streamflow_proto::filter::{Columns, EvalError, ExprError, Filter};
 use streamflow_proto::frame::Frame;
+use streamflow_proto::metric::{self, PARTIALS};
 
 use crate::config::ProcessorOptions;
+use crate::edge::Edge;
 
 /// `[[processors]]` with `kind = "filter"`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -21,9 +23,10 @@ pub struct FilterOptions {
 }
 
 /// The configured processors, in order.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Processors {
     filters: Arc<[Filter]>,
+    edge: Option<Arc<Edge>>,
 }
 
 /// A finished batch.
@@ -33,6 +36,10 @@ pub struct Processed {
     pub frame: Option<Frame>,
     /// Events that a filter turned away.
     pub filtered: u64,
+    /// Events that are not sent, since metrics that were pushed here count them and want no more of them.
+    pub not_kept: u64,
+    /// Events that were turned away because only the agent itself may make such.
+    pub reserved: u64,
 }
 
 impl Processors {
@@ -43,20 +50,32 @@ impl Processors {
             .map(|ProcessorOptions::Filter(filter)| Filter::compile(&filter.expression));
         Ok(Self {
             filters: filters.collect::<Result<_, _>>()?,
+            edge: None,
         })
+    }
+
+    /// Counts what the filters let through for the metrics that the hub pushed.
+    #[must_use]
+    pub fn with_edge(mut self, edge: Arc<Edge>) -> Self {
+        self.edge = Some(edge);
+        self
     }
 
     /// Encodes what the builder holds, without the events that no filter lets through. The builder is empty afterwards.
     pub fn finish(&self, builder: &mut BatchBuilder) -> Result<Processed, EvalError> {
+        let reserved = turn_away_reserved(builder)?;
         let count = builder.len() as u64;
         if count > 0 && !self.filters.is_empty() {
             let kept = self.select(&builder.view()?)?;
             builder.retain(&kept);
         }
         let filtered = count - builder.len() as u64;
+        let not_kept = self.edge.as_ref().map_or(0, |edge| edge.fold(builder));
         Ok(Processed {
             frame: (!builder.is_empty()).then(|| builder.finish(0)),
             filtered,
+            not_kept,
+            reserved,
         })
     }
 
@@ -68,6 +87,18 @@ impl Processors {
         }
         Ok(kept)
     }
+}
+
+/// Takes out events that pass themselves off as the agent's own partial windows.
+fn turn_away_reserved(builder: &mut BatchBuilder) -> Result<u64, EvalError> {
+    if !builder.has_kind(PARTIALS) {
+        return Ok(0);
+    }
+    let Some(reserved) = metric::carriers(&builder.view()?)? else {
+        return Ok(0);
+    };
+    builder.retain(&reserved.not());
+    Ok(reserved.count_ones() as u64)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::counters::{Counters, SourceCounters};
+use crate::edge::{Edge, PushedMetric};
 use crate::spool::{Backlog, SpoolHandle};
 use crate::uplink::LinkState;
 
@@ -45,6 +46,8 @@ pub struct Status {
     pub dropped: Vec<Dropped>,
     /// The sources.
     pub sources: Vec<SourceStatus>,
+    /// Metrics that the hub has pushed here.
+    pub metrics: Vec<PushedMetric>,
 }
 
 /// The spool in [`Status`].
@@ -77,6 +80,7 @@ pub struct SourceStatus {
     pub events: u64,
     pub bytes: u64,
     pub filtered: u64,
+    pub not_kept: u64,
     pub files: u64,
     pub errors: u64,
     pub malformed: u64,
@@ -90,6 +94,8 @@ pub struct SourceStatus {
 pub struct Observer {
     /// The agent's name.
     pub name: String,
+    /// Metrics that the hub pushes, when it may.
+    pub edge: Option<Arc<Edge>>,
     /// When it started.
     pub started_ms: i64,
     /// The uplink.
@@ -112,6 +118,7 @@ impl Observer {
             events: source.events.get(),
             bytes: source.bytes.get(),
             filtered: source.filtered.get(),
+            not_kept: source.not_kept.get(),
             files: source.files.load(Ordering::Relaxed),
             errors: source.errors.get(),
             malformed: source.malformed.get(),
@@ -119,6 +126,8 @@ impl Observer {
             truncated: source.truncated.get(),
             last_error: source.last_error(),
         };
+        // The source of fire drills is nothing that anybody configured.
+        let shown = |one: &&Arc<SourceCounters>| one.kind != "drill" || one.events.get() > 0;
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             name: self.name.clone(),
@@ -140,7 +149,8 @@ impl Observer {
                     events,
                 })
                 .collect(),
-            sources: self.sources.iter().map(source).collect(),
+            sources: self.sources.iter().filter(shown).map(source).collect(),
+            metrics: self.edge.as_ref().map(|edge| edge.status()).unwrap_or_default(),
         }
     }
 }

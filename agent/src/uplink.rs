@@ -18,6 +18,8 @@ use tokio_util::sync::CancellationToken;
 use crate::clock;
 use crate::config::units::Span;
 use crate::counters::{Counters, SourceCounters};
+use crate::drill::Driller;
+use crate::edge::Edge;
 use crate::identity::{Identity, IdentityError};
 use crate::spool::SpoolHandle;
 use session::{Ended, Session};
@@ -94,6 +96,8 @@ pub struct Uplink {
     /// A hub that honestly follows this spool cannot know this sequence number or a later one: it was neither in the log at the start nor sent
     /// since. Frames written meanwhile do not count, or a spool that was put back to an old copy would go unnoticed.
     pub(crate) unseen_seq: AtomicU64,
+    pub(crate) driller: Option<Arc<Driller>>,
+    pub(crate) edge: Option<Arc<Edge>>,
     state: watch::Sender<LinkState>,
 }
 
@@ -130,8 +134,24 @@ impl Uplink {
             spool,
             counters,
             sources,
+            driller: None,
+            edge: None,
             state,
         })
+    }
+
+    /// Has metrics computed here that the hub pushes.
+    #[must_use]
+    pub fn with_edge(mut self, edge: Option<Arc<Edge>>) -> Self {
+        self.edge = edge;
+        self
+    }
+
+    /// Takes part in fire drills.
+    #[must_use]
+    pub fn with_driller(mut self, driller: Driller) -> Self {
+        self.driller = Some(Arc::new(driller));
+        self
     }
 
     /// What it does now.

@@ -151,6 +151,11 @@ impl BatchBuilder {
         self.timestamps.is_empty()
     }
 
+    /// Whether an event of this type may be among them; `false` is certain.
+    pub fn has_kind(&self, kind: &str) -> bool {
+        self.kinds.entries().any(|entry| entry == kind)
+    }
+
     /// An upper bound of the payload's size if the batch were finished now and did not compress at all.
     pub fn approx_bytes(&self) -> usize {
         self.store.bytes

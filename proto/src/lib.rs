@@ -12,5 +12,6 @@ mod column;
 pub mod event;
 pub mod filter;
 pub mod frame;
+pub mod metric;
 pub mod path;
 pub mod wire;

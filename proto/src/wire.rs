@@ -14,6 +14,9 @@
 //!                                   ◄──   Nack{seq, retry_after}     stored nothing from `seq` on; the hub skips frames until Resume
 //! Resume{next_seq}, frames          ──►
 //!                                   ◄──   Nack{seq, no retry_after}  only this frame is refused, and for good
+//!                                   ◄──   Drill{event}             to agents that can; answered by Drill{step} as the event goes on
+//!                                   ◄──   Metrics{definitions}        to agents that can: what to count where the events arise
+//! MetricsTaken{refused}             ──►
 //!                                   ◄──   Shutdown{retry_after}
 //! ```
 //!
@@ -24,6 +27,7 @@
 //! Sequences grow within an epoch and may have gaps (frames that the agent's spool policy dropped). A frame is stored
 //! when its sequence is above the highest stored one of its `(agent, epoch)`, which makes every resend harmless.
 
+mod ability;
 mod agent;
 mod control;
 mod decoder;
@@ -34,13 +38,14 @@ mod token;
 #[cfg(test)]
 mod tests;
 
+pub use ability::{Ability, can, split_version, version_with};
 pub use agent::{AgentEvent, AgentSession, Next};
 pub use control::{CONTROL_HEADER_LEN, ControlMessage, MAX_CONTROL, encode};
 pub use decoder::{Decoder, Incoming, WireError};
 pub use hub::{FrameFate, Greeting, HubSession};
 pub use message::{
-    Ack, ConfigUpdate, EnrollRequest, Enrolled, Heartbeat, Hello, Nack, NackCode, RefusalCode, Refused, RenewRequest,
-    Resume, Shutdown, SourceReport, ToAgent, ToHub, Welcome,
+    Ack, ConfigUpdate, DrillNews, DrillOrder, DrillStep, EnrollRequest, Enrolled, Heartbeat, Hello,
+    MetricDefinition, MetricsPush, MetricsTaken, Nack, NackCode, RefusalCode, Refused, RenewRequest, Resume, Shutdown, SourceReport, ToAgent, ToHub, Welcome,
 };
 pub use token::{EnrollToken, TokenError};
 
@@ -52,6 +57,9 @@ pub const ALPN: &[u8] = b"streamflow/1";
 
 /// Name in the hub's certificate that agents verify, whatever address they dialled.
 pub const SERVER_NAME: &str = "streamflow-hub";
+
+/// Key in an event's `metadata` that says which fire drill the event is of.
+pub const DRILL_MARK: &str = "streamflow_drill";
 
 /// QUIC application close codes.
 pub mod close {

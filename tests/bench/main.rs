@@ -15,6 +15,7 @@ mod alert_memory;
 mod alert_peers;
 mod alert_storm;
 mod baseline;
+mod edge_load;
 mod footprint;
 mod generator;
 mod http_load;
@@ -61,6 +62,9 @@ async fn main() {
     }
     if wanted("agent") {
         rows.extend(agent_load::tail(events / 2, &parse).await);
+    }
+    if wanted("edge") {
+        rows.extend(edge_load::placements(events / 4).await);
     }
     if wanted("windows") {
         rows.extend(windows::engine(quick));

@@ -32,6 +32,7 @@ mod paging;
 mod past;
 mod number_rules;
 mod path;
+mod plugin_faults;
 mod plugin_past;
 mod plugin_shadow;
 mod plugin_tools;

@@ -342,14 +342,7 @@ async fn wrong_metrics_are_refused_with_every_mistake() {
     let fields: BTreeSet<&str> = errors.iter().map(|error| error["field"].as_str().unwrap()).collect();
     assert_eq!(
         fields,
-        BTreeSet::from(["aggregate", "group_by", "match", "placement", "window"])
-    );
-    assert!(
-        answer["message"]
-            .as_str()
-            .unwrap()
-            .contains("`edge` is not available in this version"),
-        "{answer}"
+        BTreeSet::from(["aggregate", "group_by", "match", "window"])
     );
     let place = errors.iter().find(|error| error["field"] == "match").unwrap();
     assert!(place["line"] == 1 && place["column"].is_number(), "{place}");
@@ -439,6 +432,15 @@ async fn the_examples_of_the_guide_work() {
     let body = between(&guide, "/api/v1/metrics -d '\n", "'\n```").replace("'\"'", "'");
     let (status, answer) = api.post("/api/v1/metrics", &serde_json::from_str(&body).unwrap()).await;
     assert_eq!(status, 201, "{answer}");
+    let placed = guide.split("## Where it is computed").nth(1).unwrap();
+    let body = between(placed, "/api/v1/metrics -d '\n", "'\ncurl").replace("'\"'", "'");
+    let (status, answer) = api.post("/api/v1/metrics", &serde_json::from_str(&body).unwrap()).await;
+    assert_eq!(status, 201, "{answer}");
+    let (_, answer) = api.get("/api/v1/metrics/debug_lines").await;
+    assert_eq!(
+        (&answer["data"]["placed"]["at"], &answer["data"]["keep_events"]),
+        (&json!("edge"), &json!(false))
+    );
     let mut paths = vec![format!(
         "/api/v1/metrics/historical{}",
         between(&guide, "8080/api/v1/metrics/historical", "'")

@@ -13,6 +13,7 @@ pub mod binaries;
 pub mod hub;
 pub mod process;
 pub mod receiver;
+pub mod relay;
 pub mod small_disk;
 pub mod wait;
 

@@ -68,6 +68,7 @@ fn text(status: &Status) -> String {
         for (what, count) in [
             ("files open", source.files),
             ("filtered", source.filtered),
+            ("counted for metrics and not sent", source.not_kept),
             ("malformed", source.malformed),
             ("not UTF-8", source.invalid_utf8),
             ("cut", source.truncated),
@@ -81,6 +82,14 @@ fn text(status: &Status) -> String {
             .last_error
             .as_ref()
             .map_or("\n".into(), |error| format!("\n         last error: {error}\n"));
+    }
+    for metric in &status.metrics {
+        let what = format!("metric   {}: {} of {}", metric.name, metric.aggregate, metric.matches);
+        text += &match &metric.refused {
+            Some(reason) => format!("{what}, left to the hub: {reason}\n"),
+            None if metric.keep_events => format!("{what}, {} events counted here\n", metric.events),
+            None => format!("{what}, {} events counted here and not sent\n", metric.events),
+        };
     }
     text
 }

@@ -51,6 +51,12 @@ pub fn check(config: &Config) -> Vec<(String, String)> {
     if !(1..=65_536).contains(&config.batch.max_events) {
         fault("batch.max_events", "must be between 1 and 65536".into());
     }
+    if config.edge.max_metrics > 1000 {
+        fault("edge.max_metrics", "must be at most 1000".into());
+    }
+    if !(1..=10_000).contains(&config.edge.max_groups) {
+        fault("edge.max_groups", "must be between 1 and 10000".into());
+    }
     if !config.metrics.listen.is_empty() && config.metrics.listen.parse::<SocketAddr>().is_err() {
         fault(
             "metrics.listen",

@@ -18,7 +18,7 @@ use super::{Config, ProcessorOptions, SourceOptions};
 /// Variables with this prefix override the file: `STREAMFLOW_AGENT__SPOOL__MAX_BYTES=2GiB`.
 pub const ENV_PREFIX: &str = "STREAMFLOW_AGENT__";
 
-const TOP_LEVEL: &str = "`data_dir`, `name`, `hub`, `spool`, `batch`, `metrics`, `log`, `sources`, `processors`";
+const TOP_LEVEL: &str = "`data_dir`, `name`, `hub`, `spool`, `batch`, `edge`, `metrics`, `log`, `sources`, `processors`";
 
 /// One mistake in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -190,6 +190,7 @@ impl<'a> Reader<'a> {
         config.hub = self.take(&mut root, "hub").unwrap_or_default();
         config.spool = self.take(&mut root, "spool").unwrap_or_default();
         config.batch = self.take(&mut root, "batch").unwrap_or_default();
+        config.edge = self.take(&mut root, "edge").unwrap_or_default();
         config.metrics = self.take(&mut root, "metrics").unwrap_or_default();
         config.log = self.take(&mut root, "log").unwrap_or_default();
         config.sources = self.list(

@@ -1,5 +1,7 @@
 //! One connection's conversation: the shell around [`AgentSession`], which decides what to say.
 
+mod drills;
+
 use std::collections::VecDeque;
 use std::future::pending;
 use std::io;
@@ -10,9 +12,10 @@ use bytes::Bytes;
 use quinn::{Connection, SendStream};
 use streamflow_proto::frame::Frame;
 use streamflow_proto::wire::{
-    self, AgentEvent, AgentSession, Decoder, Heartbeat, Incoming, Nack, Next, RenewRequest, SessionError, SourceReport,
-    ToAgent, ToHub, WireError, close,
+    self, Ability, AgentEvent, AgentSession, Decoder, Heartbeat, Incoming, Nack, Next, RenewRequest, SessionError,
+    SourceReport, ToAgent, ToHub, WireError, close,
 };
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +25,7 @@ use crate::clock;
 use crate::counters::DropReason;
 use crate::identity::{Identity, IdentityError, Request};
 use crate::spool::{Reader, SpoolError};
+use drills::Drills;
 
 /// Bytes read from the spool at a time, and handed to QUIC at a time.
 const READ_BYTES: usize = 512 << 10;
@@ -133,12 +137,24 @@ pub struct Session<'a> {
     started: Instant,
     renewal: Option<Request>,
     renew_at_ms: i64,
+    drills: Drills,
+    /// Changes when a metric that was pushed here fails.
+    failures: Option<watch::Receiver<u64>>,
+    /// The hub of this session has pushed metrics, so it knows the answer.
+    pushed: bool,
 }
 
 impl<'a> Session<'a> {
     /// Before the first word.
     pub fn new(uplink: &'a Uplink, identity: Identity) -> Self {
-        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let abilities: Vec<Ability> = [
+            uplink.driller.is_some().then_some(Ability::Drill),
+            uplink.edge.is_some().then_some(Ability::Metrics),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let version = wire::version_with(env!("CARGO_PKG_VERSION"), &abilities);
         Self {
             machine: AgentSession::new(uplink.spool.epoch(), version, uplink.host.clone()),
             renew_at_ms: identity.renew_after_ms,
@@ -153,6 +169,9 @@ impl<'a> Session<'a> {
             sent: VecDeque::new(),
             started: Instant::now(),
             renewal: None,
+            drills: Drills::new(),
+            failures: uplink.edge.as_ref().map(|edge| edge.failures()),
+            pushed: false,
             uplink,
         }
     }
@@ -179,6 +198,8 @@ impl<'a> Session<'a> {
                 written = write(&mut send, &mut self.out) => written?,
                 chunk = recv.read_chunk(PIECE, true) => self.receive(&chunk?.ok_or(Ended::Finished)?.bytes)?,
                 read = join(&mut self.reading) => self.take(read?, next_seq)?,
+                Some(drilled) = self.drills.told.recv() => self.drilled(drilled)?,
+                () = changed(&mut self.failures), if self.pushed => self.metric_failed()?,
                 changed = spooled.changed() => if changed.is_err() { return Ok(()) },
                 () = sleep_until(heartbeat), if self.machine.is_open() => {}
                 () = sleep_until(wake.unwrap_or(heartbeat)), if wake.is_some() => {}
@@ -209,9 +230,11 @@ impl<'a> Session<'a> {
                     self.uplink.unseen_seq.fetch_max(header.seq + 1, Ordering::Relaxed);
                     self.machine.sent(header.seq, frame.bytes().len() as u64);
                     self.sent.push_back((header.seq, u64::from(header.count)));
+                    let seq = header.seq;
                     self.uplink.counters.frames_sent.add(1);
                     self.uplink.counters.bytes_sent.add(frame.bytes().len() as u64);
                     self.out.push_back(frame.bytes().clone());
+                    self.drill_sent(seq)?;
                 }
                 Next::WaitUntil(at_ms) => {
                     let wait = u64::try_from(at_ms - now_ms).unwrap_or(0);
@@ -286,6 +309,14 @@ impl<'a> Session<'a> {
                 version = update.version,
                 "the hub sent a configuration, which this version does not take"
             ),
+            AgentEvent::Drill(order) => self.drill(order)?,
+            AgentEvent::Metrics(push) => {
+                if let Some(edge) = &self.uplink.edge {
+                    let taken = edge.take(push);
+                    self.pushed = true;
+                    self.say(&ToHub::MetricsTaken(taken))?;
+                }
+            }
             AgentEvent::Certificate(enrolled) => {
                 if let Some(request) = self.renewal.take() {
                     self.identity = request.accept(enrolled, &self.identity.hub);
@@ -309,6 +340,14 @@ impl<'a> Session<'a> {
             AgentEvent::Reconnect { after_ms } => return Err(Ended::HubStops(Duration::from_millis(after_ms))),
         }
         Ok(())
+    }
+
+    /// A metric that was taken is given up.
+    fn metric_failed(&mut self) -> Result<(), Ended> {
+        match &self.uplink.edge {
+            Some(edge) => self.say(&ToHub::MetricsTaken(edge.taken())),
+            None => Ok(()),
+        }
     }
 
     /// The hub will never store this frame. It is kept aside for people, and counted as dropped.
@@ -404,6 +443,16 @@ async fn write(send: &mut SendStream, out: &mut VecDeque<Bytes>) -> Result<(), q
     send.write_chunks(out.make_contiguous()).await?;
     while out.pop_front_if(|bytes| bytes.is_empty()).is_some() {}
     Ok(())
+}
+
+/// The next change; never ends when there can be none.
+async fn changed(failures: &mut Option<watch::Receiver<u64>>) {
+    let Some(failures) = failures else {
+        return pending().await;
+    };
+    if failures.changed().await.is_err() {
+        pending().await
+    }
 }
 
 /// The result of a task; never ends when there is none.

@@ -206,7 +206,7 @@ async fn serve(connection: &Connection, ca: &Ca, store: &Mutex<Store>) -> Result
                         store.lock().unwrap().renewals += 1;
                         answers.push(ToAgent::Enrolled(ca.enrolled(&renew.csr_der, i64::MAX)));
                     }
-                    Greeting::Nothing => {}
+                    Greeting::Drill(_) | Greeting::Metrics(_) | Greeting::Nothing => {}
                 },
                 Incoming::Frame(frame) => {
                     let seq = frame.header().seq;

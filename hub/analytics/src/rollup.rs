@@ -7,17 +7,18 @@
 pub(crate) mod builtin;
 mod catalog;
 mod codec;
-mod device;
-mod groups;
+mod counted;
 mod history;
 mod ledger;
 mod meters;
+mod placement;
 mod recorder;
 pub(crate) mod routes;
 mod service;
 
 pub use catalog::{Catalog, CatalogError};
-pub use device::Device;
+pub(crate) use counted::behind;
+pub use placement::{EdgeLink, Placer};
 pub use history::{History, HistoryError, LabelledSeries};
 pub use service::{RollupError, Rollups};
 

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::{Duration, Instant as Clock},
 };
@@ -60,6 +60,10 @@ struct Shared {
     /// Locked for a batch or a snapshot at a time, from threads that do not wait for anything else while they hold it.
     realtime: Mutex<Realtime>,
     complete_until: AtomicI64,
+    /// Place in the log up to which it is evaluated.
+    position: AtomicU64,
+    /// When the loop began its last turn.
+    turned: Mutex<Option<Clock>>,
     /// As of the last tick, or a second ago.
     status: Mutex<Arc<EngineStatus>>,
     tallies: Mutex<Tallies>,
@@ -68,6 +72,12 @@ struct Shared {
 impl Shared {
     fn tallies(&self) -> MutexGuard<'_, Tallies> {
         self.tallies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A turn of the loop begins; everything up to this place in the log is evaluated.
+    fn turn(&self, position: u64) {
+        self.position.store(position, Ordering::Relaxed);
+        *self.turned.lock().unwrap_or_else(PoisonError::into_inner) = Some(Clock::now());
     }
 
     fn show(&self, status: EngineStatus) {
@@ -118,6 +128,18 @@ impl AnalyticsHandle {
             events,
         });
         late.collect()
+    }
+
+    /// Place in the log up to which it is evaluated.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.0.position.load(Ordering::Relaxed)
+    }
+
+    /// When the engine's loop began its last turn, which it does every second at least; `None` before the first.
+    #[must_use]
+    pub fn last_turn(&self) -> Option<Clock> {
+        *self.0.turned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Event time up to which all hosts have reported.
@@ -188,10 +210,11 @@ impl Analytics {
         let shared = Arc::new(Shared {
             realtime: Mutex::default(),
             complete_until: AtomicI64::new(i64::MIN),
+            position: AtomicU64::new(position),
             ..Shared::default()
         });
         shared.show(engine.status());
-        let follower = Follower::new(Arc::clone(&store), position);
+        let follower = Follower::new(Arc::clone(&store), position).with_partials();
         let saved = Saved {
             at: Clock::now(),
             position,
@@ -258,6 +281,7 @@ impl Analytics {
         let mut rules_live = true;
         let _filling = self.fill_live_view();
         loop {
+            self.shared.turn(self.follower.position());
             let wake = tokio::select! {
                 biased;
                 () = stop.cancelled() => Wake::Stop,
@@ -444,7 +468,9 @@ impl Analytics {
 fn evaluate(engine: &mut Engine, batch: &LogBatch, shared: &Shared, metrics: &Metrics) -> Outcome {
     let outcome = engine.ingest(batch);
     let now = Instant::now().0;
-    shared.see(batch, now);
+    let mut events = batch.clone();
+    follow::hide_partials(&mut events);
+    shared.see(&events, now);
     for span in &batch.spans {
         #[expect(clippy::cast_precision_loss, reason = "milliseconds of a delay")]
         metrics.duration.observe((now - span.stored_at).max(0) as f64 / 1000.0);

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use streamflow_proto::{aggregate::AggregateSpec, filter::Filter, path::Path};
+use streamflow_proto::{aggregate::AggregateSpec, filter::Filter, wire::MetricDefinition};
+
+pub use streamflow_proto::metric::{Ask as CompiledMetric, GroupKey};
 
 use crate::{Instant, RuleError, Span};
 
@@ -23,12 +25,12 @@ const RESERVED: [&str; 2] = ["realtime", "historical"];
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Placement {
-    /// Where it is cheapest; in this version always the hub.
+    /// On the hosts when all connected agents can compute it there, else at the hub.
     #[default]
     Auto,
     /// From the log.
     Hub,
-    /// On the hosts, which is not available in this version.
+    /// On the hosts; events of agents that cannot compute it, and those that come in by HTTP, are counted at the hub.
     Edge,
 }
 
@@ -57,6 +59,10 @@ pub struct MetricDraft {
     /// Where it is computed.
     #[serde(default)]
     pub placement: Placement,
+    /// With `placement: edge`: whether agents send the events that it counts all the same. When not, such events are in no query, and no rule and no other metric
+    /// of the hub sees them.
+    #[serde(default = "yes")]
+    pub keep_events: bool,
 }
 
 /// A metric that the hub keeps.
@@ -80,37 +86,6 @@ pub struct Metric {
     pub created_at: Instant,
     /// Last change.
     pub updated_at: Instant,
-}
-
-/// One label of a metric's series.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum GroupKey {
-    /// The attribute's value.
-    Attribute(Path),
-    /// The kind of device that the user agent in the attribute stands for.
-    Device(Path),
-}
-
-/// A metric's expressions, parsed.
-#[derive(Debug, Clone)]
-pub struct CompiledMetric {
-    /// Which events count.
-    pub filter: Filter,
-    /// What is computed.
-    pub aggregate: AggregateSpec,
-    /// By what.
-    pub group_by: Vec<GroupKey>,
-}
-
-impl GroupKey {
-    fn parse(text: &str) -> Result<Self, String> {
-        let inner = text.strip_prefix("device(").and_then(|rest| rest.strip_suffix(')'));
-        let parse = |text: &str| Path::parse(text.trim()).map_err(|e| format!("`{text}`: {e}"));
-        inner.map_or_else(
-            || parse(text).map(Self::Attribute),
-            |inner| parse(inner).map(Self::Device),
-        )
-    }
 }
 
 impl MetricDraft {
@@ -191,9 +166,9 @@ impl MetricDraft {
             );
             refuse("window", reason, None);
         }
-        if self.placement == Placement::Edge {
-            let reason = "`edge` is not available in this version; use `hub` or `auto`".to_owned();
-            refuse("placement", reason, None);
+        if !self.keep_events && self.placement != Placement::Edge {
+            let reason = "only agents can leave events out: it needs `\"placement\": \"edge\"`".to_owned();
+            refuse("keep_events", reason, None);
         }
         let filter = Filter::compile(&self.matches)
             .map_err(|e| refuse("match", e.message, Some((e.line, e.column))))
@@ -221,13 +196,39 @@ impl MetricDraft {
                 Err(reason) => refuse("group_by", reason, None),
             }
         }
-        match (filter, aggregate) {
-            (Some(filter), Some(aggregate)) if errors.is_empty() => Ok(CompiledMetric {
-                filter,
-                aggregate,
-                group_by,
-            }),
-            _ => Err(errors),
+        let (Some(filter), Some(aggregate), true) = (filter, aggregate, errors.is_empty()) else {
+            return Err(errors);
+        };
+        let compiled = CompiledMetric {
+            filter,
+            aggregate,
+            group_by,
+            base: self.base(),
+        };
+        match compiled.edge_objection() {
+            Some(reason) if self.placement == Placement::Edge => Err(vec![RuleError {
+                field: "placement".to_owned(),
+                reason: format!("it cannot be computed on hosts: {reason}; use `hub` or `auto`"),
+                line: None,
+                column: None,
+            }]),
+            _ => Ok(compiled),
+        }
+    }
+}
+
+impl Metric {
+    /// The metric as agents are told.
+    #[must_use]
+    pub fn definition(&self) -> MetricDefinition {
+        MetricDefinition {
+            series: self.series_id.clone(),
+            name: self.draft.name.clone(),
+            matches: self.draft.matches.clone(),
+            aggregate: self.draft.aggregate.clone(),
+            group_by: self.draft.group_by.clone(),
+            base_ms: self.draft.base(),
+            keep_events: self.draft.keep_events,
         }
     }
 }
@@ -246,6 +247,9 @@ pub fn prometheus_name(name: &str) -> String {
 fn everything() -> String {
     "true".to_owned()
 }
+const fn yes() -> bool {
+    true
+}
 fn count() -> String {
     "count()".to_owned()
 }
@@ -256,6 +260,7 @@ const fn one_minute() -> Span {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use streamflow_proto::path::Path;
 
     use super::*;
 
@@ -284,9 +289,21 @@ mod tests {
         let fields: Vec<&str> = all.iter().map(|(field, _)| field.as_str()).collect();
         assert_eq!(
             fields,
-            ["name", "placement", "match", "aggregate", "group_by", "group_by"]
+            ["name", "match", "aggregate", "group_by", "group_by"]
         );
-        assert!(all[1].1.contains("not available in this version"), "{all:?}");
+        for (change, reason) in [
+            (json!({"match": "data.a + 1 == data.b"}), "not answered on columns alone"),
+            (json!({"aggregate": "topk(3, data.path)"}), "error bound of `topk`"),
+        ] {
+            assert!(errors(change.clone()).is_empty(), "the hub takes {change}");
+            let mut change = change;
+            change["placement"] = json!("edge");
+            let refused = errors(change);
+            assert_eq!(refused[0].0, "placement");
+            assert!(refused[0].1.contains(reason), "{refused:?}");
+        }
+        assert_eq!(errors(json!({"keep_events": false}))[0].0, "keep_events");
+        assert!(errors(json!({"keep_events": false, "placement": "edge"})).is_empty());
     }
 
     #[test]

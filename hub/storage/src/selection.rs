@@ -8,6 +8,7 @@ use streamflow_proto::{
     chunk::Bloom,
     event::Severity,
     filter::{EvalError, Filter},
+    metric,
     path::Path,
 };
 
@@ -22,6 +23,8 @@ pub struct Selection {
     severities: Vec<Severity>,
     filter: Option<Arc<Filter>>,
     needle: Option<Vec<u8>>,
+    /// What hosts counted for metrics is wanted, which is no event of anybody.
+    partials: bool,
 }
 
 impl Selection {
@@ -48,6 +51,7 @@ impl Selection {
                 .as_ref()
                 .filter(|text| !text.is_empty())
                 .map(|text| text.to_ascii_lowercase().into_bytes()),
+            partials: query.types.iter().any(|kind| kind == metric::PARTIALS),
         })
     }
 
@@ -75,6 +79,12 @@ impl Selection {
     /// When a column does not decode.
     pub fn rows(&self, batch: &Batch) -> Result<Bitmap, EvalError> {
         let mut rows = self.in_time(batch)?;
+        if !self.partials
+            && !rows.is_empty()
+            && let Some(carriers) = metric::carriers(batch)?
+        {
+            rows = rows.and_not(&carriers);
+        }
         for (path, wanted) in &self.names {
             if rows.is_empty() {
                 return Ok(rows);

@@ -5,13 +5,22 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sketches_ddsketch::{Config, DDSketch};
 
+/// Relative error.
+const ERROR: f64 = 0.01;
+/// Most bins of each sign.
+const BINS: u32 = 2048;
+/// Smaller values count as zero.
+const LEAST: f64 = 1e-9;
+/// The key of the largest number is about 35,000.
+const MAX_KEY: i32 = 1 << 17;
+
 /// 1 % relative error over 17 decades, in at most 2,048 bins of 8 bytes for each sign.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Quantiles(Box<DDSketch>);
 
 impl Quantiles {
     pub(super) fn new() -> Self {
-        Self(Box::new(DDSketch::new(Config::new(0.01, 2048, 1e-9))))
+        Self(Box::new(DDSketch::new(Config::new(ERROR, BINS, LEAST))))
     }
 
     pub(super) fn add(&mut self, value: f64) {
@@ -26,6 +35,66 @@ impl Quantiles {
 
     pub(super) fn value(&self, quantile: f64) -> Option<f64> {
         self.0.quantile(quantile).ok().flatten()
+    }
+}
+
+/// A sketch as it is written, to be looked at.
+#[derive(Deserialize)]
+struct Written {
+    config: Config,
+    positive: Bins,
+    negative: Bins,
+    _min: f64,
+    _max: f64,
+    _sum: f64,
+    zeros: u64,
+}
+
+/// One sign's bins as they are written.
+#[derive(Deserialize)]
+struct Bins {
+    bins: Vec<u64>,
+    count: u64,
+    min_key: i32,
+    max_key: i32,
+    offset: i32,
+    limit: usize,
+    _collapsed: bool,
+}
+
+impl Quantiles {
+    /// Whether it holds so many values in bins that fit together. The library merges whatever it is given, and would read outside of bins that do not.
+    pub(super) fn is_sound(&self, values: u64) -> bool {
+        let config = bincode::config::standard();
+        let Ok(bytes) = bincode::serde::encode_to_vec(&self.0, config) else {
+            return false;
+        };
+        let Ok((written, _)) = bincode::serde::decode_from_slice::<Written, _>(&bytes, config) else {
+            return false;
+        };
+        let own = Config::new(ERROR, BINS, LEAST);
+        let counts = [written.positive.count, written.negative.count, written.zeros];
+        let total = counts.into_iter().try_fold(0_u64, u64::checked_add);
+        written.config == own && written.positive.is_sound() && written.negative.is_sound() && total == Some(values)
+    }
+}
+
+impl Bins {
+    fn is_sound(&self) -> bool {
+        let sum = self.bins.iter().try_fold(0_u64, |sum, bin| sum.checked_add(*bin));
+        if self.limit != BINS as usize || self.bins.len() > self.limit || sum != Some(self.count) {
+            return false;
+        }
+        if self.count == 0 {
+            return self.bins.is_empty();
+        }
+        let end = i64::from(self.offset) + self.bins.len() as i64;
+        let near = |key: i32| (-MAX_KEY..=MAX_KEY).contains(&key);
+        near(self.offset)
+            && near(self.max_key)
+            && self.offset <= self.min_key
+            && self.min_key <= self.max_key
+            && i64::from(self.max_key) < end
     }
 }
 

@@ -25,16 +25,38 @@ pub struct Accumulator {
 pub(super) enum State {
     Count,
     Rate,
-    Sum { total: Total, negative: bool },
+    Sum {
+        total: Total,
+        negative: bool,
+    },
     Avg(Total),
     Min(f64),
     Max(f64),
-    Stddev(Spread),
-    Percentile { quantile: f64, sketch: Quantiles },
+    /// Boxed, because no other is as large: all of them fit half a line of memory.
+    Stddev(Box<Spread>),
+    Percentile {
+        quantile: f64,
+        sketch: Quantiles,
+    },
     Distinct(Box<Distinct>),
-    First { at: i64, value: f64 },
-    Last { at: i64, value: f64 },
-    Top { k: u32, values: Box<TopValues> },
+    First {
+        at: i64,
+        value: f64,
+    },
+    Last {
+        at: i64,
+        value: f64,
+    },
+    Top {
+        k: u32,
+        values: Box<TopValues>,
+    },
+}
+
+impl AsMut<Self> for Accumulator {
+    fn as_mut(&mut self) -> &mut Self {
+        self
+    }
 }
 
 impl Accumulator {
@@ -51,7 +73,7 @@ impl Accumulator {
             Func::Avg => State::Avg(Total::default()),
             Func::Min => State::Min(f64::INFINITY),
             Func::Max => State::Max(f64::NEG_INFINITY),
-            Func::Stddev => State::Stddev(Spread::default()),
+            Func::Stddev => State::Stddev(Box::default()),
             Func::Percentile(quantile) => State::Percentile {
                 quantile,
                 sketch: Quantiles::new(),
@@ -146,7 +168,7 @@ impl Accumulator {
             (State::Avg(total), State::Avg(more)) => total.merge(*more),
             (State::Min(least), State::Min(value)) => *least = least.min(*value),
             (State::Max(most), State::Max(value)) => *most = most.max(*value),
-            (State::Stddev(spread), State::Stddev(more)) => spread.merge(*more),
+            (State::Stddev(spread), State::Stddev(more)) => spread.merge(**more),
             (State::Percentile { sketch, .. }, State::Percentile { sketch: more, .. }) => sketch.merge(more),
             (State::Distinct(distinct), State::Distinct(more)) => distinct.merge(more),
             (State::Top { values, .. }, State::Top { values: more, .. }) => values.merge(more),
@@ -218,6 +240,30 @@ impl Accumulator {
             State::Top { values, .. } => values.unseen(),
             _ => 0,
         }
+    }
+
+    /// Whether this may be what so many events added to such an aggregate: for a state that comes from another machine, before it is merged. The most frequent
+    /// values never are.
+    #[must_use]
+    pub fn is_sound(&self, spec: &AggregateSpec, events: u64) -> bool {
+        let fits = match (&self.state, spec.func) {
+            (State::Count, Func::Count)
+            | (State::Rate, Func::Rate)
+            | (State::Sum { .. }, Func::Sum)
+            | (State::Avg(_), Func::Avg)
+            | (State::Min(_), Func::Min)
+            | (State::Max(_), Func::Max)
+            | (State::Stddev(_), Func::Stddev)
+            | (State::Distinct(_), Func::Distinct)
+            | (State::First { .. }, Func::First)
+            | (State::Last { .. }, Func::Last) => true,
+            (State::Percentile { quantile, sketch }, Func::Percentile(wanted)) => {
+                (*quantile - wanted).abs() < f64::EPSILON && sketch.is_sound(self.samples)
+            }
+            _ => false,
+        };
+        let values = self.samples.checked_add(self.ignored);
+        fits && values.is_some_and(|values| values <= events)
     }
 
     /// Values that went in.

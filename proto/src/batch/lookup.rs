@@ -90,6 +90,12 @@ impl Batch {
         self.gather(path, |kind| kind == ColumnKind::Text)
     }
 
+    /// Whether an event may have this type; `false` is certain. Much cheaper than asking which.
+    pub fn may_have_kind(&self, kind: &str) -> Result<bool, DecodeError> {
+        let texts = self.text_values(self.layout.kind, self.len())?;
+        Ok(texts.strings.iter().any(|text| text == kind))
+    }
+
     fn gather(&self, path: &Path, wanted: impl Fn(ColumnKind) -> bool) -> Result<Option<Dict>, DecodeError> {
         match (path.root(), path.keys().is_empty()) {
             ("type", true) => return self.fixed(self.layout.kind),

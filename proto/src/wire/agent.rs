@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::{
     PROTOCOL, SessionError,
-    message::{ConfigUpdate, Enrolled, Hello, Nack, Refused, Resume, ToAgent, ToHub, Welcome},
+    message::{ConfigUpdate, DrillOrder, Enrolled, Hello, MetricsPush, Nack, Refused, Resume, ToAgent, ToHub, Welcome},
 };
 
 /// What a message from the hub means for the agent.
@@ -30,6 +30,10 @@ pub enum AgentEvent {
     },
     /// Configuration from the hub.
     Config(ConfigUpdate),
+    /// Put an event of a fire drill on its way.
+    Drill(DrillOrder),
+    /// Metrics to compute from now on.
+    Metrics(MetricsPush),
     /// A fresh certificate.
     Certificate(Enrolled),
     /// Renewal was refused.
@@ -163,6 +167,7 @@ impl AgentSession {
     pub fn received(&mut self, now_ms: i64, message: ToAgent) -> Result<Vec<AgentEvent>, SessionError> {
         match (self.phase, message) {
             (_, ToAgent::Config(config)) => Ok(vec![AgentEvent::Config(config)]),
+            (Phase::Open, ToAgent::Metrics(push)) => Ok(vec![AgentEvent::Metrics(push)]),
             (_, ToAgent::Enrolled(enrolled)) => Ok(vec![AgentEvent::Certificate(enrolled)]),
             (_, ToAgent::Refused(refused)) => Ok(vec![AgentEvent::Refused(refused)]),
             (_, ToAgent::Shutdown(shutdown)) => Ok(vec![AgentEvent::Reconnect {
@@ -171,9 +176,12 @@ impl AgentSession {
             (Phase::Greeting, ToAgent::Welcome(welcome)) => Ok(self.opened(&welcome)),
             (Phase::Open, ToAgent::Ack(ack)) => Ok(self.release(ack.durable_seq)),
             (Phase::Open, ToAgent::Nack(nack)) => Ok(self.refused(now_ms, nack)),
+            (Phase::Open, ToAgent::Drill(order)) => Ok(vec![AgentEvent::Drill(order)]),
             (_, ToAgent::Welcome(_)) => Err(SessionError::OutOfPlace("welcome")),
             (_, ToAgent::Ack(_)) => Err(SessionError::OutOfPlace("ack")),
             (_, ToAgent::Nack(_)) => Err(SessionError::OutOfPlace("nack")),
+            (_, ToAgent::Metrics(_)) => Err(SessionError::OutOfPlace("metrics")),
+            (_, ToAgent::Drill(_)) => Err(SessionError::OutOfPlace("drill")),
         }
     }
 

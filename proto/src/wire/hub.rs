@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::{
     PROTOCOL, SessionError,
-    message::{Ack, Heartbeat, Hello, RenewRequest, ToHub, Welcome},
+    message::{Ack, DrillNews, Heartbeat, Hello, MetricsTaken, RenewRequest, ToHub, Welcome},
 };
 
 /// What a message of the agent means for the hub.
@@ -16,6 +16,10 @@ pub enum Greeting {
     Heartbeat(Heartbeat),
     /// Issue a certificate for the identity of the connection.
     Renew(RenewRequest),
+    /// Pass it to whoever drills.
+    Drill(DrillNews),
+    /// Note what it computes.
+    Metrics(MetricsTaken),
     /// Handled by the session itself.
     Nothing,
 }
@@ -84,6 +88,8 @@ impl HubSession {
             }
             (Phase::Open | Phase::Failed, ToHub::Heartbeat(heartbeat)) => Ok(Greeting::Heartbeat(heartbeat)),
             (Phase::Open | Phase::Failed, ToHub::Renew(renew)) => Ok(Greeting::Renew(renew)),
+            (Phase::Open | Phase::Failed, ToHub::Drill(news)) => Ok(Greeting::Drill(news)),
+            (Phase::Open | Phase::Failed, ToHub::MetricsTaken(taken)) => Ok(Greeting::Metrics(taken)),
             (Phase::Open | Phase::Failed, ToHub::Resume(_)) => {
                 self.phase = Phase::Open;
                 Ok(Greeting::Nothing)
@@ -93,6 +99,8 @@ impl HubSession {
             (_, ToHub::Enroll(_)) => Err(SessionError::OutOfPlace("enroll")),
             (_, ToHub::Renew(_)) => Err(SessionError::OutOfPlace("renew")),
             (_, ToHub::Resume(_)) => Err(SessionError::OutOfPlace("resume")),
+            (_, ToHub::MetricsTaken(_)) => Err(SessionError::OutOfPlace("metrics taken")),
+            (_, ToHub::Drill(_)) => Err(SessionError::OutOfPlace("drill")),
         }
     }
 

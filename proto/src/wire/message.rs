@@ -15,6 +15,10 @@ pub enum ToHub {
     Renew(RenewRequest),
     /// Frames follow again from here, after a [`Nack`] with `retry_after_ms`.
     Resume(Resume),
+    /// How far the event of a [`DrillOrder`] is.
+    Drill(DrillNews),
+    /// Answers [`MetricsPush`], and comes again when a metric fails later. Never sent to a hub that has pushed nothing.
+    MetricsTaken(MetricsTaken),
 }
 
 /// From hub to agent.
@@ -34,6 +38,10 @@ pub enum ToAgent {
     Refused(Refused),
     /// The hub is stopping.
     Shutdown(Shutdown),
+    /// Put an event of a fire drill on its way; only to agents that [can](super::Ability::Drill).
+    Drill(DrillOrder),
+    /// Metrics to compute where the events arise; only to agents that [can](super::Ability::Metrics).
+    Metrics(MetricsPush),
 }
 
 /// Opens a session.
@@ -45,7 +53,7 @@ pub struct Hello {
     pub epoch: u64,
     /// Sequence that the next new frame of this epoch will get.
     pub next_seq: u64,
-    /// Program version.
+    /// Program version, and what else the agent can, see [`super::Ability`].
     pub version: String,
     /// Host name, for people.
     pub host: String,
@@ -236,4 +244,78 @@ pub struct Refused {
 pub struct Shutdown {
     /// When to connect again.
     pub retry_after_ms: u64,
+}
+
+/// Asks the agent to put one marked event through its pipeline.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct DrillOrder {
+    /// Which drill; the event carries it at `metadata.streamflow_drill`.
+    pub drill: String,
+    /// The event as JSON without `timestamp`: it happens when the agent emits it.
+    pub event: String,
+}
+
+/// A drill's event on its way through the agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub enum DrillStep {
+    /// It was made, as an event of a source is.
+    Emitted,
+    /// It is durable in the spool.
+    Spooled,
+    /// It was put on the stream to the hub.
+    Sent,
+    /// It ends here; the reason says why.
+    Lost,
+}
+
+/// How far the event of a drill is.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct DrillNews {
+    /// Which drill.
+    pub drill: String,
+    /// How far.
+    pub step: DrillStep,
+    /// When, by the agent's wall clock.
+    pub at_ms: i64,
+    /// Why it goes no further.
+    pub reason: Option<String>,
+}
+
+/// A metric to be computed where the events arise.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct MetricDefinition {
+    /// Whose windows these are; a metric that asks something else has another one.
+    pub series: String,
+    /// Name, for people.
+    pub name: String,
+    /// CEL: which events count.
+    pub matches: String,
+    /// What is computed, for example `count()`.
+    pub aggregate: String,
+    /// By which attributes.
+    pub group_by: Vec<String>,
+    /// Length of the windows, ms.
+    pub base_ms: i64,
+    /// Whether the events that it counts are sent all the same.
+    pub keep_events: bool,
+}
+
+/// All metrics that an agent is to compute; those of an earlier push that are not among them end.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+pub struct MetricsPush {
+    /// Grows with every change.
+    pub version: u64,
+    /// [`crate::metric::FORMAT`] of the windows that the hub reads.
+    pub format: u8,
+    /// The metrics.
+    pub definitions: Vec<MetricDefinition>,
+}
+
+/// What an agent made of a push. What it refuses the hub computes itself from the events.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+pub struct MetricsTaken {
+    /// Of which push.
+    pub version: u64,
+    /// Series that it does not compute, each with the reason in words.
+    pub refused: Vec<(String, String)>,
 }

@@ -258,6 +258,113 @@ fn absurd_lengths_are_refused_before_anything_is_buffered() {
     assert_eq!(decoder.next().unwrap_err(), WireError::Magic(*b"GET "));
 }
 
+/// A control record around a body.
+fn record(body: &[u8]) -> Vec<u8> {
+    let mut record = b"SFC1".to_vec();
+    record.extend(u32::try_from(body.len()).unwrap().to_le_bytes());
+    record.extend(body);
+    record
+}
+
+/// Bytes that the first version of each end sent: what is added since must not move them.
+#[test]
+fn golden_bytes_of_the_first_messages_keep_their_meaning() {
+    let to_hub: [(&[u8], ToHub); 2] = [
+        (
+            b"\x00\x01\x07\x05\x050.1.0\x05web-1",
+            ToHub::Hello(Hello {
+                protocol: 1,
+                epoch: 7,
+                next_seq: 5,
+                version: "0.1.0".into(),
+                host: "web-1".into(),
+            }),
+        ),
+        (b"\x04\x09", ToHub::Resume(Resume { next_seq: 9 })),
+    ];
+    for (body, message) in to_hub {
+        let mut decoder = Decoder::<ToHub>::default();
+        decoder.feed(&record(body));
+        let Some(Incoming::Control(read)) = decoder.next().unwrap() else {
+            panic!("no message in {body:?}")
+        };
+        assert_eq!(read, message);
+        assert_eq!(encode(&message).unwrap(), record(body));
+    }
+    let to_agent: [(&[u8], ToAgent); 4] = [
+        (
+            b"\x00\x01\x04\x08\x64\x06",
+            ToAgent::Welcome(Welcome {
+                last_durable_seq: Some(4),
+                window_frames: 8,
+                window_bytes: 100,
+                server_time_ms: 3,
+            }),
+        ),
+        (b"\x01\x05", ToAgent::Ack(Ack { durable_seq: 5 })),
+        (
+            b"\x03\x02\x01x",
+            ToAgent::Config(ConfigUpdate {
+                version: 2,
+                body: "x".into(),
+            }),
+        ),
+        (b"\x06\x0a", ToAgent::Shutdown(Shutdown { retry_after_ms: 10 })),
+    ];
+    for (body, message) in to_agent {
+        let mut decoder = Decoder::<ToAgent>::default();
+        decoder.feed(&record(body));
+        let Some(Incoming::Control(read)) = decoder.next().unwrap() else {
+            panic!("no message in {body:?}")
+        };
+        assert_eq!(read, message);
+        assert_eq!(encode(&message).unwrap(), record(body));
+    }
+}
+
+#[test]
+fn a_drill_has_its_place_in_an_open_session() {
+    let order = DrillOrder {
+        drill: "d1".into(),
+        event: "{}".into(),
+    };
+    let mut agent = AgentSession::new(1, String::new(), String::new());
+    agent.connected(0);
+    assert!(
+        agent.received(0, ToAgent::Drill(order.clone())).is_err(),
+        "before the welcome"
+    );
+    let welcome = Welcome {
+        last_durable_seq: None,
+        window_frames: 1,
+        window_bytes: 1,
+        server_time_ms: 0,
+    };
+    agent.received(0, ToAgent::Welcome(welcome)).unwrap();
+    assert_eq!(
+        agent.received(0, ToAgent::Drill(order.clone())).unwrap(),
+        [AgentEvent::Drill(order)]
+    );
+    let news = DrillNews {
+        drill: "d1".into(),
+        step: DrillStep::Lost,
+        at_ms: -1,
+        reason: Some("filtered".into()),
+    };
+    let mut hub = HubSession::default();
+    assert!(hub.received(ToHub::Drill(news.clone())).is_err(), "before the greeting");
+    let hello = Hello {
+        protocol: PROTOCOL,
+        epoch: 1,
+        next_seq: 0,
+        version: String::new(),
+        host: String::new(),
+    };
+    hub.received(ToHub::Hello(hello)).unwrap();
+    hub.open(None, 1, 1, 0);
+    assert_eq!(hub.received(ToHub::Drill(news.clone())).unwrap(), Greeting::Drill(news));
+}
+
 #[test]
 fn a_flipped_bit_is_an_error() {
     let mut bytes = frame_bytes(1, b"payload");
@@ -348,4 +455,73 @@ fn a_token_reads_as_it_is_printed() {
         assert_eq!(wrong.parse::<EnrollToken>(), Err(TokenError), "{wrong}");
     }
     assert!(!format!("{token:?}").contains("0f0f"));
+}
+
+/// Released peers read these bytes: what was there before keeps them, and what is new comes behind.
+#[test]
+fn messages_keep_their_bytes() {
+    fn check<M: ControlMessage + PartialEq + std::fmt::Debug>(message: M, body: &[u8]) {
+        let mut record = b"SFC1".to_vec();
+        record.extend(u32::try_from(body.len()).unwrap().to_le_bytes());
+        record.extend(body);
+        assert_eq!(encode(&message).unwrap(), record, "{message:?}");
+        let mut decoder = Decoder::<M>::default();
+        decoder.feed(&record);
+        let Some(Incoming::Control(read)) = decoder.next().unwrap() else {
+            panic!("no message in {record:?}");
+        };
+        assert_eq!(read, message);
+    }
+    let hello = Hello {
+        protocol: 1,
+        epoch: 300,
+        next_seq: 5,
+        version: "0".into(),
+        host: "h".into(),
+    };
+    check(ToHub::Hello(hello), &[0, 1, 251, 44, 1, 5, 1, b'0', 1, b'h']);
+    check(ToHub::Heartbeat(Heartbeat::default()), &[1, 0, 0, 0, 0, 0, 0]);
+    check(ToHub::Renew(RenewRequest { csr_der: vec![9] }), &[3, 1, 9]);
+    check(ToHub::Resume(Resume { next_seq: 7 }), &[4, 7]);
+    let taken = MetricsTaken {
+        version: 2,
+        refused: vec![("s".into(), "r".into())],
+    };
+    check(ToHub::MetricsTaken(taken), &[6, 2, 1, 1, b's', 1, b'r']);
+    let welcome = Welcome {
+        last_durable_seq: Some(4),
+        window_frames: 8,
+        window_bytes: 9,
+        server_time_ms: 1,
+    };
+    check(ToAgent::Welcome(welcome), &[0, 1, 4, 8, 9, 2]);
+    check(ToAgent::Ack(Ack { durable_seq: 5 }), &[1, 5]);
+    let config = ConfigUpdate {
+        version: 1,
+        body: "b".into(),
+    };
+    check(ToAgent::Config(config), &[3, 1, 1, b'b']);
+    check(ToAgent::Shutdown(Shutdown { retry_after_ms: 1000 }), &[6, 251, 232, 3]);
+    let push = MetricsPush {
+        version: 2,
+        format: 1,
+        definitions: vec![MetricDefinition {
+            series: "s".into(),
+            name: "n".into(),
+            matches: "true".into(),
+            aggregate: "count()".into(),
+            group_by: vec!["type".into()],
+            base_ms: 60_000,
+            keep_events: true,
+        }],
+    };
+    let mut body = vec![8, 2, 1, 1, 1, b's', 1, b'n', 4];
+    body.extend(b"true");
+    body.push(7);
+    body.extend(b"count()");
+    body.extend([1, 4]);
+    body.extend(b"type");
+    // 60,000 in zigzag is 120,000, more than 16 bits hold.
+    body.extend([252, 0xc0, 0xd4, 1, 0, 1]);
+    check(ToAgent::Metrics(push), &body);
 }

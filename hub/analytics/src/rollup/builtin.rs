@@ -50,7 +50,8 @@ fn metric(name: &str, description: &str, matches: &str, aggregate: &str, group_b
             aggregate: aggregate.to_owned(),
             group_by: group_by.iter().map(|text| (*text).to_owned()).collect(),
             window: Span::from_ms(MINUTE),
-            placement: Placement::Auto,
+            placement: Placement::Hub,
+            keep_events: true,
         },
         builtin: true,
         // Another number when a release asks something else under the same name.

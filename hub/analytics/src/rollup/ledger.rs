@@ -6,13 +6,11 @@ use std::{
 };
 
 use streamflow_model::metric::{DAY, HOUR, MINUTE};
-use streamflow_proto::aggregate::Accumulator;
+use streamflow_proto::{aggregate::Accumulator, metric::OTHER};
 use streamflow_storage::store::{RollupRow, RollupSeries};
 
 use super::{codec, recorder::Delta};
 
-/// What every label of the series of all surplus series is.
-pub(super) const OTHER: &str = "other";
 /// Windows of each length of a metric that stay in memory; others are read again when late events come.
 const RECENT: usize = 2;
 

@@ -1,6 +1,6 @@
 //! The metrics' own figures for Prometheus.
 
-use prometheus::{IntCounter, IntGauge, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 use super::recorder::Recorded;
 
@@ -9,6 +9,7 @@ pub(super) struct Meters {
     events: IntCounter,
     future: IntCounter,
     expired: IntCounter,
+    partials: IntCounterVec,
     pub(super) unreadable: IntCounter,
     pub(super) surplus: IntCounter,
     pub(super) rows: IntCounter,
@@ -28,7 +29,16 @@ impl Meters {
             "Batches of the log that the metrics have not read yet",
         )?;
         registry.register(Box::new(lag.clone()))?;
+        let partials = IntCounterVec::new(
+            Opts::new(
+                "streamflow_rollup_partials_total",
+                "Windows that agents had counted: merged, out of the range of time that counts, or refused and counted from the events instead",
+            ),
+            &["result"],
+        )?;
+        registry.register(Box::new(partials.clone()))?;
         Ok(Self {
+            partials,
             events: counter("streamflow_rollup_events_total", "Events that the metrics have read")?,
             future: counter(
                 "streamflow_rollup_future_events_total",
@@ -60,5 +70,15 @@ impl Meters {
         self.future.inc_by(recorded.future);
         self.expired.inc_by(recorded.expired);
         self.unreadable.inc_by(recorded.unreadable);
+        let partials = recorded.partials;
+        for (result, windows) in [
+            ("merged", partials.merged),
+            ("out_of_range", partials.out_of_range),
+            ("refused", partials.refused),
+        ] {
+            if windows > 0 {
+                self.partials.with_label_values(&[result]).inc_by(windows);
+            }
+        }
     }
 }

@@ -14,10 +14,11 @@ use super::{
     builtin,
     catalog::{Catalog, CatalogError},
     history::{History, HistoryError, LabelledSeries},
+    placement::{self, EdgeLink, Placed},
 };
 
 /// Fields of a metric that the hub writes. A `version` that is given must be the present one.
-const READ_ONLY: [&str; 7] = [
+const READ_ONLY: [&str; 8] = [
     "id",
     "builtin",
     "series_id",
@@ -25,6 +26,7 @@ const READ_ONLY: [&str; 7] = [
     "version",
     "created_at",
     "updated_at",
+    "placed",
 ];
 /// Most points of one series.
 const MAX_STEPS: i64 = 11_000;
@@ -36,30 +38,71 @@ const HOUR: i64 = streamflow_model::metric::HOUR;
 struct Rooms {
     catalog: Catalog,
     history: History,
+    edge: EdgeLink,
 }
 
-pub(super) fn routes(catalog: Catalog, history: History) -> OpenApiRouter {
+/// A metric and where it is computed.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct ShownMetric {
+    #[serde(flatten)]
+    metric: Metric,
+    /// Where it is computed now, and why.
+    placed: Placed,
+}
+
+impl Rooms {
+    /// All metrics, by id, with where they are computed but not for which agent.
+    fn shown(&self) -> Vec<ShownMetric> {
+        let all = self.catalog.all();
+        let placed = placement::place(&all, &self.edge.agents());
+        let shown = all.iter().zip(placed).map(|(metric, placed)| ShownMetric {
+            metric: Metric::clone(metric),
+            placed,
+        });
+        shown.collect()
+    }
+
+    /// One metric with everything.
+    fn show(&self, metric: &Metric) -> ShownMetric {
+        let found = self.shown().into_iter().find(|shown| shown.metric.id == metric.id);
+        found.unwrap_or_else(|| {
+            // It was removed this moment.
+            let placed = placement::place(&[std::sync::Arc::new(metric.clone())], &[]);
+            ShownMetric {
+                metric: metric.clone(),
+                placed: placed.into_iter().next().unwrap_or_else(Placed::nowhere),
+            }
+        })
+    }
+}
+
+pub(super) fn routes(catalog: Catalog, history: History, edge: EdgeLink) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(read, replace, remove))
         .routes(routes!(historical))
-        .with_state(Rooms { catalog, history })
+        .with_state(Rooms { catalog, history, edge })
 }
 
 /// Lists metrics by name: those that come with the hub, and those that were declared
-#[utoipa::path(get, path = "/api/v1/metrics", tag = "metrics", params(PageQuery), responses((status = 200, body = Page<Metric>)))]
+#[utoipa::path(get, path = "/api/v1/metrics", tag = "metrics", params(PageQuery), responses((status = 200, body = Page<ShownMetric>)))]
 async fn list(
     State(rooms): State<Rooms>,
     identity: Identity,
     Query(query): Query<PageQuery>,
-) -> ApiResult<Json<Page<Metric>>> {
+) -> ApiResult<Json<Page<ShownMetric>>> {
     identity.require(Role::Viewer)?;
     let limit = query.limit()?;
     let after = query.cursor.unwrap_or_default();
-    let all = rooms.catalog.all();
-    let page = all.iter().filter(|metric| metric.id > after).take(limit + 1);
-    let page = page.map(|metric| Metric::clone(metric)).collect();
-    Ok(Json(Page::cut(page, limit, |metric: &Metric| metric.id.clone())))
+    let all = rooms.shown().into_iter();
+    let page = all.filter(|shown| shown.metric.id > after).take(limit + 1);
+    let page = page.map(|mut shown| {
+        shown.placed.agents.clear();
+        shown
+    });
+    Ok(Json(Page::cut(page.collect(), limit, |shown: &ShownMetric| {
+        shown.metric.id.clone()
+    })))
 }
 
 /// Declares a metric
@@ -67,7 +110,7 @@ async fn list(
 /// It is kept from now on. Values of the past can be asked of `GET /api/v1/aggregations`.
 #[utoipa::path(post, path = "/api/v1/metrics", tag = "metrics", request_body = MetricDraft,
     responses(
-        (status = 201, body = Data<Metric>),
+        (status = 201, body = Data<ShownMetric>),
         (status = 400, body = ErrorBody, description = "Every mistake is named in `details.errors`."),
         (status = 409, body = ErrorBody, description = "The name is taken."),
     ))]
@@ -82,21 +125,21 @@ async fn create(
     Ok((
         StatusCode::CREATED,
         Json(Data {
-            data: Metric::clone(&metric),
+            data: rooms.show(&metric),
         }),
     ))
 }
 
-/// Reads a metric's declaration
+/// Reads a metric's declaration, and where it is computed for which agent
 #[utoipa::path(get, path = "/api/v1/metrics/{name}", tag = "metrics", params(("name" = String, Path)),
-    responses((status = 200, body = Data<Metric>), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = Data<ShownMetric>), (status = 404, body = ErrorBody)))]
 async fn read(
     State(rooms): State<Rooms>,
     identity: Identity,
     Path(name): Path<String>,
-) -> ApiResult<Json<Data<Metric>>> {
+) -> ApiResult<Json<Data<ShownMetric>>> {
     identity.require(Role::Viewer)?;
-    let data = Metric::clone(&*rooms.catalog.get(&name)?);
+    let data = rooms.show(&*rooms.catalog.get(&name)?);
     Ok(Json(Data { data }))
 }
 
@@ -106,7 +149,7 @@ async fn read(
 /// begins anew; another `window` of a minute or more and another description leave it alone.
 #[utoipa::path(put, path = "/api/v1/metrics/{name}", tag = "metrics", params(("name" = String, Path)), request_body = MetricDraft,
     responses(
-        (status = 200, body = Data<Metric>),
+        (status = 200, body = Data<ShownMetric>),
         (status = 404, body = ErrorBody),
         (status = 409, body = ErrorBody, description = "It comes with the hub, or has changed."),
     ))]
@@ -115,14 +158,14 @@ async fn replace(
     identity: Identity,
     Path(name): Path<String>,
     Json(mut body): Json<Map<String, Value>>,
-) -> ApiResult<Json<Data<Metric>>> {
+) -> ApiResult<Json<Data<ShownMetric>>> {
     identity.require(Role::Editor)?;
     let version = body.get("version").and_then(Value::as_i64);
     body.retain(|key, _| !READ_ONLY.contains(&key.as_str()));
     let draft: MetricDraft = parse_json(&serde_json::to_vec(&body).map_err(ApiError::internal)?)?;
     check(&draft)?;
     let metric = rooms.catalog.replace(&name, draft, version, Instant::now()).await?;
-    let data = Metric::clone(&metric);
+    let data = rooms.show(&metric);
     Ok(Json(Data { data }))
 }
 

@@ -25,6 +25,7 @@ use utoipa_axum::router::OpenApiRouter;
 use super::{
     catalog::Catalog,
     history::History,
+    placement::{EdgeLink, Placer},
     ledger::{Keep, Ledger, WindowKey},
     meters::Meters,
     recorder::{Bounds, Delta, Recorder},
@@ -79,6 +80,7 @@ pub struct Rollups {
     saved: Option<u64>,
     metrics: Arc<Vec<Arc<Metric>>>,
     complete: Complete,
+    edge: EdgeLink,
 }
 
 #[derive(Debug)]
@@ -125,7 +127,7 @@ impl Rollups {
         let meters = Meters::register(registry)?;
         let catalog = Catalog::open(Arc::clone(&store), options.max_metrics as usize).await?;
         let saved = store.checkpoint(CHECKPOINT).await?.map(|(position, _)| position);
-        let follower = Follower::new(Arc::clone(&store), saved.unwrap_or(0));
+        let follower = Follower::new(Arc::clone(&store), saved.unwrap_or(0)).with_partials();
         let keep = Keep {
             fine: FINE_KEEP.min(options.keep_minutes.ms()),
             minutes: options.keep_minutes.ms(),
@@ -162,7 +164,24 @@ impl Rollups {
             saved,
             metrics,
             complete,
+            edge: EdgeLink::default(),
         })
+    }
+
+    /// Has metrics computed by agents, too, once the [`Placer`] runs.
+    #[must_use]
+    pub fn with_edge(mut self, link: EdgeLink) -> Self {
+        self.edge = link;
+        self
+    }
+
+    /// What keeps agents told of the metrics that they are to compute.
+    #[must_use]
+    pub fn placer(&self) -> Placer {
+        Placer {
+            metrics: self.catalog.subscribe(),
+            link: self.edge.clone(),
+        }
     }
 
     /// What has been kept, for whoever shows it.
@@ -177,7 +196,7 @@ impl Rollups {
 
     /// The routes about metrics and the ready-made views.
     pub fn routes(&self) -> OpenApiRouter {
-        routes::routes(self.catalog.clone(), self.history()).merge(crate::views::routes(self.history()))
+        routes::routes(self.catalog.clone(), self.history(), self.edge.clone()).merge(crate::views::routes(self.history()))
     }
 
     /// Follows the log until told to stop or until storage has stopped; then writes what waits.

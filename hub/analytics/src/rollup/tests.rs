@@ -21,6 +21,8 @@ use super::{
     recorder::{Bounds, Recorder},
 };
 
+mod edge;
+
 /// Begin of a day.
 const T0: i64 = 1_699_920_000_000;
 const KEEP: Keep = Keep {

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use streamflow_bus::Committed;
-use streamflow_proto::event::Event;
+use streamflow_proto::{event::Event, metric::PARTIALS};
 
 /// Batches held between two ticks. More than a handful are never decoded: their events are counted as skipped.
 const HELD: usize = 16;
@@ -45,7 +45,9 @@ impl Arrivals {
             match committed.batch() {
                 Ok(batch) => {
                     let rows = evenly(batch.len(), take).rev();
-                    events.extend(rows.filter_map(|row| batch.event(row).ok()));
+                    let shown = rows.filter_map(|row| batch.event(row).ok());
+                    // What hosts counted for metrics is no event of anybody.
+                    events.extend(shown.filter(|event| event.kind != PARTIALS));
                 }
                 Err(error) => {
                     tracing::warn!(position = committed.position, %error, "a batch of the live stream does not decode")

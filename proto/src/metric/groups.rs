@@ -2,13 +2,11 @@
 
 use std::{collections::HashMap, rc::Rc, sync::Arc};
 
-use streamflow_model::GroupKey;
-use streamflow_proto::{
+use super::{Device, GroupKey};
+use crate::{
     batch::{DecodeError, Dict},
     filter::Columns,
 };
-
-use super::device::Device;
 
 /// The series of one batch by one list of keys, by small numbers that hold within the batch.
 #[derive(Debug)]
@@ -28,6 +26,10 @@ enum Ids {
 }
 
 impl RowGroups {
+    /// Reads the attributes of the keys.
+    ///
+    /// # Errors
+    /// When a column does not decode.
     pub(super) fn new(columns: &mut Columns<'_>, keys: &[GroupKey]) -> Result<Self, DecodeError> {
         let mut dicts = Vec::with_capacity(keys.len());
         for key in keys {
