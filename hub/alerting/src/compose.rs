@@ -21,17 +21,21 @@ use crate::{
 const LISTED: usize = 20;
 /// Alerts that a notification carries one by one, and bytes of their texts: what a channel's memory and a receiver take.
 const CARRIED: (usize, usize) = (500, 512 * 1024);
-/// Alerts whose timelines tell what became of a notification.
-const NOTED: usize = 1000;
+/// Alerts that a notification looks at one by one, and whose timelines tell what became of it; of a larger group it tells the number.
+pub(crate) const NOTED: usize = 1000;
 
 /// A group as it is told of.
 pub(crate) struct Together<'a> {
     /// The group.
     pub(crate) group: &'a Group,
-    /// Its alerts that go on.
+    /// Its alerts that go on, the first thousand.
     pub(crate) firing: &'a [&'a Alert],
-    /// Its alerts that are over, and whose end has not been told.
+    /// Its alerts that are over, and whose end has not been told; the first thousand.
     pub(crate) over: &'a [&'a Alert],
+    /// How many go on, and how many are over.
+    pub(crate) counts: (usize, usize),
+    /// The highest level of all of them.
+    pub(crate) level: Level,
     /// Address of the hub as people reach it; may be empty.
     pub(crate) external_url: &'a str,
 }
@@ -63,6 +67,7 @@ impl Outgoing {
             firing,
             over,
             external_url,
+            ..
         } = *together;
         let state = if firing.is_empty() {
             AlertState::Resolved
@@ -83,6 +88,18 @@ impl Outgoing {
         };
         let ids = all.iter().take(NOTED).map(|alert| alert.id.clone()).collect();
         Self::new(notice, channel, ids, Some(group.id.clone()), 0, now)
+    }
+
+    /// Tells that all alerts of the group are taken, not that they fire.
+    pub(crate) fn taken(mut self, now: i64) -> Self {
+        let state = AlertState::Acknowledged;
+        let group = self.delivery.group_id.as_deref().unwrap_or_default();
+        let key = format!("{group}:{}:{now}", state.name());
+        self.notice.state = state;
+        self.notice.idempotency_key.clone_from(&key);
+        state.name().clone_into(&mut self.delivery.status);
+        self.delivery.idempotency_key = key;
+        self
     }
 
     /// Why it was made, and by which schedule it goes there.
@@ -177,7 +194,7 @@ fn single(alert: &Alert, external_url: &str, now: i64) -> Notice {
 }
 
 /// The alerts of a group one by one, as many as a notification carries, and how many more there are.
-fn members(all: &[&Alert], external_url: &str, now: i64) -> (Vec<Member>, u32) {
+fn members(all: &[&Alert], count: usize, external_url: &str, now: i64) -> (Vec<Member>, u32) {
     let mut left = CARRIED.1;
     let fits = |member: &Member| {
         let texts = |map: &BTreeMap<String, String>| map.iter().map(|(k, v)| k.len() + v.len()).sum::<usize>();
@@ -194,7 +211,7 @@ fn members(all: &[&Alert], external_url: &str, now: i64) -> (Vec<Member>, u32) {
         .map(|alert| member(alert, external_url, now))
         .take_while(fits)
         .collect();
-    let omitted = u32::try_from(all.len() - members.len()).unwrap_or(u32::MAX);
+    let omitted = u32::try_from(count.saturating_sub(members.len())).unwrap_or(u32::MAX);
     (members, omitted)
 }
 
@@ -220,11 +237,11 @@ fn member(alert: &Alert, external_url: &str, now: i64) -> Member {
 fn several(together: &Together<'_>, all: &[&Alert], state: AlertState, now: i64) -> Notice {
     let Together {
         group,
-        firing,
-        over,
+        counts: (firing, over),
         external_url,
+        ..
     } = *together;
-    let counts = [(firing.len(), "firing"), (over.len(), "resolved")];
+    let counts = [(firing, "firing"), (over, "resolved")];
     let counts: Vec<String> = counts
         .iter()
         .filter(|(count, _)| *count > 0)
@@ -241,8 +258,8 @@ fn several(together: &Together<'_>, all: &[&Alert], state: AlertState, now: i64)
         .take(LISTED)
         .map(|alert| format!("{} [{}] {}", alert.state.name(), alert.level.name(), alert.title))
         .collect();
-    if all.len() > LISTED {
-        lines.push(format!("and {} more", all.len() - LISTED));
+    if firing + over > lines.len() {
+        lines.push(format!("and {} more", firing + over - lines.len()));
     }
     let ends = all.iter().filter_map(|alert| alert.resolved_at.map(|at| at.0)).max();
     let rule = |of: fn(&Alert) -> &String| {
@@ -250,14 +267,14 @@ fn several(together: &Together<'_>, all: &[&Alert], state: AlertState, now: i64)
         let same = first.filter(|first| all.iter().all(|alert| of(alert) == *first));
         same.cloned().unwrap_or_default()
     };
-    let (members, omitted) = members(all, external_url, now);
+    let (members, omitted) = members(all, firing + over, external_url, now);
     Notice {
         id: group.id.clone(),
         rule_id: rule(|alert| &alert.rule_id),
         rule: rule(|alert| &alert.rule_name),
         key: group.key.clone(),
         state,
-        level: all.iter().map(|alert| alert.level).max().unwrap_or(Level::Info),
+        level: together.level,
         title,
         body: lines.join("\n"),
         at_ms: now,

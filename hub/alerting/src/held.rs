@@ -19,6 +19,8 @@ pub enum Cause {
     Repeat,
     /// A step of an escalation policy.
     Escalation,
+    /// Somebody has taken an alert, or all alerts of a group.
+    Acknowledged,
     /// An alert is over.
     Over,
 }
@@ -32,6 +34,7 @@ impl Cause {
             Self::Again => "again",
             Self::Repeat => "repeat",
             Self::Escalation => "escalation",
+            Self::Acknowledged => "acknowledged",
             Self::Over => "over",
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Pure: the shell sends what [`Outbox::take`] hands out and reports with [`Outbox::done`].
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use streamflow_model::{Delivery, DeliveryState, Instant};
@@ -10,7 +10,9 @@ use streamflow_plugin_host::{DeliverError, Notice};
 
 use crate::{
     gate::{BreakerLimits, BreakerState, Gate},
+    held::{Cause, OnDuty},
     options::Options,
+    queue::{ChannelQueue, Lane},
 };
 
 /// Longest wait that a receiver may ask for.
@@ -28,6 +30,12 @@ pub(crate) struct Outgoing {
     pub(crate) since: i64,
     /// When the newest event behind it was stored.
     pub(crate) stored_at: i64,
+    /// Why it was made.
+    #[serde(default)]
+    pub(crate) cause: Cause,
+    /// By which on-call schedule it goes to this channel, and to whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) oncall: Option<OnDuty>,
 }
 
 impl Outgoing {
@@ -93,35 +101,19 @@ fn wait(attempts: u32, retry_after_ms: Option<u64>, jitter: f64, options: &Optio
     own.max(asked)
 }
 
-/// Which queue a notification stands in.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Lane {
-    /// Channel.
-    pub(crate) channel: String,
-    /// Alert, or group of alerts.
-    pub(crate) about: String,
-}
-
-#[derive(Debug, Default)]
-struct ChannelQueue {
-    /// Heads of the alerts' queues by the time when they may be sent.
-    ready: BTreeSet<(i64, String)>,
-    running: usize,
-    /// Notifications, those that are being sent among them.
-    len: usize,
-}
-
 /// How a channel does.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, utoipa::ToSchema)]
-pub(crate) struct ChannelHealth {
+pub struct ChannelHealth {
     /// Where its circuit breaker stands.
-    pub(crate) breaker: BreakerState,
+    pub breaker: BreakerState,
     /// Failed attempts in a row.
-    pub(crate) failures: u32,
+    pub failures: u32,
     /// Nothing is sent until then.
-    pub(crate) paused_until: Option<Instant>,
+    pub paused_until: Option<Instant>,
     /// Notifications that wait or are being sent.
-    pub(crate) waiting: usize,
+    pub waiting: usize,
+    /// Notifications given up since the hub started: dead letters.
+    pub given_up: u64,
 }
 
 /// Notifications that are not delivered yet.
@@ -158,6 +150,13 @@ impl Outbox {
             .is_some_and(|gate| gate.heard(works, now, limits))
     }
 
+    /// A notification was given up.
+    pub(crate) fn gave_up(&mut self, channel: &str) {
+        if let Some(gate) = self.gates.get_mut(channel) {
+            gate.given_up += 1;
+        }
+    }
+
     /// How each channel does.
     pub(crate) fn health(&self, now: i64) -> BTreeMap<String, ChannelHealth> {
         let of = |(name, gate): (&String, &Gate)| {
@@ -167,6 +166,7 @@ impl Outbox {
                 failures,
                 paused_until: until,
                 waiting: self.channels.get(name).map_or(0, |queue| queue.len),
+                given_up: gate.given_up,
             };
             (name.clone(), health)
         };
@@ -183,7 +183,7 @@ impl Outbox {
         let channel = self.channels.entry(lane.channel).or_default();
         channel.len += 1;
         if queue.is_empty() {
-            channel.ready.insert((outgoing.due(), lane.about));
+            channel.wait(outgoing.due(), lane.about);
         }
         queue.push_back(outgoing);
         self.len += 1;
@@ -191,13 +191,18 @@ impl Outbox {
 
     /// The next notification that may be sent; it stays in its place until [`Self::done`].
     pub(crate) fn take(&mut self, now: i64, at_once: usize) -> Option<Outgoing> {
-        let gates = &self.gates;
+        let (gates, alerts) = (&self.gates, &self.alerts);
         let (name, channel) = self
             .channels
             .iter_mut()
             .find(|(name, queue)| queue.opens(gates.get(*name), at_once).is_some_and(|at| at <= now))?;
-        let (_, about) = channel.ready.pop_first()?;
-        channel.running += 1;
+        let about = channel.next(now, |about| {
+            let lane = Lane {
+                channel: name.clone(),
+                about: about.to_owned(),
+            };
+            alerts.get(&lane).and_then(VecDeque::front).map_or("", flow).to_owned()
+        })?;
         if let Some(gate) = self.gates.get_mut(name) {
             gate.send(now);
         }
@@ -223,11 +228,10 @@ impl Outbox {
             self.len -= 1;
         }
         match queue.front() {
-            Some(head) => drop(channel.ready.insert((head.due(), lane.about))),
+            Some(head) => channel.wait(head.due(), lane.about),
             None => drop(self.alerts.remove(&lane)),
         }
-        self.channels
-            .retain(|_, queue| queue.running > 0 || !queue.ready.is_empty());
+        self.channels.retain(|_, queue| !queue.is_idle());
     }
 
     /// When the next notification may be sent, of channels that have room.
@@ -244,12 +248,10 @@ impl Outbox {
     }
 }
 
-impl ChannelQueue {
-    /// When its next notification may be sent; `None` while it has no room, or nothing that waits.
-    fn opens(&self, gate: Option<&Gate>, at_once: usize) -> Option<i64> {
-        let (due, _) = self.ready.first().filter(|_| self.running < at_once)?;
-        gate.map_or(Some(*due), |gate| gate.opens(*due, self.running))
-    }
+/// Notifications of one flow do not hold up those of another.
+fn flow(outgoing: &Outgoing) -> &str {
+    let delivery = &outgoing.delivery;
+    delivery.group_id.as_ref().unwrap_or(&outgoing.notice.rule_id)
 }
 
 fn lane(outgoing: &Outgoing) -> Lane {

@@ -31,7 +31,20 @@ const SOMEBODY: &str = "rehearsal";
 
 /// A copy of everything that decides who is told.
 #[derive(Debug)]
-pub struct PagingSetup(Stored);
+pub struct PagingSetup {
+    stored: Stored,
+    /// Plugins whose channels are told of acknowledgements.
+    acknowledging: Vec<String>,
+}
+
+impl PagingSetup {
+    fn of(book: &Book) -> Self {
+        Self {
+            stored: book.setup(),
+            acknowledging: book.register().acknowledging().to_vec(),
+        }
+    }
+}
 
 impl AlertingHandle {
     /// Everything that decides who is told, as it is now.
@@ -39,7 +52,7 @@ impl AlertingHandle {
     /// # Errors
     /// 503 when alerting has stopped.
     pub async fn paging(&self) -> ApiResult<PagingSetup> {
-        self.call(|desk, _| Ok(PagingSetup(desk.book.setup()))).await
+        self.call(|desk, _| Ok(PagingSetup::of(&desk.book))).await
     }
 }
 
@@ -69,14 +82,18 @@ impl Paging {
         acknowledge_after: Option<Span>,
         now: i64,
     ) -> Self {
-        let PagingSetup(mut stored) = setup;
+        let PagingSetup {
+            mut stored,
+            acknowledging,
+        } = setup;
         for rule in trial {
             stored.rules.retain(|saved| saved.id != rule.id);
             let mut rule = rule.clone();
             rule.draft.enabled = true;
             stored.rules.push(rule);
         }
-        let book = Book::load(options.clone(), "", stored, now);
+        let mut book = Book::load(options.clone(), "", stored, now);
+        book.set_acknowledging(acknowledging);
         let mut outbox = Outbox::default();
         outbox.set_limits(BreakerLimits {
             failures: options.breaker_failures,

@@ -35,6 +35,8 @@ use socket::End;
 
 /// Ticks that a client may be behind before it is cut.
 const QUEUE: usize = 8;
+/// Open alerts in a message, the newest; `GET /api/v1/alerts` has all.
+const ALERTS: usize = 1000;
 /// Events of a snapshot.
 const RECENT: usize = 100;
 /// A step is told this long after its end, when analytics has seen what was stored in it.
@@ -177,7 +179,7 @@ impl Live {
             Err(error) => return tracing::error!(%error, "live events cannot be sampled"),
         };
         let rooms = &self.0.rooms;
-        let alerts = rooms.alerting.open_alerts();
+        let alerts = rooms.alerting.newest_alerts(ALERTS);
         let news = told.as_ref() != Some(&alerts);
         let tick = Message::Tick(TickData {
             realtime: rooms.analytics.tick(since),
@@ -227,7 +229,7 @@ impl Live {
         let rooms = &self.0.rooms;
         let snapshot = Message::Snapshot(SnapshotData {
             realtime: rooms.analytics.snapshot(),
-            alerts: rooms.alerting.open_alerts(),
+            alerts: rooms.alerting.newest_alerts(ALERTS),
             agents: rooms.ingest.agents(),
             events: page.events,
         });
@@ -249,7 +251,7 @@ fn until_next_tick(now: i64) -> Duration {
 
 /// The live feed of the dashboard (WebSocket)
 ///
-/// The first message is `{"type":"snapshot","data":…}`: the last five minutes as in `/api/v1/metrics/realtime`, open alerts, agents and
+/// The first message is `{"type":"snapshot","data":…}`: the last five minutes as in `/api/v1/metrics/realtime`, the newest 1,000 open alerts, agents and
 /// the newest events. Then about every second `{"type":"tick","data":…}` tells what has changed; when more events arrive than a person can read, a
 /// sample is sent and the rest is counted in `events_skipped`. `{"type":"ping"}` is answered with `{"type":"pong"}`. A client that takes nothing
 /// for some seconds is cut; close code 4001 asks to connect again with a fresh token.

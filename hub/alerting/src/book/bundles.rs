@@ -1,19 +1,29 @@
 //! Alerts that share notifications, by the routing tree.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod taken;
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, VecDeque},
+    mem,
+    sync::Arc,
+};
 
 use streamflow_model::{Alert, Channel, Level, Routing, drill::is_drill_rule};
 use uuid::Uuid;
 
 use super::Book;
 use crate::{
-    compose::Together,
+    compose::{NOTED, Together},
     grouping::{Contents, Group, Look},
     held::{Cause, Gate, Held},
     incident::{Incident, SYSTEM},
     outbox::Outgoing,
     route::{Compiled, Tree},
 };
+
+/// Alerts that are written at once because their group has told of them.
+const MARKED: usize = 5000;
 
 /// A group with its alerts.
 #[derive(Debug)]
@@ -50,7 +60,8 @@ impl Book {
         self.routing = routing;
         self.tree = compiled.tree;
         self.mutes.set_inhibition(compiled.inhibit);
-        let keys: Vec<String> = self.groups.keys().cloned().collect();
+        let keys = self.groups.keys().chain(self.cold.keys());
+        let keys: Vec<String> = keys.cloned().collect();
         for key in &keys {
             self.note_source(key);
         }
@@ -70,6 +81,7 @@ impl Book {
                 let open = members.iter().filter_map(|id| self.ids.get(id).cloned());
                 let open: Vec<String> = open.collect();
                 for key in open {
+                    self.warm(&key);
                     let (_, policy) = self.route(&key, now);
                     if let (Some(slot), Some(policy)) = (self.groups.get_mut(&key), policy) {
                         slot.incident.begin_policy(&policy, now);
@@ -123,6 +135,11 @@ impl Book {
 
     /// An alert is over: its groups tell that to whom they told of it.
     pub(super) fn leave_bundles(&mut self, key: &str, now: i64) {
+        if !self.marks.is_empty()
+            && let Some(id) = self.groups.get(key).map(|slot| slot.incident.alert.id.clone())
+        {
+            self.catch_up(&id, now);
+        }
         let Some(slot) = self.groups.get_mut(key) else { return };
         let incident = &mut slot.incident;
         let id = incident.alert.id.clone();
@@ -222,8 +239,7 @@ impl Book {
                 Member::Over(_) => contents.news = true,
                 Member::Open { told } => {
                     contents.open = true;
-                    let alert = self.by_id(id).map(|incident| &incident.alert);
-                    let waits = alert.is_some_and(|alert| alert.muted_by.is_empty() && alert.acknowledged_at.is_none());
+                    let waits = self.brief(id).is_some_and(|brief| !brief.muted && !brief.acknowledged);
                     contents.firing |= waits;
                     contents.news |= waits && !told && !bundle.group.orphan;
                 }
@@ -235,23 +251,45 @@ impl Book {
     /// One notification about the whole group for each of its channels.
     fn tell_bundle(&mut self, name: &str, now: i64) {
         let Some(bundle) = self.bundles.get(name) else { return };
-        let (mut firing, mut over, mut fresh): (Vec<&Alert>, Vec<&Alert>, Vec<String>) = Default::default();
-        for (id, member) in &bundle.members {
-            match member {
-                Member::Over(incident) => over.push(&incident.alert),
-                Member::Open { told } => {
-                    let alert = self.by_id(id).map(|incident| &incident.alert);
-                    let Some(alert) = alert.filter(|alert| alert.muted_by.is_empty()) else {
-                        continue;
-                    };
-                    firing.push(alert);
-                    if !told {
-                        fresh.push(id.clone());
-                    }
+        let mut fresh: Vec<String> = Vec::new();
+        let mut firing: Vec<Cow<'_, Alert>> = Vec::new();
+        let mut counts = (0, 0);
+        let mut level = None;
+        // Of a large group, those that are new are listed first.
+        let large = bundle.members.len() > NOTED;
+        let passes: &[Option<bool>] = if large { &[Some(false), Some(true)] } else { &[None] };
+        for pass in passes {
+            for (id, member) in &bundle.members {
+                let Member::Open { told } = member else { continue };
+                if pass.is_some_and(|wanted| wanted != *told) {
+                    continue;
+                }
+                let Some(brief) = self.brief(id).filter(|brief| !brief.muted) else {
+                    continue;
+                };
+                counts.0 += 1;
+                level = level.max(Some(brief.level));
+                if !told {
+                    fresh.push(id.clone());
+                }
+                if firing.len() < NOTED {
+                    firing.extend(self.look_id(id).map(|incident| match incident {
+                        Cow::Borrowed(incident) => Cow::Borrowed(&incident.alert),
+                        Cow::Owned(incident) => Cow::Owned(incident.alert),
+                    }));
                 }
             }
         }
-        let level = firing.iter().map(|alert| alert.level).max().unwrap_or(Level::Critical);
+        let firing: Vec<&Alert> = firing.iter().map(AsRef::as_ref).collect();
+        let over = bundle.members.values().filter_map(|member| match member {
+            Member::Over(incident) => Some(&incident.alert),
+            Member::Open { .. } => None,
+        });
+        let over: Vec<&Alert> = over.collect();
+        counts.1 = over.len();
+        let highest = level.max(over.iter().map(|alert| alert.level).max());
+        let over: &[&Alert] = over.get(..NOTED).unwrap_or(&over);
+        let level = level.unwrap_or(Level::Critical);
         let wanted = if bundle.group.orphan {
             Vec::new()
         } else {
@@ -282,7 +320,7 @@ impl Book {
                 held.push(Held::one(gate, name, ""));
             }
         }
-        let others = (firing.len() + over.len()).saturating_sub(1);
+        let others = (counts.0 + counts.1).saturating_sub(1);
         for channel in &channels {
             let open_at = self.register.open_at(&channel.name, now);
             if open_at > now {
@@ -299,7 +337,9 @@ impl Book {
         let together = Together {
             group: &bundle.group,
             firing: &firing,
-            over: &over,
+            over,
+            counts,
+            level: highest.unwrap_or(Level::Info),
             external_url: &self.external_url,
         };
         let mut failures = Vec::new();
@@ -331,6 +371,37 @@ impl Book {
         self.mark_told(name, &fresh, now);
     }
 
+    /// Notes in some alerts that their group has told of them. Of very many the rest follows at once, but not in the same commit:
+    /// a crash between them tells of the rest once more.
+    pub(super) fn mark_some(&mut self, now: i64) {
+        let some = self.marks.len().min(MARKED);
+        let marks: Vec<_> = self.marks.drain(..some).collect();
+        for (id, name, _) in marks {
+            self.mark(&id, &name, now);
+        }
+    }
+
+    fn mark(&mut self, id: &str, name: &str, now: i64) {
+        let Some(key) = self.ids.get(id).cloned() else { return };
+        self.warm(&key);
+        if let Some(slot) = self.groups.get_mut(&key).filter(|slot| slot.incident.alert.id == *id) {
+            slot.incident.memory.group_told(name);
+            slot.incident.note(now, "routed", SYSTEM, name);
+            self.changes.written.insert(key);
+        }
+    }
+
+    /// Notes at once what is still to be noted in this alert.
+    fn catch_up(&mut self, id: &str, now: i64) {
+        let (own, others): (VecDeque<_>, VecDeque<_>) = mem::take(&mut self.marks)
+            .into_iter()
+            .partition(|(other, ..)| other == id);
+        self.marks = others;
+        for (id, name, _) in own {
+            self.mark(&id, &name, now);
+        }
+    }
+
     /// Remembers in the alerts that their group has told of them.
     fn mark_told(&mut self, name: &str, fresh: &[String], now: i64) {
         let Some(bundle) = self.bundles.get_mut(name) else {
@@ -347,14 +418,9 @@ impl Book {
         for id in fresh {
             bundle.members.insert(id.clone(), Member::Open { told: true });
         }
-        for id in fresh {
-            let Some(key) = self.ids.get(id).cloned() else { continue };
-            if let Some(slot) = self.groups.get_mut(&key).filter(|slot| slot.incident.alert.id == *id) {
-                slot.incident.memory.group_told(name);
-                slot.incident.note(now, "routed", SYSTEM, name);
-                self.changes.written.insert(key);
-            }
-        }
+        let marks = fresh.iter().map(|id| (id.clone(), name.to_owned(), now));
+        self.marks.extend(marks);
+        self.mark_some(now);
         for mut incident in over {
             let others: Vec<String> = incident.memory.groups().map(str::to_owned).collect();
             for other in others {
@@ -367,6 +433,7 @@ impl Book {
                 }
             }
             let key = incident.alert.group_key.clone();
+            self.warm(&key);
             match self
                 .groups
                 .get_mut(&key)
@@ -402,7 +469,7 @@ impl Book {
             return;
         };
         let due = bundle.group.due();
-        if let Some(before) = std::mem::replace(&mut bundle.due, due) {
+        if let Some(before) = mem::replace(&mut bundle.due, due) {
             self.bundle_timers.remove(&(before, name.to_owned()));
         }
         self.bundle_timers.extend(due.map(|due| (due, name.to_owned())));

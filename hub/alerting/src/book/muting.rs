@@ -1,8 +1,8 @@
 //! Silences, maintenance windows and inhibition at work on the incidents.
 
-use streamflow_model::{Maintenance, Silence};
+use streamflow_model::{Maintenance, Silence, drill::is_drill_rule};
 
-use super::Book;
+use super::{Book, resting::look};
 use crate::{
     matchers::Matchers,
     mute::{Mutes, Window},
@@ -50,9 +50,18 @@ impl Book {
 
     /// An incident began to fire, goes on to, or is over: others may be inhibited by it.
     pub(super) fn note_source(&mut self, key: &str) {
-        let Some(slot) = self.groups.get(key) else { return };
-        let alert = &slot.incident.alert;
-        let firing = alert.fired_at.is_some() && slot.incident.is_open();
+        if !self.mutes.inhibits() {
+            return;
+        }
+        let Some(incident) = look(&self.groups, &self.cold, key) else {
+            return;
+        };
+        let alert = &incident.alert;
+        // What is only practised keeps no real alert from being told.
+        if is_drill_rule(&alert.rule_id) {
+            return;
+        }
+        let firing = alert.fired_at.is_some() && incident.is_open();
         self.mutes_moved |= self.mutes.source(key, &alert.id, &alert.labels, firing);
     }
 
@@ -60,6 +69,17 @@ impl Book {
     pub(super) fn remute(&mut self, now: i64) {
         self.mute_due = self.mutes.next_change(now);
         let mut moved = Vec::new();
+        let idle = self.mutes.is_idle();
+        let stirred = self.resting(|key, cold| {
+            if !cold.open || !cold.fired || (idle && !cold.muted) {
+                return false;
+            }
+            // Which reasons it had is only asked where it has some.
+            !self.mutes.reasons(key, &cold.labels(), now).is_empty() || cold.muted
+        });
+        for key in stirred {
+            self.warm(&key);
+        }
         for (key, slot) in &mut self.groups {
             let incident = &mut slot.incident;
             if !incident.is_open() || incident.alert.fired_at.is_none() {

@@ -56,7 +56,11 @@ impl Book {
             .groups
             .iter()
             .filter(|(_, slot)| slot.incident.policy() == Some(name));
-        let keys: Vec<String> = follows.map(|(key, _)| key.clone()).collect();
+        let mut keys: Vec<String> = follows.map(|(key, _)| key.clone()).collect();
+        keys.extend(self.resting(|_, cold| {
+            let incident = || cold.packed.incident();
+            cold.follows_policy && incident().is_some_and(|incident| incident.policy() == Some(name))
+        }));
         keys.iter().for_each(|key| self.reschedule(key));
         self.settle(now);
     }

@@ -5,7 +5,10 @@ use std::mem;
 use streamflow_model::{AlertState, Instant};
 
 use super::{Book, Slot};
-use crate::incident::{Incident, Step, Terms};
+use crate::{
+    held::Gate,
+    incident::{Incident, Step, Terms},
+};
 
 impl Book {
     pub(super) fn insert(&mut self, key: String, incident: Incident) {
@@ -16,20 +19,19 @@ impl Book {
         if let Some(before) = &before {
             self.ids.remove(&before.alert.id);
         }
-        self.groups.insert(
-            key.clone(),
-            Slot {
-                incident,
-                due: None,
-                before,
-            },
-        );
+        let slot = Slot {
+            incident,
+            due: None,
+            before,
+        };
+        self.groups.insert(key.clone(), Box::new(slot));
         if open {
             self.reschedule(&key);
         }
     }
 
     pub(super) fn apply(&mut self, key: &str, now: i64, step: impl FnOnce(&mut Incident, &Terms<'_>) -> Step) {
+        self.warm(key);
         // What is to be told of it is told before it changes again.
         if self.untold.remove(key) {
             self.tell_firing(key, now);
@@ -46,6 +48,9 @@ impl Book {
         };
         if fired_before.is_none() && slot.incident.alert.fired_at.is_some() {
             self.changes.fired.push(slot.incident.alert.level);
+            if slot.incident.waits() {
+                self.hold_alert(key, Gate::Suppression);
+            }
         }
         self.follow(key, step, now);
     }
@@ -102,14 +107,12 @@ impl Book {
         if let Some(mut before) = slot.before {
             before.memory.seen = memory.seen;
             self.ids.insert(before.alert.id.clone(), key.to_owned());
-            self.groups.insert(
-                key.to_owned(),
-                Slot {
-                    incident: *before,
-                    due: None,
-                    before: None,
-                },
-            );
+            let slot = Slot {
+                incident: *before,
+                due: None,
+                before: None,
+            };
+            self.groups.insert(key.to_owned(), Box::new(slot));
         }
         alert.state = AlertState::Resolved;
         alert.resolved_at = Some(Instant(now));
@@ -117,6 +120,7 @@ impl Book {
     }
 
     pub(super) fn reschedule(&mut self, key: &str) {
+        self.warm(key);
         let Some(slot) = self.groups.get_mut(key) else { return };
         let terms = self.register.terms(&self.options, &slot.incident.alert.rule_id);
         let due = terms

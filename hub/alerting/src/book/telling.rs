@@ -23,6 +23,7 @@ impl Book {
                 break;
             }
         }
+        self.mark_some(now);
         self.look_at_bundles(now);
     }
 

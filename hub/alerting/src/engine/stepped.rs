@@ -61,5 +61,7 @@ impl Stepped {
             };
             self.engine.absorb(Event::Sent(sent.unwrap())).unwrap();
         }
+        // Whatever rests must live on as if it had not.
+        self.engine.desk.book.rest_all();
     }
 }

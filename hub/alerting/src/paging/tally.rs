@@ -83,7 +83,7 @@ impl Tally {
             self.hold(held.for_ms(now - due));
         }
         self.notifications += 1;
-        if outgoing.cause != Cause::Over {
+        if !matches!(outgoing.cause, Cause::Over | Cause::Acknowledged) {
             for id in &delivery.alert_ids {
                 for what in self.holding.remove(id).unwrap_or_default() {
                     if let Some(held) = self.held.get_mut(&what) {
@@ -138,7 +138,7 @@ impl Tally {
             self.told.insert(key, duty.clone());
             return Some(duty.clone());
         }
-        if outgoing.cause != Cause::Over {
+        if !matches!(outgoing.cause, Cause::Over | Cause::Acknowledged) {
             return None;
         }
         if outgoing.notice.state == AlertState::Resolved && delivery.group_id.is_none() {
