@@ -3,34 +3,43 @@
 //! Pure: values and `now` in, changes out. The caller makes the changes durable before anybody sees them.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     mem,
     sync::Arc,
 };
 
-use streamflow_model::{Alert, Channel, Escalation, Level, OpenGroup, Routing, Rule, Signal};
+use streamflow_model::{
+    Alert, Channel, Escalation, Level, OpenGroup, Routing, Rule, Signal, drill::is_drill_rule,
+};
 
 use crate::{
     grouping::Group,
+    held::{Gate, Held},
     history::History,
-    incident::{Incident, SYSTEM, Step, Terms},
+    incident::{Incident, SYSTEM, Step},
     mute::Mutes,
     oncall::Roster,
     options::Options,
     outbox::Outgoing,
+    packed::Packer,
     register::Register,
     route::{Compiled, Tree},
     text,
 };
 
 mod bundles;
+mod drill;
 mod external;
 mod muting;
 mod policies;
+mod resting;
+mod setup;
 mod slots;
 mod telling;
 
 use bundles::Bundle;
+use resting::Cold;
 
 /// What has changed since the changes were last taken.
 #[derive(Debug, Default)]
@@ -57,6 +66,8 @@ pub(crate) struct Changes {
     pub(crate) older: Vec<Incident>,
     /// Verdicts of new groups refused because too many incidents are open.
     pub(crate) refused: u64,
+    /// What kept somebody from being told.
+    pub(crate) held: Vec<Held>,
 }
 
 /// Rules, channels and the newest incident of each group.
@@ -67,7 +78,12 @@ pub(crate) struct Book {
     register: Register,
     /// Verdicts of older versions of a rule, still under way when it began to ask something else, no longer count.
     asks_since: HashMap<String, i64>,
-    groups: HashMap<String, Slot>,
+    groups: HashMap<String, Box<Slot>>,
+    /// Those of `groups` that nobody has touched for a while, when there are many.
+    cold: HashMap<String, Cold>,
+    packer: Packer,
+    /// There are more to be laid to rest.
+    tired: bool,
     ids: HashMap<String, String>,
     timers: BTreeSet<(i64, String)>,
     history: History,
@@ -83,6 +99,8 @@ pub(crate) struct Book {
     tree: Tree,
     bundles: BTreeMap<String, Bundle>,
     bundle_timers: BTreeSet<(i64, String)>,
+    /// Ids of alerts, and groups that have told of them, which is still to be noted in them; and when they did.
+    marks: VecDeque<(String, String, i64)>,
     changes: Changes,
 }
 
@@ -91,6 +109,8 @@ pub(crate) struct Book {
 pub(crate) struct Stored {
     /// Rules.
     pub(crate) rules: Vec<Rule>,
+    /// Rules that nobody has written, and that are not stored.
+    pub(crate) builtin: Vec<Rule>,
     /// Channels.
     pub(crate) channels: Vec<Channel>,
     /// Escalation policies.
@@ -120,6 +140,7 @@ impl Book {
     pub(crate) fn load(options: Options, external_url: &str, stored: Stored, now: i64) -> Self {
         let Stored {
             rules,
+            builtin,
             channels,
             escalations,
             rosters,
@@ -131,6 +152,7 @@ impl Book {
         let (routing, compiled) = routing.unzip();
         let mut register = Register::default();
         rules.into_iter().for_each(|rule| drop(register.put_rule(rule)));
+        builtin.into_iter().for_each(|rule| register.put_builtin(rule));
         channels.into_iter().for_each(|channel| register.put_channel(channel));
         escalations
             .into_iter()
@@ -142,6 +164,9 @@ impl Book {
             register,
             asks_since: HashMap::new(),
             groups: HashMap::new(),
+            cold: HashMap::new(),
+            packer: Packer::default(),
+            tired: false,
             ids: HashMap::new(),
             timers: BTreeSet::new(),
             history: History::default(),
@@ -154,6 +179,7 @@ impl Book {
             tree: Tree::empty(),
             bundles: BTreeMap::new(),
             bundle_timers: BTreeSet::new(),
+            marks: VecDeque::new(),
             changes: Changes::default(),
         };
         if let Some(compiled) = compiled {
@@ -181,12 +207,7 @@ impl Book {
         }
         let orphans: BTreeSet<String> = book.open_alerts().map(|alert| alert.rule_id.clone()).collect();
         for rule_id in orphans {
-            if book
-                .register
-                .rules()
-                .get(&rule_id)
-                .is_none_or(|rule| !rule.draft.enabled)
-            {
+            if !book.register.is_at_work(&rule_id) {
                 book.close_all(&rule_id, SYSTEM, "its rule is gone", now);
             }
         }
@@ -196,6 +217,8 @@ impl Book {
     /// Takes verdicts in.
     pub(crate) fn signals(&mut self, signals: &[Signal], now: i64) {
         for signal in signals {
+            let key = group_key(signal);
+            self.warm(&key);
             let Some(terms) = self.register.terms(&self.options, &signal.rule_id) else {
                 continue;
             };
@@ -209,7 +232,6 @@ impl Book {
             {
                 continue;
             }
-            let key = group_key(signal);
             let last = self.groups.get(&key).map(|slot| &slot.incident);
             if last.is_some_and(Incident::is_open) {
                 self.apply(&key, now, |incident, terms| incident.signal(terms, signal, now));
@@ -223,9 +245,15 @@ impl Book {
                 continue;
             }
             let (incident, step) = Incident::open(&terms, key.clone(), last.map(|last| &last.memory), signal, now);
-            let fired = incident.alert.fired_at.map(|_| incident.alert.level);
+            // What is only practised does not count.
+            let real = !is_drill_rule(&incident.alert.rule_id);
+            let fired = incident.alert.fired_at.filter(|_| real).map(|_| incident.alert.level);
+            let waits = fired.is_some() && incident.waits();
             self.insert(key.clone(), incident);
             self.changes.fired.extend(fired);
+            if waits {
+                self.hold_alert(&key, Gate::Suppression);
+            }
             self.follow(&key, step, now);
         }
         self.settle(now);
@@ -237,6 +265,7 @@ impl Book {
         self.settle(now);
         let oldest = now - self.options.keep_for.ms();
         for closed in self.history.expire(oldest, self.options.keep_at_most) {
+            self.warm(&closed.group_key);
             match self.groups.get_mut(&closed.group_key) {
                 Some(slot) if slot.incident.alert.id == closed.id => drop(self.groups.remove(&closed.group_key)),
                 Some(slot) if slot.before.as_ref().is_some_and(|before| before.alert.id == closed.id) => {
@@ -262,18 +291,27 @@ impl Book {
     pub(crate) fn due(&self) -> Option<i64> {
         let incidents = self.timers.first().map(|(due, _)| *due);
         let bundles = self.bundle_timers.first().map(|(due, _)| *due);
-        let timers = [incidents, bundles, self.mute_due];
+        let marks = self.marks.front().map(|(.., at)| *at);
+        let timers = [incidents, bundles, self.mute_due, marks];
         timers.into_iter().flatten().min()
+    }
+
+    /// Plugins whose channels are told of acknowledgements.
+    pub(crate) fn set_acknowledging(&mut self, plugins: Vec<String>) {
+        self.register.set_acknowledging(plugins);
     }
 
     /// A person takes an alert; `None` when it is not in memory.
     pub(crate) fn acknowledge(&mut self, id: &str, by: &str, comment: &str, now: i64) -> Option<Alert> {
         let key = self.ids.get(id)?.clone();
-        let apply = |incident: &mut Incident, _: &Terms<'_>| {
-            let new = incident.is_open() && incident.acknowledge(by, comment, now);
+        let mut new = false;
+        self.apply(&key, now, |incident, _| {
+            new = incident.is_open() && incident.acknowledge(by, comment, now);
             if new { Step::Changed } else { Step::Ignored }
-        };
-        self.apply(&key, now, apply);
+        });
+        if new {
+            self.tell_taken(&key, now);
+        }
         self.settle(now);
         self.by_id(id).map(|incident| incident.alert.clone())
     }
@@ -291,6 +329,7 @@ impl Book {
         let Some(key) = self.ids.get(alert_id).cloned() else {
             return;
         };
+        self.warm(&key);
         if let Some(slot) = self
             .groups
             .get_mut(&key)
@@ -350,29 +389,23 @@ impl Book {
         self.register.channels()
     }
 
-    /// Alerts that are not over.
-    pub(crate) fn open_alerts(&self) -> impl Iterator<Item = &Alert> {
-        self.groups
-            .values()
-            .filter(|slot| slot.incident.is_open())
-            .map(|slot| &slot.incident.alert)
-    }
-
     /// Groups that wait for a verdict that ends their alert.
     pub(crate) fn open_groups(&self) -> Vec<OpenGroup> {
-        let incidents = self.groups.values().map(|slot| &slot.incident);
-        incidents
+        let warm = self.groups.values().map(|slot| Cow::Borrowed(&slot.incident));
+        let cold = self.cold.values().filter(|cold| cold.open);
+        let cold = cold.filter_map(|cold| cold.packed.incident().map(Cow::Owned));
+        warm.chain(cold)
             .filter(|incident| incident.is_open())
-            .map(Incident::group)
+            .map(|incident| incident.group())
             .collect()
     }
 
-    /// The newest incident of a group.
+    /// The newest incident of a group, when it is at hand, as those are that have just changed.
     pub(crate) fn incident(&self, group_key: &str) -> Option<&Incident> {
         self.groups.get(group_key).map(|slot| &slot.incident)
     }
 
-    /// An incident that is the newest of its group.
+    /// An incident that is the newest of its group, when it is at hand.
     pub(crate) fn by_id(&self, id: &str) -> Option<&Incident> {
         let incident = self.ids.get(id).and_then(|key| self.incident(key));
         incident.filter(|incident| incident.alert.id == id)
@@ -390,13 +423,16 @@ impl Book {
 
     fn keys_of(&self, rule_id: &str) -> Vec<String> {
         let open = self.groups.iter().filter(|(_, slot)| slot.incident.is_open());
-        open.filter(|(_, slot)| slot.incident.alert.rule_id == rule_id)
-            .map(|(key, _)| key.clone())
-            .collect()
+        let warm = open.filter(|(_, slot)| slot.incident.alert.rule_id == rule_id);
+        let mut keys: Vec<String> = warm.map(|(key, _)| key.clone()).collect();
+        let of_rule = |key: &str| key.strip_prefix(rule_id).is_some_and(|rest| rest.starts_with('{'));
+        keys.extend(self.resting(|key, cold| cold.open && of_rule(key)));
+        keys
     }
 
     fn close_all(&mut self, rule_id: &str, by: &str, reason: &str, now: i64) {
         for key in self.keys_of(rule_id) {
+            self.warm(&key);
             let Some(slot) = self.groups.get_mut(&key) else {
                 continue;
             };

@@ -12,6 +12,7 @@ use streamflow_web::{ApiError, ApiResult};
 use uuid::Uuid;
 
 pub(crate) mod policies;
+pub(crate) mod provision;
 
 use crate::{
     book::{Book, Changes},
@@ -140,6 +141,7 @@ impl Desk {
             DeliveryState::Pending => None,
             DeliveryState::Delivered => Some(("notified", format!("{channel}: {status}"))),
             DeliveryState::Failed => {
+                self.outbox.gave_up(channel);
                 let error = delivery.error.as_deref().unwrap_or("");
                 Some(("not notified", format!("{channel}: {status}: {error}")))
             }
@@ -202,10 +204,12 @@ impl Desk {
                     version: 1,
                     created_at: now_at,
                     updated_at: now_at,
+                    provisioned: None,
                 }
             }
             Some(id) => {
                 let before = rules.get(id).ok_or_else(|| no_rule(id))?;
+                provision::not_in_a_file("rule", before.provisioned.as_ref())?;
                 if version.is_some_and(|version| version != before.version) {
                     let message = format!("the rule has changed meanwhile; it has version {} now", before.version);
                     return Err(ApiError::conflict(message));
@@ -224,8 +228,14 @@ impl Desk {
         Ok(rule)
     }
 
-    /// Removes a rule; its open alerts are over.
+    /// Removes a rule that no file holds; its open alerts are over.
     pub(crate) fn delete_rule(&mut self, id: &str, by: &str, now: i64) -> ApiResult<()> {
+        let rule = self.book.rules().get(id).ok_or_else(|| no_rule(id))?;
+        provision::not_in_a_file("rule", rule.provisioned.as_ref())?;
+        self.remove_rule(id, by, now)
+    }
+
+    fn remove_rule(&mut self, id: &str, by: &str, now: i64) -> ApiResult<()> {
         self.book.remove_rule(id, by, now).ok_or_else(|| no_rule(id))?;
         delete(&mut self.ops, RULE, id.to_owned());
         self.rules_changed = true;
@@ -243,7 +253,10 @@ impl Desk {
                 )));
             }
             (None, false) => return Err(no_channel(&channel.name)),
-            (Some(before), false) => before.created_at,
+            (Some(before), false) => {
+                provision::not_in_a_file("channel", before.provisioned.as_ref())?;
+                before.created_at
+            }
             (None, true) => Instant(now),
         };
         channel.updated_at = Instant(now);
@@ -262,9 +275,8 @@ impl Desk {
 
     /// Removes a channel that nothing names.
     pub(crate) fn delete_channel(&mut self, name: &str) -> ApiResult<()> {
-        if !self.book.channels().contains_key(name) {
-            return Err(no_channel(name));
-        }
+        let channel = self.book.channels().get(name).ok_or_else(|| no_channel(name))?;
+        provision::not_in_a_file("channel", channel.provisioned.as_ref())?;
         unused("channel", self.book.users_of(name))?;
         delete(&mut self.ops, CHANNEL, name.to_owned());
         self.outbox.close_channel(name);
@@ -273,8 +285,14 @@ impl Desk {
         Ok(())
     }
 
+    /// Plugins whose channels are told of acknowledgements.
+    pub(crate) fn set_acknowledging(&mut self, plugins: Vec<String>) {
+        self.book.set_acknowledging(plugins);
+    }
+
     /// A person takes an alert.
     pub(crate) fn acknowledge(&mut self, id: &str, by: &str, comment: &str, now: i64) -> ApiResult<Alert> {
+        self.book.warm_id(id);
         if self.open_alert(id)?.alert.fired_at.is_none() {
             return Err(ApiError::conflict("the alert does not fire yet"));
         }
@@ -283,6 +301,7 @@ impl Desk {
 
     /// A person closes an alert.
     pub(crate) fn resolve(&mut self, id: &str, by: &str, comment: &str, now: i64) -> ApiResult<Alert> {
+        self.book.warm_id(id);
         self.open_alert(id)?;
         self.book.resolve(id, by, comment, now).ok_or_else(|| no_alert(id))
     }

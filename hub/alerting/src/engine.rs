@@ -64,7 +64,8 @@ pub(crate) struct Answers {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
     wall_ms: i64,
-    since: Instant,
+    /// None in tests: it stands still.
+    since: Option<Instant>,
 }
 
 /// An attempt that is over.
@@ -87,17 +88,23 @@ impl Clock {
     pub(crate) fn start() -> Self {
         Self {
             wall_ms: streamflow_model::Instant::now().0,
-            since: Instant::now(),
+            since: Some(Instant::now()),
         }
     }
 
+    /// One that always shows this time.
+    #[cfg(test)]
+    pub(crate) const fn standing_at(wall_ms: i64) -> Self {
+        Self { wall_ms, since: None }
+    }
+
     pub(crate) fn now(&self) -> i64 {
-        self.wall_ms
-            .saturating_add(i64::try_from(self.since.elapsed().as_millis()).unwrap_or(i64::MAX))
+        let elapsed = self.since.map_or(0, |since| since.elapsed().as_millis());
+        self.wall_ms.saturating_add(i64::try_from(elapsed).unwrap_or(i64::MAX))
     }
 
     fn at(&self, ms: i64) -> Instant {
-        self.since + Duration::from_millis(u64::try_from(ms - self.wall_ms).unwrap_or(0))
+        self.since.unwrap_or_else(Instant::now) + Duration::from_millis(u64::try_from(ms - self.wall_ms).unwrap_or(0))
     }
 }
 
@@ -124,7 +131,12 @@ impl Engine {
             self.desk.book.due(),
             self.desk.outbox.due(self.options.channel_concurrency),
         ];
-        let idle = Instant::now() + IDLE;
+        // While incidents are to be laid to rest there is something to do.
+        let idle = if self.desk.book.is_tired() {
+            Instant::now()
+        } else {
+            Instant::now() + IDLE
+        };
         let wake = due
             .into_iter()
             .flatten()
@@ -246,6 +258,12 @@ impl Engine {
                 "template failed, the message goes out in the hub's own words"
             );
         }
+        for held in &changes.held {
+            self.metrics
+                .held_back
+                .with_label_values(&[held.gate.name()])
+                .inc_by(held.count);
+        }
         if changes.refused > 0 {
             self.metrics.refused.inc_by(changes.refused);
             tracing::warn!(
@@ -258,6 +276,7 @@ impl Engine {
             .outgoing
             .into_iter()
             .for_each(|outgoing| self.desk.outbox.push(outgoing));
+        self.board.rest(self.desk.book.rest());
         self.answers.jobs.drain(..).for_each(|answer| answer());
         for flush in self.answers.flushes.drain(..) {
             if flush.send(()).is_err() {
@@ -350,5 +369,7 @@ impl Engine {
     }
 }
 
+#[cfg(test)]
+pub(crate) mod stepped;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use streamflow_model::{Alert, Channel, Rule};
+use streamflow_model::{Alert, AlertState, Channel, Rule, rule::SELF};
 use streamflow_storage::Store;
 use streamflow_web::{ApiError, ApiResult, CheckResult};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -13,8 +13,10 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use crate::{
     desk::{Desk, no_alert},
     documents,
+    external::{self, PostedAlert},
     metrics::Metrics,
     outbox::ChannelHealth,
+    packed::Packed,
 };
 
 /// Changes of alerts kept for a listener that is behind; one further behind reads [`AlertingHandle::open_alerts`] anew.
@@ -37,25 +39,56 @@ pub struct AlertingHandle {
 /// The durable state as everybody may see it.
 #[derive(Debug)]
 pub(crate) struct Board {
-    open: RwLock<BTreeMap<String, Arc<Alert>>>,
+    open: RwLock<BTreeMap<String, Shown>>,
+    /// Those of them that the hub tells of itself, at hand: they are asked for every few seconds.
+    own: RwLock<BTreeMap<String, Alert>>,
     failing: RwLock<Option<String>>,
     events: broadcast::Sender<Alert>,
     pub(crate) rules: watch::Sender<Arc<Vec<Rule>>>,
     pub(crate) channels: watch::Sender<Arc<BTreeMap<String, Arc<Channel>>>>,
     pub(crate) health: watch::Sender<Arc<BTreeMap<String, ChannelHealth>>>,
+    /// Rules that nobody has written.
+    pub(crate) builtin: Vec<Rule>,
     metrics: Metrics,
 }
 
+/// An alert as everybody may see it.
+#[derive(Debug, Clone)]
+pub(crate) enum Shown {
+    Plain(Arc<Alert>),
+    /// It rests, in this state.
+    Packed(AlertState, Arc<Packed>),
+}
+
+impl Shown {
+    /// The alert.
+    pub(crate) fn alert(&self) -> Option<Arc<Alert>> {
+        match self {
+            Self::Plain(alert) => Some(Arc::clone(alert)),
+            Self::Packed(_, packed) => packed.read().map(Arc::new),
+        }
+    }
+
+    fn state(&self) -> AlertState {
+        match self {
+            Self::Plain(alert) => alert.state,
+            Self::Packed(state, _) => *state,
+        }
+    }
+}
+
 impl AlertingHandle {
-    pub(crate) fn new(metrics: Metrics) -> (Self, mpsc::Receiver<Job>) {
+    pub(crate) fn new(metrics: Metrics, builtin: Vec<Rule>) -> (Self, mpsc::Receiver<Job>) {
         let (jobs, receiver) = mpsc::channel(JOBS);
         let board = Board {
             open: RwLock::default(),
+            own: RwLock::default(),
             failing: RwLock::default(),
             events: broadcast::channel(EVENTS).0,
             rules: watch::Sender::default(),
             channels: watch::Sender::default(),
             health: watch::Sender::default(),
+            builtin,
             metrics,
         };
         (
@@ -70,7 +103,69 @@ impl AlertingHandle {
     /// Alerts that are not over: pending, firing, acknowledged or stale; oldest first.
     #[must_use]
     pub fn open_alerts(&self) -> Vec<Alert> {
-        self.board.open().values().map(|alert| Alert::clone(alert)).collect()
+        let open = self.board.open();
+        open.values()
+            .filter_map(Shown::alert)
+            .map(Arc::unwrap_or_clone)
+            .collect()
+    }
+
+    /// The newest of them, at most so many; oldest first.
+    #[must_use]
+    pub fn newest_alerts(&self, most: usize) -> Vec<Alert> {
+        let newest: Vec<Shown> = {
+            let open = self.board.open.read().unwrap_or_else(PoisonError::into_inner);
+            open.values().rev().take(most).cloned().collect()
+        };
+        let alerts = newest.iter().rev().filter_map(Shown::alert);
+        alerts.map(Arc::unwrap_or_clone).collect()
+    }
+
+    /// Those of them that `pick` takes.
+    #[must_use]
+    pub fn open_where(&self, pick: impl Fn(&Alert) -> bool) -> Vec<Alert> {
+        let open = self.board.open();
+        let picked = open.values().filter_map(Shown::alert).filter(|alert| pick(alert));
+        picked.map(Arc::unwrap_or_clone).collect()
+    }
+
+    /// Those of them by which the hub tells of itself.
+    #[must_use]
+    pub fn own_alerts(&self) -> Vec<Alert> {
+        let own = self.board.own.read().unwrap_or_else(PoisonError::into_inner);
+        own.values().cloned().collect()
+    }
+
+    /// How each channel does, by name.
+    #[must_use]
+    pub fn channels(&self) -> Arc<BTreeMap<String, ChannelHealth>> {
+        self.board.health.borrow().clone()
+    }
+
+    /// Takes in alerts that somebody else has decided, as `POST /api/v2/alerts` does. One that is wrong is logged and left out.
+    ///
+    /// # Errors
+    /// When alerting has stopped.
+    pub async fn post(&self, alerts: Vec<PostedAlert>) -> ApiResult<()> {
+        self.call(move |desk, now| {
+            let read = alerts.into_iter().filter_map(|alert| {
+                let read = external::read("alert", alert, now);
+                read.inspect_err(|errors| tracing::warn!(?errors, "an alert is wrong and left out"))
+                    .ok()
+            });
+            let read: Vec<_> = read.collect();
+            desk.book.external(&read, now);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Answers when the task that owns alerts and deliveries has taken a turn, and what it had to write is durable.
+    ///
+    /// # Errors
+    /// When it has stopped.
+    pub async fn turn(&self) -> ApiResult<()> {
+        self.call(|_, _| Ok(())).await
     }
 
     /// Every change of an alert from now on, as the alert then is.
@@ -123,33 +218,55 @@ impl AlertingHandle {
 
 impl Board {
     /// Alerts that are not over, by id.
-    pub(crate) fn open(&self) -> BTreeMap<String, Arc<Alert>> {
+    pub(crate) fn open(&self) -> BTreeMap<String, Shown> {
         self.open.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// One alert that is not over.
     pub(crate) fn alert(&self, id: &str) -> Option<Arc<Alert>> {
-        self.open
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(id)
-            .cloned()
+        let shown = {
+            let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+            open.get(id).cloned()
+        };
+        shown?.alert()
+    }
+
+    /// Alerts that rest from now on, as they were shown last.
+    pub(crate) fn rest(&self, resting: Vec<(String, Arc<Packed>)>) {
+        if resting.is_empty() {
+            return;
+        }
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        for (id, packed) in resting {
+            if let Some(shown) = open.get_mut(&id) {
+                let state = shown.state();
+                *shown = Shown::Packed(state, packed);
+            }
+        }
     }
 
     /// Shows alerts as they are now. Values that merely moved are no news to listeners.
     pub(crate) fn show(&self, alerts: impl Iterator<Item = Alert>, news: bool) {
         for alert in alerts {
             let is_open = alert.resolved_at.is_none();
+            if alert.rule_id.starts_with(SELF) {
+                let mut own = self.own.write().unwrap_or_else(PoisonError::into_inner);
+                if is_open {
+                    own.insert(alert.id.clone(), alert.clone());
+                } else {
+                    own.remove(&alert.id);
+                }
+            }
             let before = {
                 let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
                 if is_open {
-                    open.insert(alert.id.clone(), Arc::new(alert.clone()))
+                    open.insert(alert.id.clone(), Shown::Plain(Arc::new(alert.clone())))
                 } else {
                     open.remove(&alert.id)
                 }
             };
             if let Some(before) = before {
-                self.metrics.active.with_label_values(&[before.state.name()]).dec();
+                self.metrics.active.with_label_values(&[before.state().name()]).dec();
             }
             if is_open {
                 self.metrics.active.with_label_values(&[alert.state.name()]).inc();

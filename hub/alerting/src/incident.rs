@@ -283,6 +283,11 @@ impl Incident {
         self.close(by, reason, now)
     }
 
+    /// Whether a notification is held back.
+    pub(crate) const fn waits(&self) -> bool {
+        self.memory.waiting
+    }
+
     /// Somebody is told that it fires.
     pub(crate) const fn told_of(&mut self, now: i64) {
         self.memory.notified_at = Some(now);

@@ -9,12 +9,14 @@ mod calendar;
 mod compose;
 mod desk;
 mod documents;
+mod drill;
 mod engine;
 mod error;
 mod external;
 mod gate;
 mod grouping;
 mod handle;
+mod held;
 mod history;
 mod incident;
 mod link;
@@ -24,7 +26,11 @@ mod mute;
 mod oncall;
 mod options;
 mod outbox;
+mod packed;
+mod paging;
+mod provision;
 mod question;
+mod queue;
 mod register;
 mod rehearsal;
 mod route;
@@ -54,9 +60,17 @@ use crate::{
     seal::Vault,
 };
 
+pub use drill::DrillChannels;
 pub use error::AlertingError;
 pub use handle::AlertingHandle;
+pub use external::{PostedAlert, RULE_ID as EXTERNAL};
+pub use gate::BreakerState;
 pub use options::Options;
+pub use outbox::ChannelHealth;
+pub use provision::{Provisioned, Provisioner, RefusedPart, Wanted, WantedFile};
+pub use routes::ChannelDraft;
+pub use held::{Cause, Gate};
+pub use paging::{HeldBack, Page, Paging, PagingReport, PagingSetup, Recipient};
 pub use rehearsal::{Firing, Rehearsal, Rehearsed};
 
 /// The alerting stage, ready to run.
@@ -68,7 +82,7 @@ pub struct Alerting {
 
 impl Alerting {
     /// Reads rules, channels, open alerts and unsent notifications. `data_dir` holds the key of channels' secrets;
-    /// `external_url` is the hub's address in messages.
+    /// `external_url` is the hub's address in messages; `builtin` are rules that nobody has written, and that are not stored.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -79,6 +93,7 @@ impl Alerting {
         store: Arc<dyn Store>,
         sender: Arc<dyn ChannelSender>,
         signals: SignalReceiver,
+        builtin: Vec<Rule>,
         registry: &Registry,
     ) -> Result<Self, AlertingError> {
         let metrics = Metrics::new(registry)?;
@@ -86,10 +101,11 @@ impl Alerting {
         let vault = Arc::new(Vault::load_or_make(data_dir));
         let sealed = vault.take_over(&mut loaded.channels, sender.as_ref()).await;
         let clock = Clock::start();
-        let (handle, jobs) = AlertingHandle::new(metrics.clone());
+        let (handle, jobs) = AlertingHandle::new(metrics.clone(), builtin.clone());
         handle.board.rules.send_replace(Arc::new(loaded.rules.clone()));
         let stored = Stored {
             rules: loaded.rules,
+            builtin,
             channels: loaded.channels,
             escalations: loaded.escalations,
             rosters: loaded.rosters,
@@ -99,9 +115,10 @@ impl Alerting {
             routing: loaded.routing,
         };
         let book = Book::load(options.clone(), external_url, stored, clock.now());
-        handle.board.show(book.open_alerts().cloned(), false);
+        handle.board.show(book.open_alerts().map(std::borrow::Cow::into_owned), false);
         handle.board.channels.send_replace(Arc::new(book.channels().clone()));
         let mut desk = Desk::new(book, loaded.outbox, loaded.finished, options.clone());
+        desk.set_acknowledging(sender.acknowledging());
         for channel in sealed {
             desk.put_channel(channel).map_err(AlertingError::Encode)?;
         }
@@ -147,6 +164,12 @@ impl Alerting {
     #[must_use]
     pub fn handle(&self) -> AlertingHandle {
         self.handle.clone()
+    }
+
+    /// Takes in what files say about rules, channels and routing.
+    #[must_use]
+    pub fn provisioner(&self) -> Provisioner {
+        Provisioner::new(self.routes.clone())
     }
 
     /// Rules, alerts, channels and deliveries.

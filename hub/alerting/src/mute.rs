@@ -168,6 +168,16 @@ impl Mutes {
         self.inhibit.iter().map(bare).collect()
     }
 
+    /// Whether there is a rule of inhibition.
+    pub(crate) const fn inhibits(&self) -> bool {
+        !self.inhibit.is_empty()
+    }
+
+    /// Whether nothing can mute an alert.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.silences.is_empty() && self.windows.is_empty() && self.inhibit.is_empty()
+    }
+
     /// Silences and maintenance windows alone.
     pub(crate) fn without_inhibition(&self) -> Self {
         Self {

@@ -5,7 +5,11 @@ use jiff::{Timestamp, ToSpan as _, Unit, civil::Date, tz::TimeZone};
 use serde::Serialize;
 use streamflow_model::{Instant, OncallSchedule, Rotation, RuleError};
 
-use crate::{calendar::Calendar, matchers::wrong};
+use crate::{
+    calendar::Calendar,
+    held::{Meant, OnDuty},
+    matchers::wrong,
+};
 
 /// People, rotations and overrides of one schedule.
 const MOST: usize = 1000;
@@ -163,6 +167,22 @@ impl Roster {
             why,
             until,
         }
+    }
+
+    /// The channels that are told at `now`, and of whom.
+    pub(crate) fn meant(&self, now: i64) -> Vec<Meant> {
+        let Oncall {
+            schedule,
+            person,
+            channels,
+            ..
+        } = self.who(now);
+        let oncall = OnDuty { schedule, person };
+        let of = |channel| Meant {
+            channel,
+            oncall: Some(oncall.clone()),
+        };
+        channels.into_iter().map(of).collect()
     }
 
     /// Whose turn it is in a rotation, since when and until when.

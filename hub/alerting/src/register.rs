@@ -10,6 +10,7 @@ use streamflow_model::{Channel, Escalation, Level, OncallSchedule, Rule, RuleErr
 use crate::{
     calendar::Calendar,
     external,
+    held::Meant,
     incident::{FlapLimit, Terms},
     matchers::wrong,
     oncall::Roster,
@@ -27,8 +28,8 @@ const LONGEST: Span = Span::from_secs(30 * 86_400);
 /// Everything by its name.
 #[derive(Debug)]
 pub(crate) struct Register {
-    /// Stands for the rules of others.
-    external: Option<Arc<Rule>>,
+    /// Rules that nobody has written: one that stands for the rules of others, and those by which the hub watches itself.
+    builtin: BTreeMap<String, Arc<Rule>>,
     rules: BTreeMap<String, Arc<Rule>>,
     /// Fingerprint of what each rule asks.
     asks: HashMap<String, u64>,
@@ -37,19 +38,25 @@ pub(crate) struct Register {
     hours: HashMap<String, Calendar>,
     escalations: BTreeMap<String, Escalation>,
     rosters: BTreeMap<String, Roster>,
+    /// Plugins whose channels are told of acknowledgements.
+    acknowledging: Vec<String>,
 }
 
 impl Default for Register {
     fn default() -> Self {
-        let external = external::rule("external", Level::Warning, &BTreeMap::new()).map(Arc::new);
+        let external = external::rule("external", Level::Warning, &BTreeMap::new());
         Self {
-            external,
+            builtin: external
+                .into_iter()
+                .map(|rule| (rule.id.clone(), Arc::new(rule)))
+                .collect(),
             rules: BTreeMap::new(),
             asks: HashMap::new(),
             channels: BTreeMap::new(),
             hours: HashMap::new(),
             escalations: BTreeMap::new(),
             rosters: BTreeMap::new(),
+            acknowledging: Vec::new(),
         }
     }
 }
@@ -69,6 +76,27 @@ impl Register {
         self.rules.remove(id)
     }
 
+    /// Adds a rule that nobody has written.
+    pub(crate) fn put_builtin(&mut self, rule: Rule) {
+        self.builtin.insert(rule.id.clone(), Arc::new(rule));
+    }
+
+    /// Removes such a rule.
+    pub(crate) fn remove_builtin(&mut self, id: &str) {
+        self.builtin.remove(id);
+    }
+
+    /// A rule, also one that nobody has written.
+    pub(crate) fn rule(&self, id: &str) -> Option<&Arc<Rule>> {
+        self.builtin.get(id).or_else(|| self.rules.get(id))
+    }
+
+    /// Whether a rule is there and at work, also one that nobody has written.
+    pub(crate) fn is_at_work(&self, id: &str) -> bool {
+        let rule = self.builtin.get(id).or_else(|| self.rules.get(id));
+        rule.is_some_and(|rule| rule.draft.enabled)
+    }
+
     /// Rules by id.
     pub(crate) const fn rules(&self) -> &BTreeMap<String, Arc<Rule>> {
         &self.rules
@@ -76,8 +104,7 @@ impl Register {
 
     /// What decides about the incidents of a rule.
     pub(crate) fn terms(&self, options: &Options, rule_id: &str) -> Option<Terms<'_>> {
-        let own = self.external.as_ref().filter(|_| rule_id == external::RULE_ID);
-        let rule = own.or_else(|| self.rules.get(rule_id))?;
+        let rule = self.builtin.get(rule_id).or_else(|| self.rules.get(rule_id))?;
         let flap = if rule.draft.flap_detection {
             FlapLimit {
                 changes: options.flap_changes,
@@ -123,6 +150,23 @@ impl Register {
     /// Channels by name.
     pub(crate) const fn channels(&self) -> &BTreeMap<String, Arc<Channel>> {
         &self.channels
+    }
+
+    /// Plugins whose channels are told of acknowledgements.
+    pub(crate) fn set_acknowledging(&mut self, plugins: Vec<String>) {
+        self.acknowledging = plugins;
+    }
+
+    /// Plugins whose channels are told of acknowledgements.
+    pub(crate) fn acknowledging(&self) -> &[String] {
+        &self.acknowledging
+    }
+
+    /// Whether a channel is told of acknowledgements.
+    pub(crate) fn takes_acknowledgements(&self, channel: &str) -> bool {
+        self.channels
+            .get(channel)
+            .is_some_and(|channel| self.acknowledging.contains(&channel.plugin))
     }
 
     /// When a channel may be told of something that happens now.
@@ -187,23 +231,28 @@ impl Register {
 
     /// The channels that are meant by these names now, each once.
     pub(crate) fn expand(&self, names: &[String], now: i64) -> Vec<String> {
-        let mut channels: Vec<String> = Vec::new();
+        self.meant(names, now).into_iter().map(|meant| meant.channel).collect()
+    }
+
+    /// The same, with the schedule and the person by whom a channel is meant.
+    pub(crate) fn meant(&self, names: &[String], now: i64) -> Vec<Meant> {
+        let mut all: Vec<Meant> = Vec::new();
         for name in names {
             let meant = match name.strip_prefix(ONCALL) {
                 Some(schedule) => self
                     .rosters
                     .get(schedule)
-                    .map(|roster| roster.who(now).channels)
+                    .map(|roster| roster.meant(now))
                     .unwrap_or_default(),
-                None => vec![name.clone()],
+                None => vec![Meant::channel(name.clone())],
             };
-            for channel in meant {
-                if !channels.contains(&channel) {
-                    channels.push(channel);
+            for one in meant {
+                if !all.iter().any(|other| other.channel == one.channel) {
+                    all.push(one);
                 }
             }
         }
-        channels
+        all
     }
 
     /// Every mistake of an escalation policy, with its place.

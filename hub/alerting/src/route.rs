@@ -39,10 +39,10 @@ pub(crate) struct Target {
 }
 
 /// The tree.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Tree(Node);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Node {
     matchers: Matchers,
     level: Option<Level>,

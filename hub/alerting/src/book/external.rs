@@ -20,6 +20,7 @@ impl Book {
     fn external_alert(&mut self, posted: &Posted, now: i64) {
         let signal = &posted.signal;
         let key = group_key(signal);
+        self.warm(&key);
         let last = self.groups.get(&key).map(|slot| &slot.incident);
         let open = last.is_some_and(Incident::is_open);
         if !open && !signal.met {

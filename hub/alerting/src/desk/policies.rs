@@ -1,12 +1,14 @@
 //! Silences, maintenance windows and the routing tree: checked, made durable, put to work.
 
+use std::borrow::Cow;
+
 use streamflow_model::{
     Alert, Escalation, Instant, Maintenance, Matcher, OncallSchedule, Routing, RoutingDraft, Silence, SilenceState,
 };
 use streamflow_web::{ApiError, ApiResult};
 use uuid::Uuid;
 
-use super::{Desk, delete, put, unused};
+use super::{Desk, delete, provision::not_in_a_file, put, unused};
 use crate::{
     documents::{ESCALATION, MAINTENANCE, ONCALL, ROUTING, SILENCE},
     matchers::{Matchers, refuse, wrong},
@@ -25,7 +27,7 @@ impl Desk {
     pub(crate) fn meant(&self, matchers: &[Matcher]) -> ApiResult<Vec<Alert>> {
         let matchers = matchers_of_silence(matchers)?;
         let open = self.book.open_alerts().filter(|alert| matchers.hold(&alert.labels));
-        Ok(open.cloned().collect())
+        Ok(open.map(Cow::into_owned).collect())
     }
 
     /// Makes a silence, or changes one: an expired one, or one whose matchers change, is replaced by a new one.
@@ -129,6 +131,7 @@ impl Desk {
 
     /// Replaces the routing tree, of this version when one is given.
     pub(crate) fn save_routing(&mut self, draft: RoutingDraft, version: Option<i64>, now: i64) -> ApiResult<Routing> {
+        not_in_a_file("routing", self.book.routing().provisioned.as_ref())?;
         let before = self.book.routing().version;
         if version.is_some_and(|version| version != before) {
             let message = format!("the routing has changed meanwhile; it has version {before} now");
@@ -139,6 +142,7 @@ impl Desk {
             draft,
             version: before + 1,
             updated_at: Instant(now),
+            provisioned: None,
         };
         put(&mut self.ops, ROUTING.0, ROUTING.1.to_owned(), &routing)?;
         self.book.set_routing(routing.clone(), compiled, now);

@@ -61,6 +61,17 @@ impl Memory {
         Arc::new(store)
     }
 
+    /// Adds a document.
+    pub(crate) fn add(&self, kind: &str, id: &str, body: Value) {
+        let doc = Doc {
+            kind: kind.to_owned(),
+            id: id.to_owned(),
+            version: 1,
+            body,
+        };
+        self.docs.lock().unwrap().insert((kind.to_owned(), id.to_owned()), doc);
+    }
+
     fn deliveries(&self) -> Vec<Delivery> {
         let docs = self.docs.lock().unwrap();
         let deliveries = docs.values().filter(|doc| doc.kind == DELIVERY);
@@ -287,7 +298,7 @@ impl Running {
         let (registry, token) = (Registry::new(), CancellationToken::new());
         let (signals, receiver) = signal_channel();
         let sender: Arc<dyn ChannelSender> = ledger.clone();
-        let alerting = Alerting::build(&options, dir, "", store, sender, receiver, &registry)
+        let alerting = Alerting::build(&options, dir, "", store, sender, receiver, Vec::new(), &registry)
             .await
             .unwrap();
         let (handle, routes) = (alerting.handle(), alerting.routes());

@@ -22,7 +22,7 @@ fn seen(book: &mut Book) -> (Option<AlertState>, Vec<String>) {
 }
 
 fn only(book: &Book) -> Alert {
-    book.open_alerts().next().unwrap().clone()
+    book.open_alerts().next().unwrap().into_owned()
 }
 
 fn firing() -> (Option<AlertState>, Vec<String>) {

@@ -15,6 +15,7 @@ use super::Rooms;
 use crate::{
     desk::Desk,
     external::{PostedAlert, read},
+    handle::Shown,
     matchers::{Matchers, refuse, wrong},
 };
 
@@ -116,8 +117,9 @@ pub(super) async fn get_alerts(
     let open = rooms.handle.board.open();
     let wanted = open
         .values()
+        .filter_map(Shown::alert)
         .filter(|alert| alert.fired_at.is_some() && query.takes(alert));
-    Ok(Json(wanted.map(|alert| am_alert(alert)).collect()))
+    Ok(Json(wanted.map(|alert| am_alert(&alert)).collect()))
 }
 
 /// Lists silences; `filter` as in Alertmanager

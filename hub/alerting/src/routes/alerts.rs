@@ -1,6 +1,6 @@
 //! `/api/v1/alerts`
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{body::Bytes, extract::State};
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,7 @@ use super::{Rooms, page_of};
 use crate::{
     desk::{Desk, no_alert},
     documents::{self, ALERT, newest_first},
+    handle::Shown,
     incident::Incident,
 };
 
@@ -90,21 +91,20 @@ pub(super) async fn list(
     let limit = check_limit(query.limit)?;
     let open = rooms.handle.board.open();
     if query.state.is_some_and(|state| state != AlertState::Resolved) {
-        let wanted = open.values().rev().filter(|alert| query.takes(alert));
-        let after = wanted.filter(|alert| {
-            query
-                .cursor
-                .as_ref()
-                .is_none_or(|cursor| newest_first(&alert.id) > *cursor)
+        let after = open.iter().rev().filter(|(id, _)| {
+            let cursor = query.cursor.as_ref();
+            cursor.is_none_or(|cursor| newest_first(id) > *cursor)
         });
-        let page = after.take(limit + 1).map(|alert| Alert::clone(alert)).collect();
+        let wanted = after
+            .filter_map(|(_, shown)| shown.alert())
+            .filter(|alert| query.takes(alert));
+        let page = wanted.take(limit + 1).map(Arc::unwrap_or_clone).collect();
         return Ok(Json(Page::cut(page, limit, |alert: &Alert| newest_first(&alert.id))));
     }
     let pick = |doc: streamflow_storage::Doc| {
         let incident: Incident = serde_json::from_value(doc.body).ok()?;
-        let alert = open
-            .get(&incident.alert.id)
-            .map_or(incident.alert, |alert| Alert::clone(alert));
+        let shown = open.get(&incident.alert.id).and_then(Shown::alert);
+        let alert = shown.map_or(incident.alert, Arc::unwrap_or_clone);
         query.takes(&alert).then_some(alert)
     };
     page_of(rooms.store.as_ref(), ALERT, query.cursor.clone(), limit, pick)

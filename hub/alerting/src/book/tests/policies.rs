@@ -44,6 +44,7 @@ fn compiled(draft: Value) -> (Routing, Compiled) {
         draft,
         version: 1,
         updated_at: Instant(T0),
+        provisioned: None,
     };
     (routing, compiled)
 }
@@ -296,7 +297,7 @@ fn an_acknowledgement_lapses_when_it_is_not_resolved_in_time() {
     told(&mut book);
     book.tick(T0 + 31 * MINUTE);
     assert_eq!(told(&mut book), ["ops firing 1"]);
-    let alert = book.open_alerts().next().unwrap().clone();
+    let alert = book.open_alerts().next().unwrap().into_owned();
     assert_eq!((alert.state, alert.acknowledged_by), (AlertState::Firing, None));
     assert!(alert.timeline.last().unwrap().detail.contains("eva"));
     book.tick(T0 + 36 * MINUTE);
@@ -523,4 +524,61 @@ proptest::proptest! {
             }
         }
     }
+}
+
+/// A channel whose plugin asks for acknowledgements, besides `ops`, whose plugin does not.
+fn with_pager(book: &mut Book) {
+    book.put_channel(Channel {
+        plugin: "pagerduty".to_owned(),
+        ..channel("pager")
+    });
+    book.set_acknowledging(vec!["pagerduty".to_owned()]);
+}
+
+fn open_ids(book: &Book) -> Vec<String> {
+    book.open_alerts().map(|alert| alert.id.clone()).collect()
+}
+
+#[test]
+fn an_acknowledgement_is_told_to_those_who_ask_for_it() {
+    let mut book = book(vec![rule(json!({"channels": ["ops", "pager"]}))]);
+    with_pager(&mut book);
+    book.signals(&[signal(0, 60.0)], T0);
+    assert_eq!(told(&mut book), ["ops firing 1", "pager firing 1"]);
+    let id = open_ids(&book).remove(0);
+    book.acknowledge(&id, "eva", "on it", T0 + SECOND).unwrap();
+    assert_eq!(told(&mut book), ["pager acknowledged 1"]);
+    book.acknowledge(&id, "max", "me too", T0 + 2 * SECOND).unwrap();
+    assert_eq!(told(&mut book), Vec::<String>::new(), "it was taken before");
+    book.resolve(&id, "eva", "done", T0 + MINUTE).unwrap();
+    assert_eq!(told(&mut book), ["ops resolved 1", "pager resolved 1"]);
+}
+
+#[test]
+fn a_group_is_taken_when_all_of_its_alerts_are() {
+    let mut book = by_routes();
+    with_pager(&mut book);
+    let mut draft = routed();
+    draft["route"]["channels"] = json!(["ops", "pager"]);
+    route(&mut book, draft, T0);
+    book.signals(&[of("a", 0, 60.0), of("b", 0, 60.0)], T0);
+    book.tick(T0 + 30 * SECOND);
+    assert_eq!(told(&mut book), ["ops firing 2", "pager firing 2"]);
+    let ids = open_ids(&book);
+    book.acknowledge(&ids[0], "eva", "", T0 + MINUTE).unwrap();
+    assert_eq!(told(&mut book), Vec::<String>::new());
+    book.acknowledge(&ids[1], "eva", "", T0 + MINUTE).unwrap();
+    let outgoing = book.take_changes().outgoing;
+    assert_eq!(outgoing.len(), 1);
+    let (notice, delivery) = (&outgoing[0].notice, &outgoing[0].delivery);
+    assert_eq!(
+        (notice.state, delivery.channel.as_str()),
+        (AlertState::Acknowledged, "pager")
+    );
+    assert_eq!(
+        notice.key,
+        book.bundles.keys().next().unwrap().as_str(),
+        "the group's own key, as when it fired"
+    );
+    assert_eq!(notice.idempotency_key, delivery.idempotency_key);
 }
