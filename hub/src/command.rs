@@ -2,11 +2,12 @@
 
 mod agent;
 mod alert;
+mod drill;
 mod plugin;
 mod print;
 mod remote;
 mod rule;
-mod rule_file;
+pub mod rule_file;
 mod rule_test;
 mod user;
 
@@ -18,7 +19,7 @@ use streamflow_storage::Store;
 use crate::{
     cli::{AgentCommand, Cli, Command, Common, ConfigCommand, TokenCommand, UserCommand},
     config::{self, ConfigError, HubConfig},
-    logging, serve,
+    logging, provisioning, serve,
 };
 
 /// Wrong usage that the argument parser cannot see.
@@ -37,13 +38,22 @@ pub struct Failed(pub String);
 /// Whatever went wrong, for [`report`] and [`exit_code`].
 pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
-        Command::Serve { common, ready_json } => {
-            let config = config::load(&common.config)?;
+        Command::Serve {
+            common,
+            ready_json,
+            standby,
+        } => {
+            let mut config = config::load(&common.config)?;
+            config.ha.standby |= standby;
             logging::start(&config.log)?;
             block_on(serve::serve(config, ready_json))
         }
         Command::Config(ConfigCommand::Check { common }) => {
-            config::load(&common.config)?;
+            let config = config::load(&common.config)?;
+            let mistakes = config.provisioning.folder().map(provisioning::check).unwrap_or_default();
+            if !mistakes.is_empty() {
+                return Err(ConfigError { mistakes }.into());
+            }
             print::done(
                 common.output,
                 &format!("{}: fine", common.config.display()),

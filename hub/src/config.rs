@@ -9,13 +9,18 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::logging;
+use crate::{drill, heartbeat, logging, provisioning, self_watch, standby};
 
 /// Prefix of environment variables that override the file: `STREAMFLOW_HUB__HTTP__LISTEN`.
 const ENV_PREFIX: &str = "STREAMFLOW_HUB";
 
 /// Keys whose value is a list, comma separated in the environment.
-const LISTS: [&str; 3] = ["egress.allow", "plugins.trusted_keys", "http.cors_origins"];
+const LISTS: [&str; 4] = [
+    "egress.allow",
+    "plugins.trusted_keys",
+    "http.cors_origins",
+    "drills.channels",
+];
 
 /// `[http]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -88,6 +93,19 @@ pub struct HubConfig {
     pub plugins: streamflow_plugin_host::Options,
     /// Where plugins may connect to.
     pub egress: streamflow_plugin_host::EgressOptions,
+    /// The relay for outgoing mail.
+    pub mail: streamflow_plugin_host::MailOptions,
+    /// Active and standby.
+    pub ha: standby::Options,
+    /// Fire drills.
+    pub drills: drill::Options,
+    /// The hub's watch over itself.
+    #[serde(rename = "self")]
+    pub own: self_watch::Options,
+    /// Calls to the outside while the hub is healthy.
+    pub heartbeat: heartbeat::Options,
+    /// Rules that are kept in files.
+    pub provisioning: provisioning::Options,
     /// Logs.
     pub log: logging::Options,
 }
@@ -108,6 +126,12 @@ impl Default for HubConfig {
             dashboard: streamflow_dashboard::Options::default(),
             plugins: streamflow_plugin_host::Options::default(),
             egress: streamflow_plugin_host::EgressOptions::default(),
+            mail: streamflow_plugin_host::MailOptions::default(),
+            ha: standby::Options::default(),
+            drills: drill::Options::default(),
+            own: self_watch::Options::default(),
+            heartbeat: heartbeat::Options::default(),
+            provisioning: provisioning::Options::default(),
             log: logging::Options::default(),
         }
     }
@@ -143,7 +167,10 @@ pub fn load(path: &Path) -> Result<HubConfig, ConfigError> {
         mistakes.extend(config.contradictions().into_iter().map(told));
     }
     match config {
-        Some(config) if mistakes.is_empty() => Ok(config),
+        Some(mut config) if mistakes.is_empty() => {
+            config.provisioning.beside(path);
+            Ok(config)
+        }
         _ => Err(ConfigError { mistakes }),
     }
 }
@@ -185,6 +212,12 @@ impl HubConfig {
             ("egress.allow", reason)
         });
         wrong.extend(unusable);
+        wrong.extend(self.mail.mistakes());
+        wrong.extend(self.own.mistakes());
+        wrong.extend(self.heartbeat.mistakes());
+        wrong.extend(self.provisioning.mistakes());
+        wrong.extend(self.drills.contradictions());
+        wrong.extend(self.ha.contradictions());
         if let Err(reason) = logging::filter(&self.log) {
             wrong.push(("log.level", reason));
         }

@@ -1,13 +1,20 @@
 //! The hub's binary: reads the command line and hands over.
 
+mod beside;
 mod cli;
 mod command;
 mod config;
+mod drill;
+mod heartbeat;
 mod logging;
 mod past;
+mod prom_rules;
+mod provisioning;
+mod self_watch;
 mod serve;
 mod shipped;
 mod shutdown;
+mod standby;
 
 use std::process::ExitCode;
 

@@ -33,6 +33,7 @@ pub async fn offer(store: &dyn Store) -> anyhow::Result<()> {
             version: 1,
             created_at: now,
             updated_at: now,
+            provisioned: None,
         };
         ops.push(DocOp::Put {
             kind: "rule".into(),

@@ -10,7 +10,7 @@ use streamflow_model::{Completeness, Instant, Level, Rule, RuleError, Signal, Sp
 use crate::matchers::wrong;
 
 /// Stands for the rule of alerts that others decide.
-pub(crate) const RULE_ID: &str = "external";
+pub const RULE_ID: &str = "external";
 /// An alert without an end is expected again within this time.
 pub(crate) const AGAIN_WITHIN: Span = Span::from_secs(300);
 /// A stale alert is over when its sender has not mentioned it for this long.
@@ -22,21 +22,21 @@ const LONGEST: (usize, usize) = (256, 4096);
 
 /// An alert as Prometheus sends it.
 #[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
-pub(crate) struct PostedAlert {
+pub struct PostedAlert {
     /// Its identity.
-    pub(crate) labels: BTreeMap<String, String>,
+    pub labels: BTreeMap<String, String>,
     /// Texts.
     #[serde(default)]
-    pub(crate) annotations: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
     /// When it began.
     #[serde(default, rename = "startsAt")]
-    pub(crate) starts_at: Option<Instant>,
+    pub starts_at: Option<Instant>,
     /// When it ended, or, in the future, until when its sender will have mentioned it again.
     #[serde(default, rename = "endsAt")]
-    pub(crate) ends_at: Option<Instant>,
+    pub ends_at: Option<Instant>,
     /// Where it comes from.
     #[serde(default, rename = "generatorURL")]
-    pub(crate) generator_url: String,
+    pub generator_url: String,
 }
 
 /// What a posted alert means.
@@ -60,6 +60,7 @@ pub(crate) fn rule(name: &str, level: Level, annotations: &BTreeMap<String, Stri
         version: 1,
         created_at: Instant(0),
         updated_at: Instant(0),
+        provisioned: None,
     })
 }
 

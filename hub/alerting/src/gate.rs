@@ -41,7 +41,7 @@ impl Default for BreakerLimits {
 /// Where a breaker stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum BreakerState {
+pub enum BreakerState {
     /// Everything is sent.
     #[default]
     Closed,
@@ -55,6 +55,8 @@ pub(crate) enum BreakerState {
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     failures: u32,
+    /// Notifications that were given up.
+    pub(crate) given_up: u64,
     /// Pauses in a row.
     pauses: u32,
     /// End of the present pause.

@@ -80,6 +80,7 @@ impl Rehearsal {
             enabled: true,
             created_at: Instant(now),
             updated_at: Instant(now),
+            provisioned: None,
         };
         let channels = rule.draft.channels.iter().map(channel).collect();
         let stored = Stored {

@@ -10,6 +10,9 @@ mod routing;
 mod rules;
 mod silences;
 
+pub use channels::ChannelDraft;
+pub(crate) use channels::prepare;
+
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;

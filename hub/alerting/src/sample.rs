@@ -33,6 +33,7 @@ pub(crate) fn rule(fields: serde_json::Value) -> Rule {
         version: 1,
         created_at: Default::default(),
         updated_at: Default::default(),
+        provisioned: None,
     }
 }
 

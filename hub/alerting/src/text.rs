@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use streamflow_model::{Alert, Instant, Rule, RuleKind, Signal, Span};
+use streamflow_model::{
+    Alert, Instant, Rule, RuleKind, Signal, Span,
+    drill::{DRILL_WORDS, is_drill_rule},
+};
 
 use crate::external;
 
@@ -18,10 +21,12 @@ pub(crate) fn describe(alert: &mut Alert, rule: &Rule, signal: &Signal) {
     }
     data.insert("window_start".to_owned(), json!(Instant(signal.window_start)));
     data.insert("window_end".to_owned(), json!(Instant(signal.window_end)));
-    if matches!(rule.draft.kind, RuleKind::Threshold | RuleKind::Anomaly) {
+    // A rule by which the hub watches itself has no aggregate, and says in its own words what it has seen.
+    let of_windows = !rule.is_builtin();
+    if of_windows && matches!(rule.draft.kind, RuleKind::Threshold | RuleKind::Anomaly) {
         data.insert("aggregate".to_owned(), json!(rule.draft.aggregate));
     }
-    if rule.draft.kind == RuleKind::Threshold {
+    if of_windows && rule.draft.kind == RuleKind::Threshold {
         data.insert("threshold".to_owned(), json!(rule.draft.threshold));
         data.insert("condition".to_owned(), json!(rule.draft.condition));
     }
@@ -42,12 +47,17 @@ pub(crate) fn describe(alert: &mut Alert, rule: &Rule, signal: &Signal) {
     let of = group(&signal.labels);
     if let Some(account) = &signal.account {
         // A plugin names its incidents in its own words.
-        let of = if of.is_empty() || rule.draft.kind == RuleKind::Plugin {
+        let of = if of.is_empty() || !of_windows || rule.draft.kind == RuleKind::Plugin {
             String::new()
         } else {
             format!(" for {of}")
         };
-        alert.title = format!("{}: {}{of}", rule.draft.name, account.summary);
+        let drill = if is_drill_rule(&rule.id) {
+            format!("{DRILL_WORDS}: ")
+        } else {
+            String::new()
+        };
+        alert.title = format!("{drill}{}: {}{of}", rule.draft.name, account.summary);
         alert.message = account.message.clone();
         name_missing(alert, signal);
         return;

@@ -15,6 +15,6 @@ pub mod users;
 pub use accounts::accounts;
 pub use dashboard::{Dashboard, DashboardError};
 pub use options::Options;
-pub use prom::prometheus;
+pub use prom::{PromQl, prometheus};
 pub use ui::ui_fallback;
 pub use users::ensure_admin;

@@ -11,10 +11,13 @@ mod histogram;
 mod labels;
 mod over_time;
 mod plan;
+mod query;
 mod routes;
 mod samples;
 mod source;
 mod wire;
+
+pub use query::PromQl;
 
 use std::sync::Arc;
 

@@ -42,6 +42,9 @@ pub struct AgentStatus {
     pub events_total: u64,
     /// Events it reported as dropped by policy.
     pub dropped_total: u64,
+    /// End of the newest certificate that the hub has given it.
+    #[serde(default)]
+    pub certificate_expires_at: Option<Instant>,
     /// Taken off the allow-list.
     pub revoked: bool,
 }

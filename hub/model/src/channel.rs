@@ -40,6 +40,9 @@ pub struct Channel {
     /// Last change.
     #[serde(default)]
     pub updated_at: Instant,
+    /// The file that the channel is kept in, when it is not kept through the API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provisioned: Option<String>,
 }
 
 const fn yes() -> bool {

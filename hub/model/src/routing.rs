@@ -65,4 +65,7 @@ pub struct Routing {
     pub version: i64,
     /// Last change.
     pub updated_at: Instant,
+    /// The file that the routing is kept in, when it is not kept through the API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provisioned: Option<String>,
 }

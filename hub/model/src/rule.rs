@@ -208,6 +208,20 @@ pub struct Rule {
     pub created_at: Instant,
     /// Last change.
     pub updated_at: Instant,
+    /// The file that the rule is kept in, when it is not kept through the API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provisioned: Option<String>,
+}
+
+/// Begins the ids of the rules by which the hub watches itself.
+pub const SELF: &str = "self:";
+
+impl Rule {
+    /// Whether it is one of the rules by which the hub watches itself. Nothing of it is stored.
+    #[must_use]
+    pub fn is_builtin(&self) -> bool {
+        self.id.starts_with(SELF)
+    }
 }
 
 /// One thing wrong with a rule.

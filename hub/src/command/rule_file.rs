@@ -1,13 +1,23 @@
-//! Files with rules: JSON or TOML, one rule, a list, or a list under `rules`. Every mistake is found, not the first alone.
+//! Files with rules: TOML, YAML or JSON; one rule, a list, or a list under `rules`. Every mistake is found, not the first alone.
+//!
+//! A file may also hold `channels` and a `routing` for provisioning, or `groups` as Prometheus has them.
+
+mod place;
+pub mod prometheus;
 
 use std::{fmt, path::Path};
 
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
-use streamflow_model::{RuleDraft, RuleError};
+use streamflow_alerting::ChannelDraft;
+use streamflow_model::{RoutingDraft, RuleDraft, RuleError};
+
+use prometheus::Group;
+
+pub use place::containing;
 
 /// Fields of a saved rule that are no part of what a user writes; a rule read from a hub may be kept in a file.
-const READ_ONLY: [&str; 4] = ["id", "version", "created_at", "updated_at"];
+const READ_ONLY: [&str; 5] = ["id", "version", "created_at", "updated_at", "provisioned"];
 /// More mistakes of one rule than this are not worth listing.
 const MOST: usize = 50;
 
@@ -16,7 +26,9 @@ const MOST: usize = 50;
 pub struct Mistake {
     /// The file.
     pub file: String,
-    /// The rule's name, or its place in the file.
+    /// Line in the file, from 1, as far as it can be told.
+    pub at: Option<u32>,
+    /// The rule's name, or its place in the file; or another part of the file.
     pub rule: Option<String>,
     /// Field of the rule.
     pub field: Option<String>,
@@ -33,7 +45,9 @@ pub struct Mistake {
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.file)?;
-        if let (None, Some(line)) = (&self.rule, self.line) {
+        if let Some(at) = self.at {
+            write!(f, ":{at}")?;
+        } else if let (None, Some(line)) = (&self.rule, self.line) {
             write!(f, ":{line}")?;
             if let Some(column) = self.column {
                 write!(f, ":{column}")?;
@@ -62,78 +76,226 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// Reads a file.
+/// What a file holds.
+#[derive(Debug, Clone, Default)]
+pub struct Provided {
+    /// Rules; each has been compiled.
+    pub rules: Vec<RuleDraft>,
+    /// Channels, whose plugins have not been asked.
+    pub channels: Vec<ChannelDraft>,
+    /// The routing tree and the rules of inhibition.
+    pub routing: Option<RoutingDraft>,
+    /// Groups of alerting rules as Prometheus has them.
+    pub groups: Vec<Group>,
+}
+
+/// Keys of a file that holds more than rules.
+const KEYS: [&str; 4] = ["rules", "channels", "routing", "groups"];
+
+/// Reads the rules of a file.
 ///
 /// # Errors
 /// Every mistake in it.
 pub fn read(path: &Path) -> Result<Vec<RuleDraft>, Vec<Mistake>> {
-    let file = path.display().to_string();
-    let whole = |reason: String, line: Option<u32>, column: Option<u32>| Mistake {
-        file: file.clone(),
+    let provided = read_all(path)?;
+    if provided.rules.is_empty() && !provided.groups.is_empty() {
+        let reason = "holds rules of Prometheus; the hub evaluates them, but only its own rules can be explained, tested or tried on the past";
+        return Err(vec![whole(path, reason.to_owned(), None, None)]);
+    }
+    if provided.rules.is_empty() {
+        return Err(vec![whole(path, "holds no rule".to_owned(), None, None)]);
+    }
+    Ok(provided.rules)
+}
+
+/// Reads everything that a file holds.
+///
+/// # Errors
+/// Every mistake in it.
+pub fn read_all(path: &Path) -> Result<Provided, Vec<Mistake>> {
+    let text = std::fs::read_to_string(path).map_err(|e| vec![whole(path, e.to_string(), None, None)])?;
+    let value = parse(path, &text).map_err(|(reason, line, column)| vec![whole(path, reason, line, column)])?;
+    let mut reader = Reader {
+        path,
+        text: &text,
+        provided: Provided::default(),
+        mistakes: Vec::new(),
+    };
+    match value {
+        Value::Array(rules) => reader.rules(rules, "rules"),
+        Value::Object(fields)
+            if !fields.contains_key("name") && fields.keys().any(|key| KEYS.contains(&key.as_str())) =>
+        {
+            reader.document(fields);
+        }
+        one @ Value::Object(_) => reader.rules(vec![one], ""),
+        // An empty YAML file is one null.
+        _ => reader.wrong(
+            None,
+            None,
+            "holds no rule; write a rule, a list of rules, or a list named `rules`".to_owned(),
+            None,
+        ),
+    }
+    let Reader { provided, mistakes, .. } = reader;
+    if mistakes.is_empty() {
+        Ok(provided)
+    } else {
+        Err(mistakes)
+    }
+}
+
+/// A mistake of a file as a whole.
+fn whole(path: &Path, reason: String, line: Option<u32>, column: Option<u32>) -> Mistake {
+    Mistake {
+        file: path.display().to_string(),
+        at: None,
         rule: None,
         field: None,
         reason,
         line,
         column,
         text: None,
-    };
-    let text = std::fs::read_to_string(path).map_err(|e| vec![whole(e.to_string(), None, None)])?;
-    let value = parse(path, &text).map_err(|(reason, line, column)| vec![whole(reason, line, column)])?;
-    let rules = match value {
-        Value::Array(rules) => rules,
-        Value::Object(mut fields) if fields.len() == 1 && fields.get("rules").is_some_and(Value::is_array) => {
-            match fields.remove("rules") {
-                Some(Value::Array(rules)) => rules,
-                _ => Vec::new(),
-            }
-        }
-        one @ Value::Object(_) => vec![one],
-        _ => {
-            let reason = "holds no rule; write a rule, a list of rules, or a list named `rules`";
-            return Err(vec![whole(reason.to_owned(), None, None)]);
-        }
-    };
-    if rules.is_empty() {
-        return Err(vec![whole("holds no rule".to_owned(), None, None)]);
     }
-    let (mut drafts, mut mistakes) = (Vec::<RuleDraft>::new(), Vec::new());
-    for (place, rule) in rules.into_iter().enumerate() {
-        let named = rule.get("name").and_then(Value::as_str).filter(|name| !name.is_empty());
-        let name = named.map_or_else(|| format!("rule {}", place + 1), str::to_owned);
-        match draft(rule) {
-            Ok(draft) => {
-                if drafts.iter().any(|other| other.name == draft.name) {
-                    let mut mistake = whole("there is another rule of this name in the file".to_owned(), None, None);
-                    (mistake.rule, mistake.field) = (Some(name), Some("name".to_owned()));
-                    mistakes.push(mistake);
+}
+
+/// Reads the parts of one file.
+struct Reader<'a> {
+    path: &'a Path,
+    text: &'a str,
+    provided: Provided,
+    mistakes: Vec<Mistake>,
+}
+
+impl Reader<'_> {
+    fn document(&mut self, fields: Map<String, Value>) {
+        for (key, value) in fields {
+            match (key.as_str(), value) {
+                ("rules", Value::Array(rules)) => self.rules(rules, "rules"),
+                ("channels", Value::Array(channels)) => self.channels(channels),
+                ("routing", Value::Object(routing)) => self.routing(routing),
+                ("groups", Value::Array(groups)) => {
+                    let (groups, wrong) = prometheus::groups(groups);
+                    self.provided.groups = groups;
+                    for error in wrong {
+                        let at = place::containing(self.text, &error.looks_like);
+                        self.wrong(Some(error.rule), Some(error.field), error.reason, at);
+                    }
                 }
-                drafts.push(draft);
+                (key, _) if KEYS.contains(&key) => {
+                    let what = if key == "routing" { "a table" } else { "a list" };
+                    self.wrong(None, Some(key.to_owned()), format!("must be {what}"), None);
+                }
+                (key, _) => {
+                    let reason = format!("unknown key; a file holds {}", KEYS.join(", "));
+                    self.wrong(None, Some(key.to_owned()), reason, place::containing(self.text, key));
+                }
             }
-            Err(wrong) => mistakes.extend(wrong.into_iter().map(|(error, text)| Mistake {
-                file: file.clone(),
-                rule: Some(name.clone()),
-                field: Some(error.field),
-                reason: error.reason,
-                line: error.line,
-                column: error.column,
-                text,
-            })),
         }
     }
-    if mistakes.is_empty() { Ok(drafts) } else { Err(mistakes) }
+
+    /// `list` is the key of the list; empty when the file is one rule.
+    fn rules(&mut self, rules: Vec<Value>, list: &str) {
+        if rules.is_empty() {
+            return self.wrong(None, None, "holds no rule".to_owned(), None);
+        }
+        for (nth, rule) in rules.into_iter().enumerate() {
+            let name = name_of(&rule).unwrap_or_else(|| format!("rule {}", nth + 1));
+            let wrong = match draft(rule) {
+                Ok(draft) => {
+                    let twice = self.provided.rules.iter().any(|other| other.name == draft.name);
+                    self.provided.rules.push(draft);
+                    let reason = "there is another rule of this name in the file";
+                    Vec::from_iter(twice.then(|| (error("name", reason), None)))
+                }
+                Err(wrong) => wrong,
+            };
+            for (error, text) in wrong {
+                let at = place::line(self.path, self.text, list, nth, &error.field);
+                self.mistakes.push(Mistake {
+                    at,
+                    rule: Some(name.clone()),
+                    field: Some(error.field),
+                    line: error.line,
+                    column: error.column,
+                    text,
+                    ..whole(self.path, error.reason, None, None)
+                });
+            }
+        }
+    }
+
+    fn channels(&mut self, channels: Vec<Value>) {
+        for (nth, channel) in channels.into_iter().enumerate() {
+            let name =
+                name_of(&channel).map_or_else(|| format!("channel {}", nth + 1), |name| format!("channel {name}"));
+            let (draft, wrong) = match channel {
+                Value::Object(fields) => {
+                    lenient::<ChannelDraft>(fields, &["created_at", "updated_at", "health", "provisioned"])
+                }
+                _ => (None, vec![error("channel", "must be a table")]),
+            };
+            for error in &wrong {
+                let at = place::line(self.path, self.text, "channels", nth, &error.field);
+                self.wrong(Some(name.clone()), Some(error.field.clone()), error.reason.clone(), at);
+            }
+            if let Some(draft) = draft.filter(|_| wrong.is_empty()) {
+                if self.provided.channels.iter().any(|other| other.name() == draft.name()) {
+                    let reason = "there is another channel of this name in the file".to_owned();
+                    self.wrong(Some(name), Some("name".to_owned()), reason, None);
+                }
+                self.provided.channels.push(draft);
+            }
+        }
+    }
+
+    fn routing(&mut self, routing: Map<String, Value>) {
+        let (draft, wrong) = lenient::<RoutingDraft>(routing, &["version", "updated_at", "provisioned"]);
+        if wrong.is_empty() {
+            self.provided.routing = draft;
+        }
+        for error in wrong {
+            let key = error.field.rsplit(['.', ']']).next().unwrap_or_default();
+            let at = place::containing(self.text, key);
+            self.wrong(Some("routing".to_owned()), Some(error.field), error.reason, at);
+        }
+    }
+
+    fn wrong(&mut self, rule: Option<String>, field: Option<String>, reason: String, at: Option<u32>) {
+        self.mistakes.push(Mistake {
+            at,
+            rule,
+            field,
+            ..whole(self.path, reason, None, None)
+        });
+    }
+}
+
+fn name_of(part: &Value) -> Option<String> {
+    let name = part.get("name").and_then(Value::as_str);
+    name.filter(|name| !name.is_empty()).map(str::to_owned)
 }
 
 type Syntax = (String, Option<u32>, Option<u32>);
 
-/// JSON or TOML, by the name's ending, else by what the text looks like.
+/// TOML, YAML or JSON, by the name's ending, else TOML or JSON by what the text looks like.
 pub fn parse(path: &Path, text: &str) -> Result<Value, Syntax> {
+    let place = |n: usize| u32::try_from(n).ok();
     let json = match path.extension().and_then(|ending| ending.to_str()) {
         Some("json") => true,
         Some("toml") => false,
-        Some("yaml" | "yml") => return Err(("YAML is not read; write TOML or JSON".to_owned(), None, None)),
+        Some("yaml" | "yml") => {
+            return serde_saphyr::from_str(text).map_err(|error| {
+                let at = error.location();
+                let number = |n: Option<u64>| n.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0);
+                let message = error.without_snippet().to_string();
+                // The place is told in the file's own terms.
+                let reason = message.split(" at line ").next().unwrap_or(&message).to_owned();
+                (reason, number(at.map(|at| at.line())), number(at.map(|at| at.column())))
+            });
+        }
         _ => text.trim_start().starts_with(['{', '[']) && !text.trim_start().starts_with("[["),
     };
-    let place = |n: usize| u32::try_from(n).ok();
     if json {
         return serde_json::from_str(text).map_err(|e| {
             let message = e.to_string();
@@ -151,32 +313,12 @@ pub fn parse(path: &Path, text: &str) -> Result<Value, Syntax> {
 
 /// One rule, or all that is wrong with it, each with the line of the expression that is wrong.
 fn draft(rule: Value) -> Result<RuleDraft, Vec<(RuleError, Option<String>)>> {
-    let Value::Object(mut fields) = rule else {
+    let Value::Object(fields) = rule else {
         return Err(vec![(error("rule", "must be an object"), None)]);
     };
-    fields.retain(|key, _| !READ_ONLY.contains(&key.as_str()));
-    let mut wrong = Vec::new();
-    let draft = loop {
-        let attempt = serde_json::to_string(&fields).map_err(|e| vec![(error("rule", &e.to_string()), None)])?;
-        let mut reader = serde_json::Deserializer::from_str(&attempt);
-        match serde_path_to_error::deserialize::<_, RuleDraft>(&mut reader) {
-            Ok(draft) => break Some(draft),
-            Err(e) => {
-                let path = e.path().to_string();
-                let message = e.into_inner().to_string();
-                let reason = message.split(" at line ").next().unwrap_or(&message).to_owned();
-                let Some(field) = repair(&mut fields, &path, &reason) else {
-                    wrong.push((error("rule", &reason), None));
-                    break None;
-                };
-                wrong.push((error(&field, &reason), None));
-                if wrong.len() >= MOST {
-                    break None;
-                }
-            }
-        }
-    };
-    let named: Vec<String> = wrong.iter().map(|(error, _)| error.field.clone()).collect();
+    let (draft, wrong) = lenient::<RuleDraft>(fields, &READ_ONLY);
+    let named: Vec<String> = wrong.iter().map(|error| error.field.clone()).collect();
+    let mut wrong: Vec<(RuleError, Option<String>)> = wrong.into_iter().map(|error| (error, None)).collect();
     if let Some(draft) = &draft {
         let compiled = draft.compile().err().unwrap_or_default();
         // A field that had to be left out is not wrong twice.
@@ -189,6 +331,35 @@ fn draft(rule: Value) -> Result<RuleDraft, Vec<(RuleError, Option<String>)>> {
     match draft {
         Some(draft) if wrong.is_empty() => Ok(draft),
         _ => Err(wrong),
+    }
+}
+
+/// Reads fields and finds every mistake: what is wrong is left out, and the rest is read again.
+fn lenient<T: DeserializeOwned>(mut fields: Map<String, Value>, read_only: &[&str]) -> (Option<T>, Vec<RuleError>) {
+    fields.retain(|key, _| !read_only.contains(&key.as_str()));
+    let mut wrong = Vec::new();
+    loop {
+        let attempt = match serde_json::to_string(&fields) {
+            Ok(attempt) => attempt,
+            Err(e) => return (None, vec![error("", &e.to_string())]),
+        };
+        let mut reader = serde_json::Deserializer::from_str(&attempt);
+        match serde_path_to_error::deserialize::<_, T>(&mut reader) {
+            Ok(value) => return (Some(value), wrong),
+            Err(e) => {
+                let path = e.path().to_string();
+                let message = e.into_inner().to_string();
+                let reason = message.split(" at line ").next().unwrap_or(&message).to_owned();
+                let Some(field) = repair(&mut fields, &path, &reason) else {
+                    wrong.push(error("rule", &reason));
+                    return (None, wrong);
+                };
+                wrong.push(error(&field, &reason));
+                if wrong.len() >= MOST {
+                    return (None, wrong);
+                }
+            }
+        }
     }
 }
 
@@ -252,14 +423,14 @@ mod tests {
              [[rules]]\nname = \"b\"\nlevel = \"loud\"\ncondition = \"value >\"\nthreshold = \"many\"\n",
         );
         for part in [
-            "rules.toml: a: thrshold: unknown field",
-            "rules.toml: a: window: must be between",
-            "rules.toml: a: match: `kind` is unknown",
+            "rules.toml:4: a: thrshold: unknown field",
+            "rules.toml:5: a: window: must be between",
+            "rules.toml:3: a: match: `kind` is unknown",
             "2 |   kind == 'y'\n          ^",
-            "rules.toml: a: threshold: is required",
-            "rules.toml: b: level: unknown variant `loud`",
-            "rules.toml: b: threshold: invalid type",
-            "rules.toml: b: condition: ",
+            "rules.toml:1: a: threshold: is required",
+            "rules.toml:8: b: level: unknown variant `loud`",
+            "rules.toml:10: b: threshold: invalid type",
+            "rules.toml:9: b: condition: ",
         ] {
             assert!(
                 found.iter().any(|one| one.contains(part)),
@@ -273,7 +444,7 @@ mod tests {
     fn broken_syntax_is_named_with_its_place() {
         assert!(wrong("r.json", "{\"name\": }")[0].starts_with("r.json:1:10: "));
         assert!(wrong("r.toml", "name = \"a\"\nfor = = 3\n")[0].starts_with("r.toml:2:"));
-        assert!(wrong("r.yaml", "name: a")[0].contains("YAML"));
+        assert!(wrong("r.yaml", "name: a\nmatch: [\n")[0].starts_with("r.yaml:"));
         assert!(wrong("r.json", "[]")[0].contains("holds no rule"));
         assert!(wrong("r.json", "[{\"aggregate\": \"count()\"}]")[0].contains("rule 1: name: missing field"));
     }
@@ -285,5 +456,47 @@ mod tests {
             assert!(wrong("r.json", &text).is_empty(), "{text}");
         }
         assert!(wrong("r.json", &format!("[{rule},{rule}]"))[0].contains("another rule"));
+    }
+
+    #[test]
+    fn yaml_says_the_same_and_names_its_lines() {
+        let text = "rules:\n  - name: a\n    threshold: 1\n    for: 5m\n  - name: b\n    threshold: 1\n    level: loud\n    labels: {team: x}\n";
+        assert_eq!(wrong("r.yaml", text).len(), 1);
+        assert!(
+            wrong("r.yaml", text)[0].starts_with("r.yaml:7: b: level: unknown variant"),
+            "{:?}",
+            wrong("r.yaml", text)
+        );
+        assert!(wrong("r.yml", &text.replace("loud", "error")).is_empty());
+    }
+
+    #[test]
+    fn a_document_holds_channels_and_routing_as_well() {
+        let text = "[[rules]]\nname = \"a\"\nthreshold = 1\nchannels = [\"ops\"]\n\n[[channels]]\nname = \"ops\"\nplugin = \"webhook\"\n\
+                    config = {url = \"https://example.org\"}\n\n[routing.route]\nchannels = [\"ops\"]\n";
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("all.toml");
+        std::fs::write(&path, text).unwrap();
+        let provided = read_all(&path).unwrap();
+        assert_eq!((provided.rules.len(), provided.channels.len()), (1, 1));
+        assert!(provided.routing.is_some());
+        let found = wrong(
+            "x.toml",
+            &format!(
+                "{}\nsilences = 3\n",
+                text.replace("plugin", "plugn")
+                    .replace("[routing.route]", "[routing.root]")
+            ),
+        );
+        assert!(
+            found
+                .iter()
+                .any(|one| one.contains("channel ops: plugn: unknown field")),
+            "{found:#?}"
+        );
+        assert!(
+            found.iter().any(|one| one.contains("routing: root: unknown field")),
+            "{found:#?}"
+        );
     }
 }

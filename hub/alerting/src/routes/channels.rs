@@ -15,6 +15,7 @@ use crate::{
     calendar::Calendar,
     desk::no_channel,
     gate::MOST_PER_MINUTE,
+    held::Cause,
     link,
     matchers::{refuse, wrong},
     outbox::{ChannelHealth, Outgoing},
@@ -25,12 +26,12 @@ use crate::{
 /// Stands in answers for a secret; in a request it means the one that is kept.
 const MASK: &str = "***";
 /// Fields of a channel that the hub writes.
-const READ_ONLY: [&str; 3] = ["created_at", "updated_at", "health"];
+const READ_ONLY: [&str; 4] = ["created_at", "updated_at", "health", "provisioned"];
 
 /// A channel as a user writes it.
-#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ChannelDraft {
+pub struct ChannelDraft {
     /// Unique name.
     name: String,
     /// Channel plugin that delivers.
@@ -66,6 +67,14 @@ pub(super) struct ChannelView {
     channel: Channel,
     /// How it does.
     health: ChannelHealth,
+}
+
+impl ChannelDraft {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 const fn yes() -> bool {
@@ -195,6 +204,25 @@ async fn save(
     new: bool,
 ) -> ApiResult<Json<Data<ChannelView>>> {
     identity.require(Role::Editor)?;
+    let before = rooms.handle.board.channels.borrow().get(&draft.name).cloned();
+    let channel = prepare(rooms, draft, before.as_deref()).await?;
+    let acknowledging = rooms.sender.acknowledging();
+    let channel = rooms
+        .handle
+        .call(move |desk, now| {
+            // A plugin may have come since the start.
+            desk.set_acknowledging(acknowledging);
+            desk.save_channel(channel, new, now)
+        })
+        .await?;
+    Ok(Json(Data {
+        data: masked(rooms, &channel),
+    }))
+}
+
+/// A channel as it can be saved: its plugin has taken the configuration, and its secrets are sealed. A secret given as `***` is
+/// the one of the channel `before`.
+pub(crate) async fn prepare(rooms: &Rooms, draft: ChannelDraft, before: Option<&Channel>) -> ApiResult<Channel> {
     let ChannelDraft {
         name,
         plugin,
@@ -210,11 +238,9 @@ async fn save(
         let message = "`name` must have 1 to 128 bytes and hold no `/`";
         return Err(ApiError::validation(message).with_details(json!({"field": "name"})));
     }
-    let before = rooms.handle.board.channels.borrow().get(&name).cloned();
     for (key, value) in config.iter_mut().filter(|(_, value)| *value == MASK) {
         let wrong = |reason| ApiError::validation(reason).with_details(json!({"field": format!("config.{key}")}));
         let kept = before
-            .as_ref()
             .filter(|before| before.plugin == plugin)
             .and_then(|before| before.config.get(key));
         let kept = kept.ok_or_else(|| wrong(format!("`config.{key}` is `***`, but no secret is kept for it")))?;
@@ -244,18 +270,13 @@ async fn save(
         enabled,
         created_at: at,
         updated_at: at,
+        provisioned: None,
     };
     let errors = mistakes(&channel);
     if !errors.is_empty() {
         return Err(refuse("the channel", &errors));
     }
-    let channel = rooms
-        .handle
-        .call(move |desk, now| desk.save_channel(channel, new, now))
-        .await?;
-    Ok(Json(Data {
-        data: masked(rooms, &channel),
-    }))
+    Ok(channel)
 }
 
 fn mistakes(channel: &Channel) -> Vec<RuleError> {
@@ -346,11 +367,15 @@ fn test_message(channel: &Channel, by: &str, external_url: &str) -> Outgoing {
         external_url: external_url.to_owned(),
         url: external_url.to_owned(),
         test: true,
+        members: Vec::new(),
+        omitted: 0,
     };
     Outgoing {
         delivery,
         notice,
         since: now.0,
         stored_at: 0,
+        cause: Cause::Fired,
+        oncall: None,
     }
 }

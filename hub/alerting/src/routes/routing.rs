@@ -11,7 +11,7 @@ use super::{Rooms, editable};
 use crate::route::{Target, Tree};
 
 /// Fields that the hub writes. A `version` that is given must be the present one.
-const READ_ONLY: [&str; 2] = ["version", "updated_at"];
+const READ_ONLY: [&str; 3] = ["version", "updated_at", "provisioned"];
 
 /// An alert that may never have been.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Fields of a rule that the hub writes. A `version` that is given must be the present one.
-const READ_ONLY: [&str; 4] = ["id", "version", "created_at", "updated_at"];
+const READ_ONLY: [&str; 5] = ["id", "version", "created_at", "updated_at", "provisioned"];
 
 /// Lists rules, oldest first
 #[utoipa::path(get, path = "/api/v1/rules", tag = "rules", params(PageQuery), responses((status = 200, body = Page<Rule>)))]
@@ -104,6 +104,7 @@ pub(super) async fn remove(
     Path(id): Path<String>,
 ) -> ApiResult<StatusCode> {
     identity.require(Role::Editor)?;
+    own(&rooms, &id)?;
     rooms
         .handle
         .call(move |desk, now| desk.delete_rule(&id, &identity.name, now))
@@ -113,6 +114,7 @@ pub(super) async fn remove(
 
 async fn save(rooms: &Rooms, identity: Identity, id: String, body: Map<String, Value>) -> ApiResult<Json<Data<Rule>>> {
     identity.require(Role::Editor)?;
+    own(rooms, &id)?;
     let version = body.get("version").and_then(Value::as_i64);
     let draft: RuleDraft = editable(body, &READ_ONLY)?;
     check(rooms, &draft).await?;
@@ -123,15 +125,20 @@ async fn save(rooms: &Rooms, identity: Identity, id: String, body: Map<String, V
 }
 
 fn find(rooms: &Rooms, id: &str) -> ApiResult<Rule> {
-    rooms
-        .handle
-        .board
-        .rules
-        .borrow()
-        .iter()
-        .find(|rule| rule.id == id)
-        .cloned()
-        .ok_or_else(|| no_rule(id))
+    let board = &rooms.handle.board;
+    let rules = board.rules.borrow();
+    let mut all = rules.iter().chain(&board.builtin);
+    let found = all.find(|rule| rule.id == id).cloned();
+    found.ok_or_else(|| no_rule(id))
+}
+
+/// Refuses to change a rule that nobody has written.
+fn own(rooms: &Rooms, id: &str) -> ApiResult<()> {
+    if rooms.handle.board.builtin.iter().any(|rule| rule.id == id) {
+        let message = "this rule is built in; the section [self] of hub.toml changes it or switches it off";
+        return Err(ApiError::conflict(message));
+    }
+    Ok(())
 }
 
 /// Everything that is wrong with a rule, at once.

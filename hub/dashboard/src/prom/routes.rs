@@ -181,12 +181,12 @@ async fn instant(source: &Source, parameters: &Parameters) -> Result<Json, Query
 }
 
 /// Loads what a plan needs, and computes on a thread where that may take its time.
-async fn evaluate(
+pub(super) async fn evaluate<T: Send + 'static>(
     source: &Source,
     plan: Plan,
     now: i64,
-    work: impl FnOnce(Evaluator<'_>) -> Result<Json, QueryError> + Send + 'static,
-) -> Result<Json, QueryError> {
+    work: impl FnOnce(Evaluator<'_>) -> Result<T, QueryError> + Send + 'static,
+) -> Result<T, QueryError> {
     let mut data = Vec::with_capacity(plan.needs.len());
     for need in &plan.needs {
         let range = Range {

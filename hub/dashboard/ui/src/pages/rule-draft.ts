@@ -86,7 +86,7 @@ export function expectedGroups(text: string, by: string[]): Record<string, strin
 
 /** A saved rule without what only the hub writes. */
 export function draftOf(rule: Rule): RuleDraft {
-  const { id: _id, version: _version, created_at: _created, updated_at: _updated, ...draft } = rule;
+  const { id: _id, version: _version, created_at: _created, updated_at: _updated, provisioned: _file, ...draft } = rule;
   return draft;
 }
 

@@ -162,7 +162,7 @@ function Body() {
 
 function Row({ rule }: { rule: Rule }) {
   const alarms = firing.value.filter((alert) => alert.rule_id === rule.id).length;
-  const edit = mayEdit();
+  const edit = mayEdit() && rule.provisioned === undefined;
   const { fires, over } = summary(rule);
   const events = looksAt(rule);
   return (
@@ -171,6 +171,11 @@ function Row({ rule }: { rule: Rule }) {
         <b>{rule.name}</b>
         {alarms > 0 && <span class={`badge level-${rule.level}`}>{alarms} firing</span>}
         {rule.kind !== "threshold" && <span class="badge">{rule.kind}</span>}
+        {rule.provisioned !== undefined && (
+          <span class="badge" title={`Kept in ${rule.provisioned}; change it there`}>
+            file
+          </span>
+        )}
         {rule.group_by.length > 0 && <small>for each {rule.group_by.join(", ")}</small>}
       </td>
       <td class="mono">
