@@ -66,6 +66,12 @@ impl Sliding {
         within.map(|(_, count)| *count).fold(0, u64::saturating_add)
     }
 
+    /// When the newest part of what was counted began. A tick tells of a time that all events have passed, and newer ones may have been counted by then.
+    #[must_use]
+    pub fn newest_ms(&self) -> Option<i64> {
+        self.parts.back().map(|(begin, _)| *begin)
+    }
+
     /// Nothing is left in the window that ends at this time.
     #[must_use]
     pub fn is_over(&self, now_ms: i64) -> bool {
@@ -100,5 +106,6 @@ mod tests {
         window.add(0, 1);
         assert_eq!(window.count(999_990), count + 1);
         assert!(!window.is_over(1_000_000) && window.is_over(2_000_000));
+        assert_eq!(window.newest_ms(), Some(999_000));
     }
 }

@@ -83,6 +83,9 @@ fn events_of_a_file_run_through_a_rule_and_its_verdicts_are_printed() {
     );
 
     // Mistakes are told with their place.
+    let webhook = built("webhook.wasm");
+    let (status, _, err) = alone(&["plugin", "run", webhook.to_str().unwrap(), "--events", events]);
+    assert!(status == Some(1) && err.contains("only rules"), "{err}");
     let (status, _, err) = alone(&[
         "plugin",
         "run",
@@ -96,9 +99,6 @@ fn events_of_a_file_run_through_a_rule_and_its_verdicts_are_printed() {
     std::fs::write(events, "{\"type\": \"a\", \"source\": \"b\"}\nnonsense\n").unwrap();
     let (status, _, err) = run(&[]);
     assert!(status == Some(2) && err.contains("events.ndjson:2"), "{err}");
-    let webhook = built("webhook.wasm");
-    let (status, _, err) = alone(&["plugin", "run", webhook.to_str().unwrap(), "--events", events]);
-    assert!(status == Some(1) && err.contains("only rules"), "{err}");
 }
 
 #[test]

@@ -96,7 +96,9 @@ impl Rule for Burst {
     fn on_tick(&mut self, now_ms: i64, sources: &mut Self::State) -> Result<Vec<Alert>, String> {
         let mut alerts = Vec::new();
         for (name, source) in sources.iter_mut().filter(|(_, source)| source.firing) {
-            let count = source.errors.count(now_ms);
+            // A tick comes after events that are newer than its time: they are part of the burst.
+            let newest = source.errors.newest_ms().unwrap_or(now_ms);
+            let count = source.errors.count(now_ms.max(newest));
             if count * 2 < self.config.errors {
                 source.firing = false;
                 let title = format!("{name}: the burst is over");

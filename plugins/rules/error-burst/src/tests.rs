@@ -41,6 +41,14 @@ fn a_burst_fires_once_a_source_and_ends() {
 }
 
 #[test]
+fn a_tick_of_a_time_before_the_newest_errors_ends_nothing() {
+    let mut rule = rule(json!({"errors": 5, "within_seconds": 60}));
+    assert_eq!(rule.events(&errors("a", 5, T0 + 3_000)).expect("an answer").len(), 1);
+    assert!(rule.tick(T0).expect("an answer").is_empty());
+    assert_eq!(rule.tick(T0 + 70_000).expect("an answer").len(), 1);
+}
+
+#[test]
 fn only_errors_count_and_slow_ones_are_no_burst() {
     let mut burst = rule(json!({"errors": 3}));
     let low: Vec<Event> = (0..9)
