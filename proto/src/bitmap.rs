@@ -34,6 +34,23 @@ impl Bitmap {
         Self { words, len }
     }
 
+    /// Builds the set from a predicate over some of the row numbers; no other is asked for, or in it.
+    pub fn within(len: usize, rows: std::ops::Range<usize>, mut test: impl FnMut(usize) -> bool) -> Self {
+        let mut words = vec![0_u64; len.div_ceil(64)];
+        let end = rows.end.min(len);
+        let mut row = rows.start;
+        while row < end {
+            let next = ((row / 64 + 1) * 64).min(end);
+            let mut word = 0;
+            for bit in row..next {
+                word |= u64::from(test(bit)) << (bit % 64);
+            }
+            words[row / 64] |= word;
+            row = next;
+        }
+        Self { words, len }
+    }
+
     /// Reads `len` little-endian packed bits; `None` when there are too few bytes.
     pub(crate) fn from_bytes(bytes: &[u8], len: usize) -> Option<Self> {
         if bytes.len() < len.div_ceil(8) {
@@ -191,7 +208,11 @@ mod tests {
             prop_assert_eq!(rows(&a.not()), want(&|pair| !pair.0));
             prop_assert_eq!(a.count_ones(), want(&|pair| pair.0).len());
             prop_assert_eq!(a.is_empty(), a.count_ones() == 0);
-            prop_assert_eq!(a.not().not(), a);
+            prop_assert_eq!(&a.not().not(), &a);
+            for (start, end) in [(0, len), (len / 3, len / 2), (len / 2, len + 5), (len, len)] {
+                let part = Bitmap::within(len, start..end, |row| bits[row].0);
+                prop_assert_eq!(part, Bitmap::from_fn(len, |row| bits[row].0 && (start..end).contains(&row)));
+            }
         }
     }
 

@@ -11,6 +11,7 @@
 
 use std::{
     hint::black_box,
+    process::Command,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -180,7 +181,14 @@ fn row(what: &str, ours: &str, baseline: &str, ratio: Option<f64>, target: &str)
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
 fn main() {
-    let quick = std::env::args().any(|argument| argument == "--quick");
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [flag, panes, aggregate] = arguments.as_slice()
+        && flag == "--state"
+    {
+        println!("{}", state(panes.parse().unwrap(), aggregate));
+        return;
+    }
+    let quick = arguments.iter().any(|argument| argument == "--quick");
     let batches = if quick { 100 } else { 1000 };
     let frames = frames(batches);
     let events = (BATCH * batches) as f64;
@@ -250,8 +258,14 @@ fn main() {
         );
     }
     drop(log);
-    for (panes, aggregate) in [(1, "count()"), (10, "sum(data.ms)")] {
-        let bytes = state(panes, aggregate);
+    for (panes, aggregate) in [(1_usize, "count()"), (10, "sum(data.ms)")] {
+        // In a process of its own, whose memory nothing else has touched.
+        let own = std::env::current_exe().unwrap();
+        let output = Command::new(own)
+            .args(["--state", panes.to_string().as_str(), aggregate])
+            .output()
+            .unwrap();
+        let bytes: f64 = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
         row(
             &format!("state of `{aggregate}` for each of 100 rules, {KEYS} keys and {panes} panes, labels included"),
             &format!("{bytes:.0} B"),

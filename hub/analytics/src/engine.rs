@@ -10,6 +10,7 @@ pub(crate) mod cells;
 pub(crate) mod grouping;
 pub(crate) mod groups;
 mod index;
+mod numbering;
 mod part;
 mod run;
 mod sessions;
@@ -22,13 +23,14 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 use streamflow_model::{OpenGroup, Rule, RuleError, Signal};
-use streamflow_proto::{bitmap::Bitmap, filter::Columns};
+use streamflow_proto::{bitmap::Bitmap, filter::Columns, metric};
 use streamflow_storage::store::{LogBatch, RowSpan};
 
-use crate::Options;
+use crate::{Options, rollup::behind};
 use agents::Agents;
 use cells::{Input, Scratch};
 use index::Index;
+use numbering::Numbering;
 use part::Part;
 use run::{Run, State, Work};
 use verdict::Verdicts;
@@ -129,6 +131,8 @@ pub struct Engine {
     /// State from a checkpoint, until its rule is seen.
     saved: HashMap<(String, String), State>,
     index: Index,
+    /// Of groups, by the number of the list of attributes.
+    numberings: Vec<Numbering>,
     /// No window closes before the watermark reaches this.
     next_close: i64,
     scratch: Scratch,
@@ -148,6 +152,7 @@ impl Engine {
             runs,
             saved,
             index,
+            numberings: Vec::new(),
             next_close: i64::MIN,
             scratch,
             watches: Watches::default(),
@@ -173,11 +178,12 @@ impl Engine {
     pub fn restore(options: Options, state: EngineState) -> Self {
         let mut engine = Self::new(options, i64::MIN);
         engine.agents = state.agents;
+        let mut labels = HashMap::default();
         engine.saved = state
             .rules
             .into_iter()
             .map(|(id, question, mut state)| {
-                state.reindex();
+                state.reindex(&mut labels);
                 ((id, question), state)
             })
             .collect();
@@ -228,6 +234,7 @@ impl Engine {
         }
         self.saved.clear();
         self.index = Index::new(&self.runs);
+        self.numberings = (0..self.index.distinct().1).map(|_| Numbering::new()).collect();
         self.next_close = i64::MIN;
         refused
     }
@@ -269,14 +276,16 @@ impl Engine {
     pub fn ingest(&mut self, log: &LogBatch) -> Outcome {
         let mut outcome = Outcome::default();
         let mut columns = Columns::new(&log.batch);
-        let prepared = columns
-            .timestamps()
-            .and_then(|times| Ok((times, self.index.candidates(&mut columns)?)));
-        let Ok((times, candidates)) = prepared else {
+        let prepared = columns.timestamps().and_then(|times| {
+            let candidates = self.index.candidates(&mut columns)?;
+            Ok((times, candidates, metric::carriers(&log.batch)?))
+        });
+        let Ok((times, candidates, carriers)) = prepared else {
             outcome.unreadable += 1;
             return outcome;
         };
         let mut part = Part::new(columns, times, &self.index);
+        part.carriers = carriers;
         let mut out = Verdicts::default();
         for span in &log.spans {
             self.advance(span.stored_at, &mut out);
@@ -315,9 +324,14 @@ impl Engine {
         out: &mut Verdicts,
     ) {
         let limit = span.stored_at.saturating_add(self.options.max_future.ms());
-        let rows = span.start as usize..(span.end as usize).min(part.times.len());
-        let counted = Bitmap::from_fn(part.times.len(), |row| rows.contains(&row) && part.times[row] <= limit);
-        let newest = counted.iter_ones().map(|row| part.times[row]).max();
+        let all = span.start as usize..(span.end as usize).min(part.times.len());
+        let end = part
+            .carriers
+            .as_ref()
+            .map_or(all.end, |carriers| behind(span, carriers) as usize);
+        let rows = all.start..end;
+        let counted = Bitmap::within(part.times.len(), rows.clone(), |row| part.times[row] <= limit);
+        let newest = all.map(|row| part.times[row]).filter(|at| *at <= limit).max();
         outcome.events += rows.len() as u64;
         outcome.future += (rows.len() - counted.count_ones()) as u64;
         let mut late: Option<Bitmap> = None;
@@ -328,7 +342,7 @@ impl Engine {
                 continue;
             }
             let added = part
-                .rows_and_groups(self.index.plan(*number), run)
+                .rows_and_groups(self.index.plan(*number), run, &mut self.numberings)
                 .and_then(|(matches, groups)| {
                     let rows = matches.and(&counted);
                     if rows.is_empty() {

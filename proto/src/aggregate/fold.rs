@@ -11,16 +11,16 @@ use crate::{
 ///
 /// # Errors
 /// When a column does not decode; nothing has been added then.
-pub fn fold(
+pub fn fold<A: AsMut<Accumulator>>(
     spec: &AggregateSpec,
     columns: &mut Columns<'_>,
     rows: &Bitmap,
     groups: &[u32],
-    accumulators: &mut [Accumulator],
+    accumulators: &mut [A],
 ) -> Result<(), DecodeError> {
     let Some(path) = &spec.path else {
         for row in rows.iter_ones() {
-            accumulators[groups[row] as usize].add_events(1);
+            accumulators[groups[row] as usize].as_mut().add_events(1);
         }
         return Ok(());
     };
@@ -28,11 +28,18 @@ pub fn fold(
         let Some(dict) = columns.labels(path)? else {
             return Ok(());
         };
-        let coupons: Vec<_> = dict.values.iter().map(|value| Distinct::coupon(value)).collect();
+        // Each value once where most rows are added; of few rows only their own.
+        let all = rows.count_ones() > dict.values.len();
+        let known = if all { dict.values.as_slice() } else { &[] };
+        let coupons: Vec<_> = known.iter().map(|value| Distinct::coupon(value)).collect();
         for row in rows.iter_ones() {
             let id = dict.ids[row];
             if id != Dict::ABSENT {
-                accumulators[groups[row] as usize].add_coupon(coupons[id as usize]);
+                let coupon = match coupons.get(id as usize) {
+                    Some(coupon) => *coupon,
+                    None => Distinct::coupon(&dict.values[id as usize]),
+                };
+                accumulators[groups[row] as usize].as_mut().add_coupon(coupon);
             }
         }
         return Ok(());
@@ -41,11 +48,17 @@ pub fn fold(
         let Some(dict) = columns.labels(path)? else {
             return Ok(());
         };
-        let hashed: Vec<_> = dict.values.iter().map(|value| Hashed::new(value)).collect();
+        let all = rows.count_ones() > dict.values.len();
+        let known = if all { dict.values.as_slice() } else { &[] };
+        let hashed: Vec<_> = known.iter().map(|value| Hashed::new(value)).collect();
         for row in rows.iter_ones() {
             let id = dict.ids[row];
             if id != Dict::ABSENT {
-                accumulators[groups[row] as usize].add_value(&hashed[id as usize]);
+                let accumulator = accumulators[groups[row] as usize].as_mut();
+                match hashed.get(id as usize) {
+                    Some(value) => accumulator.add_value(value),
+                    None => accumulator.add_value(&Hashed::new(&dict.values[id as usize])),
+                }
             }
         }
         return Ok(());
@@ -61,7 +74,9 @@ pub fn fold(
     for row in rows.iter_ones() {
         if numbers.present.get(row) {
             let at = times.as_ref().map_or(0, |times| times[row]);
-            accumulators[groups[row] as usize].add_number(at, numbers.values[row]);
+            accumulators[groups[row] as usize]
+                .as_mut()
+                .add_number(at, numbers.values[row]);
         }
     }
     Ok(())

@@ -254,12 +254,12 @@ impl Accumulator {
             | (State::Min(_), Func::Min)
             | (State::Max(_), Func::Max)
             | (State::Stddev(_), Func::Stddev)
-            | (State::Distinct(_), Func::Distinct)
             | (State::First { .. }, Func::First)
             | (State::Last { .. }, Func::Last) => true,
             (State::Percentile { quantile, sketch }, Func::Percentile(wanted)) => {
                 (*quantile - wanted).abs() < f64::EPSILON && sketch.is_sound(self.samples)
             }
+            (State::Distinct(distinct), Func::Distinct) => distinct.is_sound(),
             _ => false,
         };
         let values = self.samples.checked_add(self.ignored);

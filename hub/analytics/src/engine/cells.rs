@@ -11,7 +11,11 @@ use streamflow_proto::{
     filter::Columns,
 };
 
-use super::{grouping::LocalGroups, groups::Groups};
+use super::{
+    grouping::LocalGroups,
+    groups::Groups,
+    numbering::{Recent, fill_lean, push_lean},
+};
 
 /// No slot yet, in the table of a window's local groups.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -27,16 +31,31 @@ pub(crate) struct Cell {
     pub(crate) fired: bool,
 }
 
+/// A value in progress with its aggregate: as large as a line of memory, because what an event costs is that it has to be fetched.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[repr(align(64))]
+struct Place {
+    cell: Cell,
+    accumulator: Accumulator,
+}
+
+impl AsMut<Accumulator> for Place {
+    fn as_mut(&mut self) -> &mut Accumulator {
+        &mut self.accumulator
+    }
+}
+
 /// All values in progress of one rule or query.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Cells {
     size: i64,
     /// Start of the pane to the slot of each group, by the group's number.
     panes: BTreeMap<i64, Vec<u32>>,
-    cells: Vec<Cell>,
-    /// Beside `cells`, so that folding sees one plain list.
-    accumulators: Vec<Accumulator>,
+    places: Vec<Place>,
     free: Vec<u32>,
+    /// Slots that are found without asking for the group.
+    #[serde(skip)]
+    recent: Recent,
 }
 
 /// Rows to add.
@@ -119,13 +138,13 @@ pub(crate) const fn next_start(at: i64, size: i64) -> i64 {
 
 impl Cells {
     pub(crate) fn new(size: i64) -> Self {
-        let (panes, cells, accumulators, free) = Default::default();
+        let (panes, places, free, recent) = Default::default();
         Self {
             size: size.max(1),
             panes,
-            cells,
-            accumulators,
+            places,
             free,
+            recent,
         }
     }
 
@@ -140,6 +159,9 @@ impl Cells {
     ) -> Result<Folded, DecodeError> {
         let mut folded = Folded::default();
         scratch.begin(input);
+        if let Some(numbers) = input.groups.numbers() {
+            self.recent.begin(numbers.epoch);
+        }
         let mut table = 0;
         for row in input.rows.iter_ones() {
             let start = window_start(input.times[row], self.size);
@@ -163,13 +185,16 @@ impl Cells {
             let local = input.groups.of(row);
             let entry = &mut scratch.tables[table].1[local];
             if *entry == NONE {
-                let (slot, surplus) = self.slot(groups, spec, start, input, local);
+                let (slot, surplus) = match self.known(start, input, local) {
+                    Some(slot) => (slot, false),
+                    None => self.slot(groups, spec, start, input, local),
+                };
                 *entry = slot;
                 folded.surplus += u64::from(surplus);
                 // Several local groups share the slot of `other`, of which there is one in each pane.
                 if !surplus || !scratch.others.contains(&slot) {
                     scratch.touched.push(slot);
-                    let before = |window| self.accumulators[slot as usize].value(window).unwrap_or(0.0);
+                    let before = |window| self.places[slot as usize].accumulator.value(window).unwrap_or(0.0);
                     scratch.before.extend(input.watch.map(before));
                 }
                 if surplus && !scratch.others.contains(&slot) {
@@ -180,8 +205,23 @@ impl Cells {
         }
         let in_time = folded.late.as_ref().map(|late| input.rows.and_not(late));
         let rows = in_time.as_ref().unwrap_or(input.rows);
-        aggregate::fold(spec, columns, rows, &scratch.slot_of_row, &mut self.accumulators)?;
+        aggregate::fold(spec, columns, rows, &scratch.slot_of_row, &mut self.places)?;
         Ok(folded)
+    }
+
+    /// The slot of a group that was used lately.
+    fn known(&mut self, start: i64, input: &Input<'_>, local: usize) -> Option<u32> {
+        let number = input.groups.numbers()?.number(local);
+        let slot = self.recent.find(start, number)?;
+        let cell = &mut self.places[slot as usize].cell;
+        cell.stored_at = cell.stored_at.max(input.stored_at);
+        Some(slot)
+    }
+
+    fn note(&mut self, start: i64, input: &Input<'_>, local: usize, slot: u32) {
+        if let Some(numbers) = input.groups.numbers() {
+            self.recent.note(start, numbers.number(local), slot);
+        }
     }
 
     fn slot(
@@ -192,17 +232,20 @@ impl Cells {
         input: &Input<'_>,
         local: usize,
     ) -> (u32, bool) {
-        let labels = || input.groups.labels(local);
-        let (mut group, mut surplus) = groups.intern(input.groups.fingerprint(local), labels(), input.cap);
+        let labels = || input.groups.kept_labels(local);
+        let (mut group, mut surplus) = groups.intern(input.groups.fingerprint(local), labels, input.cap);
         let pane = self.panes.entry(start).or_default();
-        let full = self.cells.len() - self.free.len() >= input.max_cells;
+        let full = self.places.len() - self.free.len() >= input.max_cells;
         if full && !surplus && slot_in(pane, group).is_none() {
             groups.release(group);
-            (group, surplus) = (groups.other(labels().count()), true);
+            (group, surplus) = (groups.other(labels().len()), true);
         }
         if let Some(slot) = slot_in(pane, group) {
-            let cell = &mut self.cells[slot as usize];
+            let cell = &mut self.places[slot as usize].cell;
             cell.stored_at = cell.stored_at.max(input.stored_at);
+            if !surplus {
+                self.note(start, input, local, slot);
+            }
             return (slot, surplus);
         }
         let cell = Cell {
@@ -213,18 +256,21 @@ impl Cells {
         };
         let slot = match self.free.pop() {
             Some(slot) => {
-                self.cells[slot as usize] = cell;
+                self.places[slot as usize].cell = cell;
                 slot
             }
             None => {
-                self.cells.push(cell);
-                self.accumulators.push(Accumulator::new(spec));
-                u32::try_from(self.cells.len() - 1).unwrap_or(NONE)
+                let accumulator = Accumulator::new(spec);
+                push_lean(&mut self.places, Place { cell, accumulator });
+                u32::try_from(self.places.len() - 1).unwrap_or(NONE)
             }
         };
-        pane.resize(pane.len().max(group as usize + 1), NONE);
+        fill_lean(pane, group as usize + 1, NONE);
         pane[group as usize] = slot;
         groups.hold(group);
+        if !surplus {
+            self.note(start, input, local, slot);
+        }
         (slot, surplus)
     }
 
@@ -253,11 +299,13 @@ impl Cells {
         start: i64,
         spec: &AggregateSpec,
     ) -> Vec<(Cell, Accumulator)> {
+        self.recent.forget(start);
         let pane = self.panes.remove(&start).unwrap_or_default();
         let mut taken: Vec<(Cell, Accumulator)> = Vec::with_capacity(pane.len());
         for slot in pane.into_iter().filter(|slot| *slot != NONE) {
-            let accumulator = std::mem::replace(&mut self.accumulators[slot as usize], Accumulator::new(spec));
-            let cell = self.cells[slot as usize].clone();
+            let place = &mut self.places[slot as usize];
+            let accumulator = std::mem::replace(&mut place.accumulator, Accumulator::new(spec));
+            let cell = place.cell.clone();
             groups.let_go(cell.group);
             self.free.push(slot);
             taken.push((cell, accumulator));
@@ -266,14 +314,25 @@ impl Cells {
     }
 
     pub(crate) fn get(&self, slot: u32) -> (&Cell, &Accumulator) {
-        (&self.cells[slot as usize], &self.accumulators[slot as usize])
+        let place = &self.places[slot as usize];
+        (&place.cell, &place.accumulator)
     }
 
     pub(crate) fn cell_mut(&mut self, slot: u32) -> &mut Cell {
-        &mut self.cells[slot as usize]
+        &mut self.places[slot as usize].cell
     }
 }
 
 fn slot_in(pane: &[u32], group: u32) -> Option<u32> {
     pane.get(group as usize).copied().filter(|slot| *slot != NONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_in_progress_is_one_line_of_memory() {
+        assert_eq!(size_of::<Place>(), 64);
+    }
 }

@@ -13,6 +13,8 @@ use streamflow_proto::{
     path::Path,
 };
 
+use super::numbering::{Labels, Numbering, Numbers};
+
 /// Groups of one batch by one list of attributes. A row without an attribute has the empty label.
 #[derive(Debug)]
 pub(crate) struct LocalGroups {
@@ -20,6 +22,8 @@ pub(crate) struct LocalGroups {
     dicts: Vec<Option<Rc<Dict>>>,
     /// Of each group, worked out once for all rules.
     fingerprints: Vec<u128>,
+    /// Their numbers beyond this batch.
+    numbers: Option<Numbers>,
 }
 
 /// Two seeds that nobody outside the process knows.
@@ -62,11 +66,32 @@ impl LocalGroups {
             ids,
             dicts,
             fingerprints: Vec::new(),
+            numbers: None,
         };
         groups.fingerprints = (0..groups.len())
             .map(|group| fingerprint(groups.labels(group)))
             .collect();
         Ok(groups)
+    }
+
+    /// The same with numbers that hold beyond this batch.
+    pub(crate) fn numbered(mut self, numbering: &mut Numbering) -> Self {
+        let labels = |group: usize| Labels::new(self.labels(group).map(str::to_owned));
+        self.numbers = Some(numbering.of(&self.fingerprints, labels));
+        self
+    }
+
+    /// Numbers that hold beyond this batch, if there are any.
+    pub(crate) const fn numbers(&self) -> Option<&Numbers> {
+        self.numbers.as_ref()
+    }
+
+    /// The labels of a group to keep.
+    pub(crate) fn kept_labels(&self, group: usize) -> Labels {
+        match &self.numbers {
+            Some(numbers) => numbers.labels(group).clone(),
+            None => Labels::new(self.labels(group).map(str::to_owned)),
+        }
     }
 
     /// The fingerprint of a group's labels.

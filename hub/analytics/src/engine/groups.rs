@@ -4,7 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::grouping;
+use super::{
+    grouping,
+    numbering::{Labels, push_lean},
+};
 
 /// What every label of the group of all surplus groups is.
 pub(crate) const OTHER: &str = "other";
@@ -23,7 +26,7 @@ pub(crate) enum Standing {
 /// One group.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Group {
-    pub(crate) labels: Vec<String>,
+    pub(crate) labels: Labels,
     pub(crate) standing: Standing,
     /// End of the newest window of which something was said.
     pub(crate) told_until: i64,
@@ -47,19 +50,14 @@ pub(crate) struct Groups {
 
 impl Groups {
     /// The group with these labels; a new one while there are fewer than `cap`, else the group `other`. The second value says that it was surplus.
-    pub(crate) fn intern<'a>(
-        &mut self,
-        fingerprint: u128,
-        labels: impl Iterator<Item = &'a str>,
-        cap: usize,
-    ) -> (u32, bool) {
+    pub(crate) fn intern(&mut self, fingerprint: u128, labels: impl FnOnce() -> Labels, cap: usize) -> (u32, bool) {
         if let Some(id) = self.index.get(&fingerprint) {
             return (*id, false);
         }
         if self.index.len() >= cap {
-            return (self.other(labels.count()), true);
+            return (self.other(labels().len()), true);
         }
-        let id = self.insert(labels.map(str::to_owned).collect());
+        let id = self.insert(labels());
         self.index.insert(fingerprint, id);
         (id, false)
     }
@@ -69,7 +67,7 @@ impl Groups {
         if let Some(id) = self.other {
             return id;
         }
-        let id = self.insert(vec![OTHER.to_owned(); labels]);
+        let id = self.insert(Labels::new(std::iter::repeat_n(OTHER.to_owned(), labels)));
         self.other = Some(id);
         id
     }
@@ -81,7 +79,8 @@ impl Groups {
             self.other(labels.len())
         } else {
             let each = || labels.iter().copied();
-            self.intern(grouping::fingerprint(each()), each(), usize::MAX).0
+            let kept = || Labels::new(each().map(str::to_owned));
+            self.intern(grouping::fingerprint(each()), kept, usize::MAX).0
         };
         if let Some(group) = self.get_mut(id) {
             group.standing = Standing::Met;
@@ -89,7 +88,7 @@ impl Groups {
         }
     }
 
-    fn insert(&mut self, labels: Vec<String>) -> u32 {
+    fn insert(&mut self, labels: Labels) -> u32 {
         let group = Group {
             labels,
             standing: Standing::Unknown,
@@ -101,7 +100,7 @@ impl Groups {
             self.slots[id as usize] = Some(group);
             return id;
         }
-        self.slots.push(Some(group));
+        push_lean(&mut self.slots, Some(group));
         u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
     }
 
@@ -137,7 +136,7 @@ impl Groups {
         let mut seen: Vec<HashSet<&str, foldhash::fast::RandomState>> = Vec::new();
         for group in self.slots.iter().flatten() {
             seen.resize_with(seen.len().max(group.labels.len()), HashSet::default);
-            for (values, label) in seen.iter_mut().zip(&group.labels) {
+            for (values, label) in seen.iter_mut().zip(group.labels.iter()) {
                 values.insert(label);
             }
         }
@@ -147,7 +146,7 @@ impl Groups {
 
     /// The labels of a group; none when there is no such group.
     pub(crate) fn labels(&self, id: u32) -> &[String] {
-        self.get(id).map_or(&[], |group| group.labels.as_slice())
+        self.get(id).map_or(&[], |group| &group.labels[..])
     }
 
     /// Groups of whose alert alerting may hold open, in the order of their numbers.
@@ -176,8 +175,14 @@ impl Groups {
         self.free.push(id);
     }
 
-    /// Builds the index of groups that were read from a checkpoint.
-    pub(crate) fn reindex(&mut self) {
+    /// Builds the index of groups that were read from a checkpoint. Labels that several rules have are kept once, in `known`.
+    pub(crate) fn reindex(&mut self, known: &mut HashMap<u128, Labels, foldhash::fast::RandomState>) {
+        for group in self.slots.iter_mut().flatten() {
+            group.labels = known
+                .entry(group.fingerprint())
+                .or_insert_with(|| group.labels.clone())
+                .clone();
+        }
         let named = self.slots.iter().zip(0..).filter(|(_, id)| self.other != Some(*id));
         self.index = named
             .filter_map(|(slot, id)| slot.as_ref().map(|group| (group.fingerprint(), id)))

@@ -13,6 +13,7 @@ use super::{
     Late,
     grouping::LocalGroups,
     index::{Index, Plan},
+    numbering::Numbering,
     run::Run,
     watch::Sight,
 };
@@ -48,6 +49,7 @@ impl<'a> Part<'a> {
         &mut self,
         plan: Plan,
         run: &Run,
+        numberings: &mut [Numbering],
     ) -> Result<(Rc<Bitmap>, Rc<LocalGroups>), DecodeError> {
         let compiled = &run.asks.compiled;
         let matches = match &self.matches[plan.filter] {
@@ -61,7 +63,11 @@ impl<'a> Part<'a> {
         let groups = match &self.groups[plan.grouping] {
             Some(known) => Rc::clone(known),
             None => {
-                let fresh = Rc::new(LocalGroups::new(&mut self.columns, &compiled.group_by)?);
+                let fresh = LocalGroups::new(&mut self.columns, &compiled.group_by)?;
+                let fresh = Rc::new(match numberings.get_mut(plan.grouping) {
+                    Some(numbering) => fresh.numbered(numbering),
+                    None => fresh,
+                });
                 self.groups[plan.grouping] = Some(Rc::clone(&fresh));
                 fresh
             }

@@ -1,5 +1,7 @@
 //! One rule at work: its windows, and the verdicts on them.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 use streamflow_model::{OpenGroup, Rule, RuleDraft, RuleError};
 use streamflow_proto::{batch::DecodeError, filter::Columns};
@@ -10,6 +12,7 @@ use super::{
     aligned::Aligned,
     cells::{Folded, Input, Scratch},
     groups::Groups,
+    numbering::Labels,
     sessions::Sessions,
     verdict::{Asks, Verdicts},
 };
@@ -251,8 +254,8 @@ pub(super) struct Work<'a> {
 
 impl State {
     /// Builds what a checkpoint does not hold.
-    pub(super) fn reindex(&mut self) {
-        self.groups.reindex();
+    pub(super) fn reindex(&mut self, known: &mut HashMap<u128, Labels, foldhash::fast::RandomState>) {
+        self.groups.reindex(known);
         if let Some(anomaly) = &mut self.anomaly {
             anomaly.models.reindex();
         }

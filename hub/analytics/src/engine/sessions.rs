@@ -185,7 +185,7 @@ impl Sessions {
                 continue;
             }
             if interned[local] == NONE {
-                let labels = input.groups.labels(local);
+                let labels = || input.groups.kept_labels(local);
                 let (group, surplus) = groups.intern(input.groups.fingerprint(local), labels, input.cap);
                 interned[local] = group;
                 folded.surplus += u64::from(surplus);
@@ -390,6 +390,7 @@ impl Sessions {
         }
         ended.sort_by(|a, b| self.order(groups, *a).cmp(&self.order(groups, *b)));
         for slot in ended {
+            self.end_before(slot, asks, groups, agents, out);
             self.conclude(slot, asks, groups, agents, out);
         }
         // `due` may hold an earlier time than a restart finds; slots and groups become free in the same order all the same.
@@ -403,6 +404,18 @@ impl Sessions {
         }
         if self.next_quiet <= watermark {
             self.judge_quiet(asks, groups, agents, out);
+        }
+    }
+
+    /// When time has leapt over a session and the pause before it, the pause is told first.
+    fn end_before(&self, slot: u32, asks: &Asks, groups: &mut Groups, agents: &Agents, out: &mut Verdicts) {
+        let session = &self.sessions[slot as usize];
+        let Some(told_until) = groups.get(session.group).map(|group| group.told_until) else {
+            return;
+        };
+        let end = told_until.saturating_add(self.gap);
+        if told_until > i64::MIN && end <= session.start && is_owed(groups, session.group) {
+            asks.tell_empty(groups, session.group, told_until, end, agents, out);
         }
     }
 

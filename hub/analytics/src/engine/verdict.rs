@@ -104,11 +104,10 @@ impl Asks {
     }
 
     pub(super) fn is_met(&self, groups: &Groups, group: u32, value: Option<f64>, out: &mut Verdicts) -> bool {
-        let (Some(value), Some(group)) = (value, groups.get(group)) else {
-            return false;
-        };
+        let Some(value) = value else { return false };
         let labels: Vec<(String, String)> = if self.compiled.condition.uses_labels() {
-            self.names.iter().cloned().zip(group.labels.iter().cloned()).collect()
+            let labels = groups.labels(group).iter().cloned();
+            self.names.iter().cloned().zip(labels).collect()
         } else {
             Vec::new()
         };
