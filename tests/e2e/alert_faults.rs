@@ -48,7 +48,7 @@ fn keys(receiver: &Receiver) -> Vec<String> {
 async fn a_channel_that_hangs_holds_up_nobody_and_gets_its_message_when_it_answers_again() {
     let (dead, alive) = (Receiver::start().await, Receiver::start().await);
     let alerting = "send_timeout = \"1s\"\nretry_first = \"100ms\"\nretry_longest = \"500ms\"\nbreaker_failures = 0";
-    let (hub, api) = setup(alerting, &[("dead", &dead), ("alive", &alive)]).await;
+    let (_hub, api) = setup(alerting, &[("dead", &dead), ("alive", &alive)]).await;
     dead.hold();
     for source in ["a", "b", "c"] {
         fire(&api, source).await;
@@ -68,7 +68,8 @@ async fn a_channel_that_hangs_holds_up_nobody_and_gets_its_message_when_it_answe
     distinct.dedup();
     assert_eq!(distinct.len(), 3, "the same keys over all attempts");
     assert_eq!(alive.count(), 3, "and nobody else hears twice");
-    assert_eq!(hub.metric("streamflow_queue_depth{queue=\"deliveries\"").await, 0.0);
+    let (_, waiting) = api.get("/api/v1/deliveries?state=pending").await;
+    assert!(hub::data(&waiting).is_empty(), "{waiting}");
 }
 
 #[tokio::test]
@@ -169,6 +170,7 @@ fn faked(dir: &Path, clock: &Path) -> Process {
             .env("LD_PRELOAD", LIBFAKETIME)
             .env("FAKETIME_TIMESTAMP_FILE", clock)
             .env("FAKETIME_NO_CACHE", "1")
+            .env("DONT_FAKE_MONOTONIC", "1")
             .env("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
         &dir.join("faked.log"),
     );
@@ -211,13 +213,14 @@ async fn a_clock_that_jumps_an_hour_loses_no_alert_and_tells_none_twice() {
         std::fs::write(&next, format!("{offset}\n")).unwrap();
         std::fs::rename(&next, &clock).unwrap();
     };
-    set("+0s");
+    // An hour back and forth, always later than the rule was made: what was stored before a rule is nothing to it.
+    let jumps = ["+7200", "+10800", "+7200", "+3600", "+10800", "+3600", "+7200"];
+    set(jumps[0]);
     let _process = faked(hub.dir(), &clock);
-    let jumps = ["+0s", "+3600s", "+0s", "-3600s", "+3600s", "-3600s", "+0s"];
     for (round, offset) in jumps.iter().enumerate() {
         set(offset);
-        // What was signed an hour ago, or will be, may be over: a person signs in again.
-        let api = eventually_some("the hub lets a person in", async || Some(hub.admin().await)).await;
+        // What was signed an hour ago, or will be, may be over: a person signs in again, and is let in.
+        let api = hub.admin().await;
         let source = format!("s{round}");
         fire(&api, &source).await;
         eventually("it is told, whatever the clock says", async || {

@@ -49,7 +49,7 @@ impl Node {
         let (http, quic) = (free(false), free(true));
         // Agents notice within seconds that a hub is gone.
         let text = format!(
-            "data_dir = {data:?}\n[http]\nlisten = {http:?}\n[quic]\nlisten = {quic:?}\nidle_timeout = \"3s\"\n[egress]\nallow = [{egress:?}]\n\
+            "data_dir = {data:?}\n[http]\nlisten = {http:?}\n[quic]\nlisten = {quic:?}\nidle_timeout = \"5s\"\n[egress]\nallow = [{egress:?}]\n\
              [plugins]\nshipped_dir = {plugins:?}\n[ha]\nlisten = \"127.0.0.1:0\"\n[log]\nlevel = \"info,streamflow=debug\"\n",
             plugins = binaries::root().join("plugins/dist"),
         );
@@ -164,7 +164,7 @@ async fn leaders_killed_in_turn_lose_nothing_and_tell_nothing_twice() {
     )
     .await;
     for (name, kind) in [("from http", "bad"), ("from the agent", "line")] {
-        let rule = json!({"name": name, "match": format!("type == '{kind}'"), "window": "1h", "group_by": ["source"],
+        let rule = json!({"name": name, "match": format!("type == '{kind}'"), "window": "24h", "group_by": ["source"],
             "condition": "value >= threshold", "threshold": 1, "channels": ["ops"]});
         made(&api, "/api/v1/rules", rule).await;
     }

@@ -147,7 +147,11 @@ fn whole(drill: &Drill) -> String {
         lines.push(format!("lost at {}: {reason}", hop.name()));
     }
     lines.push(format!("agent {}, told {}", drill.agent, drill.channels.join(", ")));
-    lines.push(format!("a real alert would tell {}", drill.would_tell.join(", ")));
+    let would = match drill.would_tell.as_slice() {
+        [] => "nobody".to_owned(),
+        names => names.join(", "),
+    };
+    lines.push(format!("a real alert would tell {would}"));
     lines.extend(drill.notes.iter().map(|note| format!("note: {note}")));
     lines.push(String::new());
     let rows: Vec<Vec<String>> = drill

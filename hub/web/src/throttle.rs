@@ -33,7 +33,9 @@ impl Throttle {
         if self.due.len() >= SWEEP_AT {
             self.due.retain(|_, due| *due > now_ms);
         }
-        let due = self.due.get(key).copied().unwrap_or(now_ms).max(now_ms);
+        // Further ahead than the limit itself lies nothing, unless the clock was set back meanwhile: that must not lock anybody out.
+        let known = self.due.get(key).copied().filter(|due| *due <= now_ms + self.burst_ms);
+        let due = known.unwrap_or(now_ms).max(now_ms);
         let next = due + self.interval_ms;
         if next - now_ms > self.burst_ms {
             return Err(next - now_ms - self.burst_ms);
@@ -64,6 +66,19 @@ mod tests {
         assert_eq!(throttle.take("max", 1000), Ok(()), "another key is not held up");
         assert_eq!(throttle.take("eva", 13_000), Ok(()));
         assert!(throttle.take("eva", 13_000).is_err());
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_locks_nobody_out() {
+        let mut throttle = Throttle::new(5);
+        for _ in 0..5 {
+            assert_eq!(throttle.take("eva", 3_600_000), Ok(()));
+        }
+        assert!(throttle.take("eva", 3_600_000).is_err());
+        for _ in 0..5 {
+            assert_eq!(throttle.take("eva", 0), Ok(()));
+        }
+        assert!(throttle.take("eva", 0).is_err(), "and still limits");
     }
 
     #[test]
