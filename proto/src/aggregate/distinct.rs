@@ -1,6 +1,9 @@
 //! Number of different values, by HyperLogLog.
 
-use std::fmt;
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use datasketches::hll::{Coupon, HllSketch, HllType, HllUnion};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
@@ -38,6 +41,16 @@ impl Distinct {
         self.0 = union.to_sketch(HllType::Hll8);
     }
 
+    /// Whether it can be merged: one from another machine may be anything, and the library trusts what it is given.
+    pub(super) fn is_sound(&self) -> bool {
+        let tried = catch_unwind(AssertUnwindSafe(|| {
+            let mut trial = self.clone();
+            trial.merge(self);
+            trial.estimate()
+        }));
+        tried.is_ok_and(f64::is_finite)
+    }
+
     /// Never falls while values are added.
     pub(super) fn estimate(&self) -> f64 {
         self.0.estimate().round()
@@ -59,7 +72,9 @@ impl Serialize for Distinct {
 impl<'de> Deserialize<'de> for Distinct {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let bytes = Vec::<u8>::deserialize(deserializer)?;
-        let sketch = HllSketch::deserialize(&bytes).map_err(D::Error::custom)?;
+        let sketch = catch_unwind(|| HllSketch::deserialize(&bytes))
+            .map_err(|_| D::Error::custom("not a sketch"))?
+            .map_err(D::Error::custom)?;
         if sketch.lg_config_k() == LG_REGISTERS {
             Ok(Self(sketch))
         } else {
