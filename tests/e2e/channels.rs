@@ -210,22 +210,31 @@ async fn every_channel_speaks_the_language_of_its_provider() {
 
     let id = fire(&api, "web-1").await;
     let mut told: BTreeMap<&str, Vec<Received>> = BTreeMap::new();
-    for after in [1, 2] {
-        for provider in &providers {
-            let wanted = provider.of_a_test + after;
-            let sent = eventually_some(&format!("{} is told", provider.plugin), async || {
-                Some(receiver.received_at(provider.path)).filter(|sent| sent.len() >= wanted)
-            })
-            .await;
-            assert_eq!(sent.len(), wanted, "{}", provider.plugin);
-            told.entry(provider.plugin).or_default().push(sent[wanted - 1].clone());
-        }
-        if after == 1 {
-            let (status, body) = api
-                .post(&format!("/api/v1/alerts/{id}/resolve"), &json!({"comment": "cleaned"}))
-                .await;
-            assert_eq!(status, 200, "{body}");
-        }
+    let mut hear = async |provider: &Provider| {
+        let before = told.entry(provider.plugin).or_default().len();
+        let wanted = provider.of_a_test + before + 1;
+        let sent = eventually_some(&format!("{} is told", provider.plugin), async || {
+            Some(receiver.received_at(provider.path)).filter(|sent| sent.len() >= wanted)
+        })
+        .await;
+        assert_eq!(sent.len(), wanted, "{}", provider.plugin);
+        told.get_mut(provider.plugin).unwrap().push(sent[wanted - 1].clone());
+    };
+    for provider in &providers {
+        hear(provider).await;
+    }
+    let act = async |what: &str| {
+        let path = format!("/api/v1/alerts/{id}/{what}");
+        let (status, body) = api.post(&path, &json!({"comment": "seen to it"})).await;
+        assert_eq!(status, 200, "{body}");
+    };
+    act("acknowledge").await;
+    for provider in providers.iter().filter(|provider| provider.of_a_test == 2) {
+        hear(provider).await;
+    }
+    act("resolve").await;
+    for provider in &providers {
+        hear(provider).await;
     }
     for sent in told.values().flatten() {
         assert_eq!(sent.method, "POST");
@@ -233,7 +242,8 @@ async fn every_channel_speaks_the_language_of_its_provider() {
         assert!(kind.starts_with("application/"), "{kind}");
     }
     let firing = |plugin: &str| told[plugin][0].clone();
-    let over = |plugin: &str| told[plugin][1].clone();
+    let over = |plugin: &str| told[plugin].last().unwrap().clone();
+    taken(&told["pagerduty"][1], &told["opsgenie"][1], &firing);
     slack_teams_and_discord(&firing, &over);
     pages(&firing, &over);
     texts(&firing, &over);
@@ -279,6 +289,20 @@ fn slack_teams_and_discord(firing: Told<'_>, over: Told<'_>) {
     assert!(fields.contains("web-1"), "{fields}");
 }
 
+/// What keeps an incident of its own hears that ours was acknowledged; the others were told of its end next.
+fn taken(pagerduty: &Received, opsgenie: &Received, firing: Told<'_>) {
+    assert_eq!(
+        (&pagerduty.body["event_action"], &pagerduty.body["dedup_key"]),
+        (&json!("acknowledge"), &firing("pagerduty").body["dedup_key"])
+    );
+    assert!(
+        opsgenie.path.ends_with("/acknowledge?identifierType=alias"),
+        "{}",
+        opsgenie.path
+    );
+    assert_eq!(opsgenie.body["source"], "StreamFlow");
+}
+
 fn pages(firing: Told<'_>, over: Told<'_>) {
     let (trigger, resolve) = (firing("pagerduty"), over("pagerduty").body);
     assert_eq!(trigger.path, "/v2/enqueue");
@@ -315,11 +339,15 @@ fn pages(firing: Told<'_>, over: Told<'_>) {
         (&json!("P1"), &json!("StreamFlow"))
     );
     let alias = create.body["alias"].as_str().unwrap();
-    let encoded = alias
-        .replace('/', "%2F")
-        .replace('=', "%3D")
-        .replace(' ', "%20")
-        .replace(',', "%2C");
+    let kept = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let encode = |byte: u8| {
+        if kept(byte) {
+            char::from(byte).to_string()
+        } else {
+            format!("%{byte:02X}")
+        }
+    };
+    let encoded: String = alias.bytes().map(encode).collect();
     assert_eq!(close.path, format!("/v2/alerts/{encoded}/close?identifierType=alias"));
 }
 

@@ -6,7 +6,12 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use streamflow_tests::{Api, Hub, HubConfig, binaries::root, eventually_some, hub, process::Process};
+use streamflow_tests::{
+    Api, Hub, HubConfig,
+    binaries::{binary, root},
+    eventually_some, hub,
+    process::Process,
+};
 
 const USER: &str = "streamflow";
 const PASSWORD: &str = "correct horse";
@@ -290,4 +295,42 @@ async fn a_relay_that_cannot_be_trusted_or_does_not_trust_us_gets_no_mail() {
         outcome["error"].as_str().unwrap().contains("[egress] allow"),
         "{outcome}"
     );
+}
+
+#[test]
+fn a_relay_that_cannot_work_is_named_before_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("hub.toml");
+    let check = |mail: &str| {
+        std::fs::write(&file, format!("[mail]\nhost = \"smtp.example.com\"\n{mail}")).unwrap();
+        let mut command = Command::new(binary("streamflow-hub"));
+        let output = command
+            .args(["config", "check", "--config"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(said).unwrap())
+    };
+    let from = "from = \"alerts@example.com\"\n";
+    let (fine, said) = check(from);
+    assert!(fine, "{said}");
+    for (mail, key) in [
+        (String::new(), "mail.from"),
+        (format!("{from}username = \"u\"\n"), "mail.username"),
+        (
+            format!("{from}username = \"u\"\npassword = \"env:P\"\nsecurity = \"none\"\n"),
+            "mail.security",
+        ),
+        (
+            format!("{from}username = \"u\"\npassword = \"hunter2\"\n"),
+            "mail.password",
+        ),
+        (format!("{from}security = \"ssl\"\n"), "security"),
+        (format!("{from}sender = \"x\"\n"), "sender"),
+    ] {
+        let (fine, said) = check(&mail);
+        assert!(!fine && said.contains(key), "{mail}: {said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
 }

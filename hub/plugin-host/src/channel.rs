@@ -24,6 +24,11 @@ pub trait ChannelSender: Send + Sync {
     /// Keys of the plugin's configuration that answers mask; empty for an unknown plugin.
     fn secret_keys(&self, plugin: &str) -> Vec<String>;
 
+    /// Channel plugins that ask to be told when somebody acknowledges.
+    fn acknowledging(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Everything that is wrong with a rule that uses this plugin with this configuration. A sender that runs no rules knows none.
     async fn check_rule(&self, plugin: &str, _config: &Map<String, Value>) -> Vec<RuleProblem> {
         vec![RuleProblem {

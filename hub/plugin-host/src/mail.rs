@@ -24,3 +24,6 @@ pub(crate) enum Refusal {
     /// The relay refuses it for good (5xx).
     Permanent(String),
 }
+
+#[cfg(test)]
+mod tests;

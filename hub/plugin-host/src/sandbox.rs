@@ -10,6 +10,7 @@ mod fault;
 mod guest;
 mod http;
 mod instance;
+mod mail;
 mod rule;
 
 pub(crate) use bindings::{Failure, level, nanoseconds, types};

@@ -28,6 +28,8 @@ pub struct Manifest {
     pub memory_mib: Option<u32>,
     /// It needs no more time for a call than this; the hub's own limit may be lower.
     pub deadline_ms: Option<u32>,
+    /// A channel that is also told when somebody acknowledges an alert.
+    pub acknowledgements: bool,
     /// What a rule is given.
     pub input: Input,
     /// JSON schema of its configuration.
@@ -127,6 +129,8 @@ struct Text {
     #[serde(default)]
     capabilities: Capabilities,
     #[serde(default)]
+    notices: Notices,
+    #[serde(default)]
     limits: Limits,
     #[serde(default)]
     input: InputText,
@@ -157,6 +161,12 @@ struct Capabilities {
 
 #[derive(Deserialize, Default)]
 #[serde(default, deny_unknown_fields)]
+struct Notices {
+    acknowledgements: bool,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
 struct Limits {
     memory_mib: Option<u32>,
     deadline_ms: Option<u32>,
@@ -183,6 +193,7 @@ impl Manifest {
         let Text {
             plugin,
             capabilities,
+            notices,
             limits,
             input,
             config,
@@ -221,6 +232,9 @@ impl Manifest {
         if plugin.kind != Kind::Rule && input != Input::default() {
             return refuse("input", "only rules have one".to_owned());
         }
+        if plugin.kind != Kind::Channel && notices.acknowledgements {
+            return refuse("notices", "only channels have them".to_owned());
+        }
         Ok(Self {
             name: plugin.name,
             version: plugin.version,
@@ -232,6 +246,7 @@ impl Manifest {
             secrets: capabilities.secrets,
             memory_mib: limits.memory_mib,
             deadline_ms: limits.deadline_ms,
+            acknowledgements: notices.acknowledgements,
             input,
             schema: config.schema,
             sha256: component.sha256,
@@ -312,6 +327,16 @@ mod tests {
         ];
         assert_eq!(manifest.capabilities(), expected);
         assert_eq!(manifest.secret_keys(), ["key"]);
+    }
+
+    #[test]
+    fn only_channels_are_told_of_acknowledgements() {
+        let notices = "[notices]\nacknowledgements = true\n";
+        assert!(!Manifest::parse(SMALLEST).unwrap().acknowledgements);
+        assert!(Manifest::parse(&format!("{SMALLEST}{notices}")).unwrap().acknowledgements);
+        let rule = SMALLEST.replace("channel", "rule");
+        let refused = Manifest::parse(&format!("{rule}{notices}")).unwrap_err().to_string();
+        assert!(refused.contains("notices"), "{refused}");
     }
 
     #[test]

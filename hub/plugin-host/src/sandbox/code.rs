@@ -51,8 +51,6 @@ pub(crate) enum LoadError {
     Kind(&'static str),
     #[error("it needs version {0} of the plugin interface; this hub speaks {API}")]
     Api(String),
-    #[error("it asks for mail, which this hub does not offer yet")]
-    Mail,
     #[error("it does not compile: {0}")]
     Compile(String),
     #[error("it was not compiled within {0} ms")]
@@ -133,9 +131,6 @@ impl Code {
         if manifest.api != API {
             return Err(LoadError::Api(manifest.api.clone()));
         }
-        if manifest.mail {
-            return Err(LoadError::Mail);
-        }
         let engine = &sandbox.engine;
         let component = match cache {
             Some(cache) => cache.compile(engine, &file.bytes, &file.sha256()),
@@ -208,8 +203,12 @@ fn allowed(import: &str, manifest: &Manifest) -> Result<(), &'static str> {
     }
     match interface {
         "types" | "log" => Ok(()),
+        "group" if manifest.kind == Kind::Channel => Ok(()),
+        "group" => Err("is for channels"),
         "http" if manifest.http.is_empty() => Err("its manifest does not ask for ([capabilities] http)"),
         "http" => Ok(()),
+        "mail" if !manifest.mail => Err("its manifest does not ask for ([capabilities] mail)"),
+        "mail" => Ok(()),
         _ => Err(NOT_OFFERED),
     }
 }
@@ -232,10 +231,16 @@ mod tests {
                 .unwrap_err()
                 .contains("manifest")
         );
+        let mail = manifest("[capabilities]\nmail = true");
+        assert_eq!(allowed("streamflow:plugin/mail@0.1.0", &mail), Ok(()));
+        assert!(
+            allowed("streamflow:plugin/mail@0.1.0", &http)
+                .unwrap_err()
+                .contains("manifest")
+        );
         for import in [
             "wasi:filesystem/types@0.2.0",
             "wasi:sockets/tcp@0.2.0",
-            "streamflow:plugin/mail@0.1.0",
             "env",
             "streamflow:plugin/log",
         ] {

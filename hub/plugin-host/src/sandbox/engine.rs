@@ -73,6 +73,8 @@ fn link(engine: &Engine) -> Result<Linker<Guest>> {
     host::types::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     host::log::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     host::http::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    host::mail::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    host::group::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     Ok(linker)
 }
 
