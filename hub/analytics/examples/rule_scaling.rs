@@ -22,6 +22,10 @@ use streamflow_model::Rule;
 use streamflow_proto::{build::BatchBuilder, frame::Frame};
 use streamflow_storage::store::{LogBatch, RowSpan};
 
+/// The hub's own, since state is measured as resident memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const BATCH: usize = 1000;
 const TYPES: usize = 20;
 const KEYS: usize = 10_000;
