@@ -180,6 +180,11 @@ impl Collector {
         let in_time = Bitmap::from_fn(batch.len(), |row| {
             (begin..end).contains(&row) && (from..until).contains(&times[row])
         });
+        // What hosts counted for metrics is no event of anybody.
+        let in_time = match streamflow_proto::metric::carriers(batch)? {
+            Some(carriers) => in_time.and_not(&carriers),
+            None => in_time,
+        };
         if in_time.is_empty() {
             return Ok(());
         }

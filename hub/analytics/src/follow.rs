@@ -219,7 +219,7 @@ pub(crate) fn hide_partials(log: &mut LogBatch) {
         Ok(Some(carriers)) => log
             .spans
             .iter_mut()
-            .for_each(|span| span.end = crate::rollup::behind(span, &carriers)),
+            .for_each(|span| span.end = span.events_end(&carriers)),
         // Whoever reads the columns will say so.
         Err(error) => tracing::debug!(%error, "a batch does not say whether it has partial windows"),
     }

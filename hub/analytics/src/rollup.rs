@@ -17,7 +17,6 @@ pub(crate) mod routes;
 mod service;
 
 pub use catalog::{Catalog, CatalogError};
-pub(crate) use counted::behind;
 pub use placement::{EdgeLink, Placer};
 pub use history::{History, HistoryError, LabelledSeries};
 pub use service::{RollupError, Rollups};

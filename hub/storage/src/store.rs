@@ -62,6 +62,25 @@ pub struct RowSpan {
     pub end: u32,
 }
 
+/// Names of the hub's own doors begin like this; what comes in there cannot have been counted by an agent.
+const OWN_DOOR: char = '@';
+
+impl RowSpan {
+    /// Where the events of the frame end and what an agent counted of them for metrics begins: partial windows stand behind the events, and only agents make them. Anything
+    /// like that elsewhere is somebody's event.
+    #[must_use]
+    pub fn events_end(&self, carriers: &Bitmap) -> u32 {
+        if self.agent.starts_with(OWN_DOOR) {
+            return self.end;
+        }
+        let mut end = self.end.min(u32::try_from(carriers.len()).unwrap_or(u32::MAX));
+        while end > self.start && carriers.get(end as usize - 1) {
+            end -= 1;
+        }
+        end
+    }
+}
+
 /// Part of the log in order: a frame of the inbox, or a chunk into which frames were merged.
 #[derive(Debug, Clone)]
 pub struct LogBatch {

@@ -7,12 +7,9 @@ use streamflow_proto::{
     bitmap::Bitmap,
     metric::{self, Ask, Gains, Partial, PartialError, Sheet},
 };
-use streamflow_storage::store::{LogBatch, RowSpan};
+use streamflow_storage::store::LogBatch;
 
 use super::recorder::Bounds;
-
-/// Names of the hub's own doors begin like this; what comes in there cannot have been counted by an agent.
-const OWN_DOOR: char = '@';
 
 /// Partial windows, as they came.
 #[derive(Debug)]
@@ -42,19 +39,6 @@ impl Merged {
     }
 }
 
-/// Where the events of a frame end and the partial windows begin: they stand behind the events, and only agents make them. Anything like that elsewhere is
-/// somebody's event.
-pub(crate) fn behind(span: &RowSpan, carriers: &Bitmap) -> u32 {
-    if span.agent.starts_with(OWN_DOOR) {
-        return span.end;
-    }
-    let mut end = span.end.min(u32::try_from(carriers.len()).unwrap_or(u32::MAX));
-    while end > span.start && carriers.get(end as usize - 1) {
-        end -= 1;
-    }
-    end
-}
-
 impl Counted {
     /// Reads what there is; `None` when hosts counted nothing.
     pub(super) fn read(sheet: &mut Sheet<'_>, log: &LogBatch) -> Result<Option<Self>, DecodeError> {
@@ -64,10 +48,7 @@ impl Counted {
         let mut carriers = Bitmap::new(log.batch.len(), false);
         let mut span_of = HashMap::new();
         for (number, span) in log.spans.iter().enumerate() {
-            if span.agent.starts_with(OWN_DOOR) {
-                continue;
-            }
-            for row in behind(span, &found) as usize..(span.end as usize).min(found.len()) {
+            for row in span.events_end(&found) as usize..(span.end as usize).min(found.len()) {
                 carriers.set(row, true);
                 span_of.insert(row, number);
             }

@@ -3,7 +3,7 @@
 use std::{ops::ControlFlow, sync::Arc};
 
 use futures_util::{StreamExt, stream};
-use streamflow_proto::{batch::DecodeError, filter::Filter};
+use streamflow_proto::{batch::DecodeError, filter::Filter, metric};
 
 use super::{
     part::{Keep, Part, Stored},
@@ -139,8 +139,15 @@ async fn load(
 /// The rows of a part, which may have been merged with others since it was listed; `None` when they do not decode.
 fn own_rows(part: &Part, stored: &Stored) -> Option<LogBatch> {
     let batch = stored.batch().map_err(|source| damaged(part.last, &source)).ok()?;
+    let carriers = metric::carriers(&batch)
+        .map_err(|source| damaged(part.last, &source))
+        .ok()?;
     let own = |span: &&RowSpan| (part.first..=part.last).contains(&span.position);
-    let spans = stored.frames.spans().iter().filter(own).cloned().collect();
+    let events = |span: &RowSpan| RowSpan {
+        end: carriers.as_ref().map_or(span.end, |carriers| span.events_end(carriers)),
+        ..span.clone()
+    };
+    let spans = stored.frames.spans().iter().filter(own).map(events).collect();
     Some(LogBatch { batch, spans })
 }
 
