@@ -26,7 +26,7 @@ use streamflow_model::{OpenGroup, Rule, RuleError, Signal};
 use streamflow_proto::{bitmap::Bitmap, filter::Columns, metric};
 use streamflow_storage::store::{LogBatch, RowSpan};
 
-use crate::{Options, rollup::behind};
+use crate::Options;
 use agents::Agents;
 use cells::{Input, Scratch};
 use index::Index;
@@ -328,7 +328,7 @@ impl Engine {
         let end = part
             .carriers
             .as_ref()
-            .map_or(all.end, |carriers| behind(span, carriers) as usize);
+            .map_or(all.end, |carriers| span.events_end(carriers) as usize);
         let rows = all.start..end;
         let counted = Bitmap::within(part.times.len(), rows.clone(), |row| part.times[row] <= limit);
         let newest = all.map(|row| part.times[row]).filter(|at| *at <= limit).max();
