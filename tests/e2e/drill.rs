@@ -172,7 +172,8 @@ async fn a_drill_goes_from_a_real_agent_to_a_person_and_disturbs_nothing() {
     assert_eq!(hub.metric("streamflow_drills_running").await, 0.0);
 }
 
-#[tokio::test]
+// The receiver answers while the command waits.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_an_agent_it_says_so_and_can_begin_in_the_hub_from_the_command_line() {
     let Stage { hub, api, ops, drill } = setup("[drills]\nchannels = [\"drill\"]\n").await;
     let (status, error) = api.post("/api/v1/drills", &json!({"rule": "api errors"})).await;
