@@ -43,7 +43,7 @@ class Mailbox:
             headers={name.lower(): str(value) for name, value in message.items()},
             parts=parts,
             defects=[str(defect) for defect in message.defects],
-            authenticated=session.authenticated,
+            authenticated=bool(session.authenticated),
             tls=session.ssl is not None or server.transport.get_extra_info("sslcontext") is not None,
             hello=session.host_name,
         )
