@@ -170,8 +170,8 @@ mod tests {
     #[test]
     fn every_kind_of_rule_has_a_copy_that_compiles() {
         for fields in [
-            json!({"kind": "pattern", "match": "true", "pattern": {"by": "user_id", "within": "5m",
-                "steps": [{"match": "type == 'a'"}, {"match": "type == 'b'"}]}}),
+            json!({"kind": "pattern", "match": "true", "group_by": ["user_id"], "pattern": {"within": "5m",
+                "steps": [{"name": "a", "match": "type == 'a'"}, {"name": "b", "match": "type == 'b'"}]}}),
             json!({"kind": "plugin", "plugin": "p", "match": "true", "group_by": []}),
             json!({"window": {"session_gap": "30s", "by": ["session_id"]}}),
             json!({"window": {"size": "10m", "slide": "1m"}, "aggregate": "p99(data.ms)"}),
