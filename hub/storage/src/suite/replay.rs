@@ -54,7 +54,7 @@ pub async fn replays_are_whole_and_in_time(fixture: &mut dyn Fixture) {
             for filter in [
                 None,
                 Some("type == 'type.1'"),
-                Some("data.message == 'nobody wrote this'"),
+                Some("data.message == 'not a line of any event'"),
             ] {
                 let (shown, replayed) = replay(&*store, from, to, filter).await;
                 let mut once = shown.clone();
@@ -67,6 +67,7 @@ pub async fn replays_are_whole_and_in_time(fixture: &mut dyn Fixture) {
                     wanted
                         .for_each(|n| assert!(shown.contains(&n), "round {round}: {n} in {from}..{to} by {filter:?}"));
                 } else if round == 1 {
+                    // Bloom filters let one text in thirty through; this is one that they rule out.
                     assert_eq!(
                         (shown.len(), replayed.scanned.chunks),
                         (0, 0),
