@@ -173,8 +173,16 @@ impl Paging {
         for outgoing in changes.outgoing {
             self.outbox.push(outgoing);
         }
-        while let Some(outgoing) = self.outbox.take(now, self.options.channel_concurrency) {
-            self.send(outgoing, now);
+        loop {
+            // All that may be under way at once.
+            let take = || self.outbox.take(now, self.options.channel_concurrency);
+            let under_way: Vec<Outgoing> = std::iter::from_fn(take).collect();
+            if under_way.is_empty() {
+                break;
+            }
+            for outgoing in under_way {
+                self.send(outgoing, now);
+            }
         }
     }
 

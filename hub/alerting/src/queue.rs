@@ -19,10 +19,12 @@ pub(crate) struct Lane {
 /// A channel's queue.
 #[derive(Debug, Default)]
 pub(crate) struct ChannelQueue {
-    /// Heads of the alerts' queues by the time when they may be sent.
-    waiting: BTreeSet<(i64, String)>,
-    /// Those whose time has come, by their turn.
-    ready: BTreeSet<(u64, String)>,
+    /// Heads of the alerts' queues by the time when they may be sent; those of one time as they came.
+    waiting: BTreeSet<(i64, u64, String)>,
+    /// Those whose time has come, by their turn; those of one turn as they came.
+    ready: BTreeSet<(u64, u64, String)>,
+    /// How many have come.
+    came: u64,
     /// When the first of them became ready.
     ready_since: i64,
     /// The newest turn of each flow that has any.
@@ -38,13 +40,14 @@ pub(crate) struct ChannelQueue {
 impl ChannelQueue {
     /// Something may be sent from then on.
     pub(crate) fn wait(&mut self, due: i64, about: String) {
-        self.waiting.insert((due, about));
+        self.came += 1;
+        self.waiting.insert((due, self.came, about));
     }
 
     /// When its next notification may be sent; `None` while it has no room, or nothing that waits.
     pub(crate) fn opens(&self, gate: Option<&Gate>, at_once: usize) -> Option<i64> {
         let ready = (!self.ready.is_empty()).then_some(self.ready_since);
-        let waiting = self.waiting.first().map(|(due, _)| *due);
+        let waiting = self.waiting.first().map(|(due, ..)| *due);
         let due = ready.into_iter().chain(waiting).min();
         let due = due.filter(|_| self.running < at_once)?;
         gate.map_or(Some(due), |gate| gate.opens(due, self.running))
@@ -57,8 +60,8 @@ impl ChannelQueue {
             self.turns.clear();
             self.turn = 0;
         }
-        while self.waiting.first().is_some_and(|(due, _)| *due <= now) {
-            let Some((due, about)) = self.waiting.pop_first() else {
+        while self.waiting.first().is_some_and(|(due, ..)| *due <= now) {
+            let Some((due, came, about)) = self.waiting.pop_first() else {
                 break;
             };
             if self.ready.is_empty() {
@@ -66,9 +69,9 @@ impl ChannelQueue {
             }
             let newest = self.turns.entry(flow(&about)).or_default();
             *newest = self.turn.max(*newest) + 1;
-            self.ready.insert((*newest, about));
+            self.ready.insert((*newest, came, about));
         }
-        let (turn, about) = self.ready.pop_first()?;
+        let (turn, _, about) = self.ready.pop_first()?;
         self.turn = turn;
         self.running += 1;
         Some(about)

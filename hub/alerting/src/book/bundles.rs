@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Alerts that are written at once because their group has told of them.
-const MARKED: usize = 5000;
+const MARKED: usize = 1000;
 
 /// A group with its alerts.
 #[derive(Debug)]

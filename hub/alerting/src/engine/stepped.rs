@@ -56,10 +56,14 @@ impl Stepped {
         loop {
             self.engine.settle(&self.token).await.unwrap();
             self.engine.launch();
-            let Some(sent) = self.engine.sends.join_next().await else {
+            let mut sent_any = false;
+            while let Some(sent) = self.engine.sends.join_next().await {
+                self.engine.absorb(Event::Sent(sent.unwrap())).unwrap();
+                sent_any = true;
+            }
+            if !sent_any {
                 break;
-            };
-            self.engine.absorb(Event::Sent(sent.unwrap())).unwrap();
+            }
         }
         // Whatever rests must live on as if it had not.
         self.engine.desk.book.rest_all();
