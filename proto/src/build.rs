@@ -168,7 +168,11 @@ impl BatchBuilder {
 
     /// Takes one event object as JSON text. A rejected event leaves no trace.
     pub fn push_json(&mut self, json: &[u8], now_ms: i64) -> Result<Uuid, Rejection> {
-        let json = std::str::from_utf8(json).map_err(rules::not_utf8)?;
+        let json = match simdutf8::basic::from_utf8(json) {
+            Ok(json) => json,
+            // says where
+            Err(_) => std::str::from_utf8(json).map_err(rules::not_utf8)?,
+        };
         let mut found = std::mem::take(&mut self.found);
         let done = self.attempt(|builder| {
             builder.read_event(json, &mut found)?;

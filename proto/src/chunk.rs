@@ -24,6 +24,7 @@ use crate::{
     frame::{MAX_COUNT, MAX_RAW},
 };
 use bytes::Bytes;
+use std::cell::Cell;
 use uuid::Uuid;
 
 const MAGIC: [u8; 4] = *b"SFK1";
@@ -110,6 +111,7 @@ fn write(batches: &[&Batch], plan: Plan<'_>, level: i32) -> Result<EncodedChunk,
     body.extend_from_slice(&(raw_head.len() as u32).to_le_bytes());
     body.extend_from_slice(&head);
     body.append(&mut packer.body);
+    KEPT.set(Some(packer.compressor));
     Ok(EncodedChunk {
         body,
         count,
@@ -126,6 +128,11 @@ fn failed(error: std::io::Error) -> EncodeError {
     EncodeError::Compress(error.to_string())
 }
 
+thread_local! {
+    /// A compressor's tables take a megabyte, which is worth keeping for the next chunk.
+    static KEPT: Cell<Option<zstd::bulk::Compressor<'static>>> = const { Cell::new(None) };
+}
+
 /// Compresses streams into blocks.
 struct Packer {
     compressor: zstd::bulk::Compressor<'static>,
@@ -139,7 +146,11 @@ struct Packer {
 
 impl Packer {
     fn new(level: i32) -> Result<Self, EncodeError> {
-        let compressor = zstd::bulk::Compressor::new(level).map_err(failed)?;
+        let mut compressor = match KEPT.take() {
+            Some(kept) => kept,
+            None => zstd::bulk::Compressor::new(level).map_err(failed)?,
+        };
+        compressor.set_compression_level(level).map_err(failed)?;
         Ok(Self {
             compressor,
             body: Vec::new(),

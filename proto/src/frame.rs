@@ -197,21 +197,6 @@ impl FrameHeader {
         }
     }
 
-    /// As [`FrameHeader::stamp`] for bytes that were stamped before: what the change of the header does to the checksum is
-    /// worked out without going through the payload, which a checksum's linearity allows.
-    fn restamp(&mut self, bytes: &mut [u8]) {
-        let Some(head) = bytes.first_chunk_mut::<HEADER_LEN>() else {
-            return;
-        };
-        let before = crc32c::crc32c(&head[16..]);
-        *head = self.write();
-        let change = before ^ crc32c::crc32c(&head[16..]);
-        self.crc = crc32c::crc32c_combine(change, self.crc, bytes.len().saturating_sub(HEADER_LEN));
-        if let Some(field) = bytes.get_mut(12..16) {
-            field.copy_from_slice(&self.crc.to_le_bytes());
-        }
-    }
-
     fn write(&self) -> [u8; HEADER_LEN] {
         let mut head = [0; HEADER_LEN];
         head[0..4].copy_from_slice(&MAGIC);
@@ -309,7 +294,7 @@ impl Frame {
         let mut header = FrameHeader { seq, ..self.header };
         match self.bytes.try_into_mut() {
             Ok(mut bytes) => {
-                header.restamp(&mut bytes);
+                header.stamp(&mut bytes);
                 Self {
                     header,
                     bytes: bytes.freeze(),

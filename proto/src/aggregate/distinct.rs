@@ -41,14 +41,19 @@ impl Distinct {
         self.0 = union.to_sketch(HllType::Hll8);
     }
 
-    /// Whether it can be merged: one from another machine may be anything, and the library trusts what it is given.
-    pub(super) fn is_sound(&self) -> bool {
+    /// Whether so many values can have made it, and it can be merged: one from another machine may be anything, and the library trusts what it is given.
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    pub(super) fn is_sound(&self, values: u64) -> bool {
         let tried = catch_unwind(AssertUnwindSafe(|| {
+            // Whatever it says besides what it writes down, such as a length that its entries do not have, would be lost.
+            let whole = HllSketch::deserialize(&self.0.serialize()).is_ok_and(|read| read == self.0);
             let mut trial = self.clone();
             trial.merge(self);
-            trial.estimate()
+            (whole, trial.estimate())
         }));
-        tried.is_ok_and(f64::is_finite)
+        let most = if values == 0 { 0.0 } else { 1.1 * values as f64 + 10.0 };
+        let fits = |estimate: f64| (0.0..=most).contains(&estimate);
+        tried.is_ok_and(|(whole, merged)| whole && fits(merged) && fits(self.estimate()))
     }
 
     /// Never falls while values are added.

@@ -25,6 +25,12 @@ impl Total {
         self.lost += other.lost;
     }
 
+    /// Whether this may be the sum of so many finite values that did not overflow.
+    pub(super) fn is_sound(self, values: u64) -> bool {
+        let empty = self.sum.abs() + self.lost.abs() == 0.0;
+        self.sum.is_finite() && self.lost.is_finite() && (values > 0 || empty)
+    }
+
     pub(super) fn value(self) -> f64 {
         // An overflowing sum makes the correction meaningless (infinity minus infinity).
         if self.sum.is_finite() {
@@ -60,6 +66,14 @@ impl Spread {
         self.mean += delta * (other.count / count);
         self.squares += other.squares + delta * delta * (self.count * other.count / count);
         self.count = count;
+    }
+
+    /// Whether this may be of so many finite values that did not overflow.
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    pub(super) fn is_sound(self, values: u64) -> bool {
+        let counted = (self.count - values as f64).abs() == 0.0;
+        let empty = self.mean.abs() + self.squares == 0.0;
+        counted && self.mean.is_finite() && self.squares.is_finite() && self.squares >= 0.0 && (values > 0 || empty)
     }
 
     pub(super) fn deviation(self) -> f64 {

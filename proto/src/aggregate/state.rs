@@ -242,28 +242,49 @@ impl Accumulator {
         }
     }
 
-    /// Whether this may be what so many events added to such an aggregate: for a state that comes from another machine, before it is merged. The most frequent
-    /// values never are.
+    /// Whether this may be what so many events of these times added to such an aggregate, without an overflow: for a state that comes from another machine, before
+    /// it is merged. The most frequent values never are.
     #[must_use]
-    pub fn is_sound(&self, spec: &AggregateSpec, events: u64) -> bool {
+    pub fn is_sound(&self, spec: &AggregateSpec, events: u64, (first, last): (i64, i64)) -> bool {
+        let (values, empty) = (self.samples, self.samples == 0);
+        let at_some = |at: i64, value: f64| value.is_finite() && (first..=last).contains(&at);
         let fits = match (&self.state, spec.func) {
-            (State::Count, Func::Count)
-            | (State::Rate, Func::Rate)
-            | (State::Sum { .. }, Func::Sum)
-            | (State::Avg(_), Func::Avg)
-            | (State::Min(_), Func::Min)
-            | (State::Max(_), Func::Max)
-            | (State::Stddev(_), Func::Stddev)
-            | (State::First { .. }, Func::First)
-            | (State::Last { .. }, Func::Last) => true,
+            (State::Count, Func::Count) | (State::Rate, Func::Rate) => true,
+            (State::Sum { total, .. }, Func::Sum) | (State::Avg(total), Func::Avg) => total.is_sound(values),
+            (State::Min(least), Func::Min) => least.is_finite() != empty && (!empty || *least > 0.0),
+            (State::Max(most), Func::Max) => most.is_finite() != empty && (!empty || *most < 0.0),
+            (State::Stddev(spread), Func::Stddev) => spread.is_sound(values),
+            (State::First { at, value }, Func::First) => {
+                if empty {
+                    *at == i64::MAX
+                } else {
+                    at_some(*at, *value)
+                }
+            }
+            (State::Last { at, value }, Func::Last) => {
+                if empty {
+                    *at == i64::MIN
+                } else {
+                    at_some(*at, *value)
+                }
+            }
             (State::Percentile { quantile, sketch }, Func::Percentile(wanted)) => {
                 (*quantile - wanted).abs() < f64::EPSILON && sketch.is_sound(self.samples)
             }
-            (State::Distinct(distinct), Func::Distinct) => distinct.is_sound(),
+            (State::Distinct(distinct), Func::Distinct) => distinct.is_sound(values),
             _ => false,
         };
         let values = self.samples.checked_add(self.ignored);
         fits && values.is_some_and(|values| values <= events)
+    }
+
+    /// Whether it holds a number that is none because it was too large: parts of such a state do not add up.
+    pub(crate) fn overflowed(&self) -> bool {
+        match &self.state {
+            State::Sum { total, .. } | State::Avg(total) => !total.is_sound(1),
+            State::Stddev(spread) => !spread.is_sound(self.samples),
+            _ => false,
+        }
     }
 
     /// Values that went in.

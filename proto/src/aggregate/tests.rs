@@ -249,3 +249,76 @@ fn long_values_are_told_apart_and_shortened() {
     assert_eq!((top[0].count, top[1].count), (2, 1));
     assert!(top.iter().all(|entry| entry.value.len() < 256));
 }
+
+#[test]
+fn a_state_that_no_events_make_is_not_sound() {
+    let times = (10, 20);
+    let of = |text: &str| AggregateSpec::parse(text).unwrap();
+    let with = |text: &str, numbers: &[(i64, f64)]| {
+        let mut accumulator = Accumulator::new(&of(text));
+        numbers
+            .iter()
+            .for_each(|(at, number)| accumulator.add_number(*at, *number));
+        accumulator
+    };
+    let numbers = [
+        "sum(data.x)",
+        "avg(data.x)",
+        "min(data.x)",
+        "max(data.x)",
+        "stddev(data.x)",
+        "first(data.x)",
+        "last(data.x)",
+        "p90(data.x)",
+    ];
+    for text in numbers {
+        assert!(with(text, &[]).is_sound(&of(text), 1, times), "{text}");
+        assert!(
+            with(text, &[(15, -2.5), (20, 7.0)]).is_sound(&of(text), 2, times),
+            "{text}"
+        );
+        assert!(
+            !with(text, &[(15, 1.0), (20, 7.0)]).is_sound(&of(text), 1, times),
+            "{text}: more values than events"
+        );
+        for other in numbers.iter().filter(|other| **other != text) {
+            assert!(
+                !with(text, &[(15, 1.0)]).is_sound(&of(other), 1, times),
+                "{text} for {other}"
+            );
+        }
+    }
+    for text in ["first(data.x)", "last(data.x)"] {
+        assert!(!with(text, &[(i64::MIN, 1.0)]).is_sound(&of(text), 1, times), "{text}");
+    }
+    let changed = |text: &str, state: state::State| {
+        let mut accumulator = with(text, &[(15, 1.0)]);
+        accumulator.state = state;
+        accumulator.is_sound(&of(text), 1, times)
+    };
+    let mut total = moments::Total::default();
+    total.add(f64::NAN);
+    assert!(!changed("avg(data.x)", state::State::Avg(total)));
+    assert!(!changed("min(data.x)", state::State::Min(f64::NEG_INFINITY)));
+    assert!(!changed("max(data.x)", state::State::Max(f64::INFINITY)));
+    assert!(
+        !changed("stddev(data.x)", state::State::Stddev(moments::Spread::default())),
+        "of no value"
+    );
+    assert!(with("sum(data.x)", &[(15, f64::MAX), (15, f64::MAX)]).overflowed());
+
+    let spec = of("distinct(data.x)");
+    for values in [0, 1, 7, 300, 5000] {
+        let mut accumulator = Accumulator::new(&spec);
+        (0..values).for_each(|n| accumulator.add_coupon(distinct::Distinct::coupon(&n.to_string())));
+        assert!(accumulator.is_sound(&spec, values, times), "{values}");
+        assert!(
+            values < 100 || !accumulator.is_sound(&spec, values / 2, times),
+            "{values}"
+        );
+        let bytes = bincode::serde::encode_to_vec(&accumulator, bincode::config::standard()).unwrap();
+        let (read, _) =
+            bincode::serde::decode_from_slice::<Accumulator, _>(&bytes, bincode::config::standard()).unwrap();
+        assert!(read.is_sound(&spec, values, times), "{values} read back");
+    }
+}

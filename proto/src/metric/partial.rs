@@ -77,6 +77,9 @@ pub enum PartialError {
     /// Not what was packed.
     #[error("its windows are damaged: {0}")]
     Damaged(&'static str),
+    /// A sum that is no number.
+    #[error("a sum is too large")]
+    Overflow,
     /// A state that cannot be written.
     #[error("its windows do not encode: {0}")]
     Encode(#[from] bincode::error::EncodeError),
@@ -85,7 +88,7 @@ pub enum PartialError {
 /// Packs what the rows of one batch gained, which went into empty gains.
 ///
 /// # Errors
-/// When it is too large to go with the batch.
+/// When it is too large to go with the batch, or holds a sum that is no number.
 pub fn pack(gains: &mut Gains, rows: &Bitmap, times: &[i64]) -> Result<Vec<Carrier>, PartialError> {
     let mut seen = vec![(0_u32, i64::MAX, i64::MIN); gains.len()];
     for row in rows.iter_ones() {
@@ -99,6 +102,9 @@ pub fn pack(gains: &mut Gains, rows: &Bitmap, times: &[i64]) -> Result<Vec<Carri
     let (mut carriers, mut total) = (Vec::new(), 0);
     let (mut bytes, mut counted, mut newest) = (vec![FORMAT], 0, i64::MIN);
     for (gain, (events, first, last)) in gains.take().zip(seen) {
+        if gain.gained.overflowed() {
+            return Err(PartialError::Overflow);
+        }
         let packed = Packed {
             start: gain.start,
             labels: gain.labels.to_vec(),
@@ -171,8 +177,9 @@ fn checked(packed: Packed, ask: &Ask) -> Result<Partial, PartialError> {
     if packed.labels.len() != ask.group_by.len() {
         return Err(PartialError::Damaged("labels"));
     }
-    if packed.events == 0 || packed.events > MAX_COUNT || !packed.gained.is_sound(&ask.aggregate, packed.events.into())
-    {
+    let times = (packed.first, packed.last);
+    let sound = packed.gained.is_sound(&ask.aggregate, packed.events.into(), times);
+    if packed.events == 0 || packed.events > MAX_COUNT || !sound {
         return Err(PartialError::Damaged("counts"));
     }
     Ok(Partial {
