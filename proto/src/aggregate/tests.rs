@@ -302,7 +302,7 @@ fn a_state_that_no_events_make_is_not_sound() {
     assert!(!changed("min(data.x)", state::State::Min(f64::NEG_INFINITY)));
     assert!(!changed("max(data.x)", state::State::Max(f64::INFINITY)));
     assert!(
-        !changed("stddev(data.x)", state::State::Stddev(moments::Spread::default())),
+        !changed("stddev(data.x)", state::State::Stddev(Box::default())),
         "of no value"
     );
     assert!(with("sum(data.x)", &[(15, f64::MAX), (15, f64::MAX)]).overflowed());
@@ -321,4 +321,44 @@ fn a_state_that_no_events_make_is_not_sound() {
             bincode::serde::decode_from_slice::<Accumulator, _>(&bytes, bincode::config::standard()).unwrap();
         assert!(read.is_sound(&spec, values, times), "{values} read back");
     }
+}
+
+/// Bytes of a sketch as another machine may make them.
+#[test]
+fn a_set_that_contradicts_itself_is_not_sound() {
+    use datasketches::hll::{HllSketch, HllType};
+
+    const COMPACT: u8 = 8;
+    let spec = AggregateSpec::parse("distinct(data.x)").unwrap();
+    let written = |values: u64| {
+        let mut sketch = HllSketch::new(12, HllType::Hll8).unwrap();
+        (0..values).for_each(|value| sketch.update(value));
+        sketch.serialize()
+    };
+    let sound = |bytes: &[u8], values: u64| {
+        assert!(HllSketch::deserialize(bytes).is_ok(), "the library takes it");
+        let mut accumulator = Accumulator::new(&spec);
+        let text = bincode::serde::encode_to_vec(bytes.to_vec(), bincode::config::standard()).unwrap();
+        let (set, _) = bincode::serde::decode_from_slice(&text, bincode::config::standard()).unwrap();
+        (0..values).for_each(|_| accumulator.add_coupon(distinct::Distinct::coupon("x")));
+        accumulator.state = state::State::Distinct(Box::new(set));
+        accumulator.is_sound(&spec, values, (10, 20))
+    };
+    for values in [1, 8, 9, 600, 5000] {
+        assert!(sound(&written(values), values), "{values}");
+    }
+    // It says that it holds one value and has no place for another, whose values would be lost.
+    let mut full = written(1);
+    full[5] &= !COMPACT;
+    for other in 1..8_u32 {
+        full.extend((other << 26 | other).to_le_bytes());
+    }
+    assert!(!sound(&full, 1));
+    // Any number, without values that make it; and one that shows when it is merged.
+    let mut claimed = written(5000);
+    claimed[8..16].copy_from_slice(&1e18_f64.to_le_bytes());
+    assert!(!sound(&claimed, 5000));
+    let mut high = written(5000);
+    high[40..].fill(60);
+    assert!(!sound(&high, 5000));
 }
