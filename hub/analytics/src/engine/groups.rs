@@ -45,20 +45,34 @@ pub(crate) struct Groups {
     other: Option<u32>,
     /// By the fingerprint of the labels.
     #[serde(skip)]
-    index: HashMap<u128, u32, foldhash::fast::RandomState>,
+    index: HashMap<Key, u32, foldhash::fast::RandomState>,
+}
+
+/// A fingerprint in parts: as one number it would take twelve bytes more of each entry, for its alignment.
+type Key = [u32; 4];
+
+#[expect(clippy::cast_possible_truncation, reason = "the parts of a number")]
+const fn key(fingerprint: u128) -> Key {
+    [
+        fingerprint as u32,
+        (fingerprint >> 32) as u32,
+        (fingerprint >> 64) as u32,
+        (fingerprint >> 96) as u32,
+    ]
 }
 
 impl Groups {
     /// The group with these labels; a new one while there are fewer than `cap`, else the group `other`. The second value says that it was surplus.
     pub(crate) fn intern(&mut self, fingerprint: u128, labels: impl FnOnce() -> Labels, cap: usize) -> (u32, bool) {
-        if let Some(id) = self.index.get(&fingerprint) {
+        let key = key(fingerprint);
+        if let Some(id) = self.index.get(&key) {
             return (*id, false);
         }
         if self.index.len() >= cap {
             return (self.other(labels().len()), true);
         }
         let id = self.insert(labels());
-        self.index.insert(fingerprint, id);
+        self.index.insert(key, id);
         (id, false)
     }
 
@@ -168,8 +182,8 @@ impl Groups {
         if self.other == Some(id) {
             self.other = None;
         } else {
-            let fingerprint = group.fingerprint();
-            self.index.remove(&fingerprint);
+            let key = key(group.fingerprint());
+            self.index.remove(&key);
         }
         self.slots[id as usize] = None;
         self.free.push(id);
@@ -185,7 +199,7 @@ impl Groups {
         }
         let named = self.slots.iter().zip(0..).filter(|(_, id)| self.other != Some(*id));
         self.index = named
-            .filter_map(|(slot, id)| slot.as_ref().map(|group| (group.fingerprint(), id)))
+            .filter_map(|(slot, id)| slot.as_ref().map(|group| (key(group.fingerprint()), id)))
             .collect();
     }
 }

@@ -161,7 +161,7 @@ impl Recent {
 /// Appends without taking much more memory than is needed: there are as many of these lists as there are rules.
 pub(crate) fn push_lean<T>(list: &mut Vec<T>, item: T) {
     if list.len() == list.capacity() {
-        list.reserve_exact((list.len() / 8).max(8));
+        list.reserve_exact((list.len() / 4).max(8));
     }
     list.push(item);
 }
@@ -172,7 +172,7 @@ pub(crate) fn fill_lean<T: Clone>(list: &mut Vec<T>, len: usize, item: T) {
         return;
     }
     if list.capacity() < len {
-        list.reserve_exact((len - list.len()).max(list.len() / 8));
+        list.reserve_exact((len - list.len()).max(list.len() / 4));
     }
     list.resize(len, item);
 }
