@@ -188,6 +188,8 @@ fn samples() -> [Notice; 3] {
         external_url: "https://hub.example.org".to_owned(),
         url: "https://hub.example.org/alerts/019b76da-a800-7000-8000-000000000001".to_owned(),
         test: false,
+        members: Vec::new(),
+        omitted: 0,
     };
     let over = Notice {
         state: AlertState::Resolved,
