@@ -302,7 +302,7 @@ pub enum AlertCommand {
     },
     /// Fire drill: send a marked event all the way from an agent to a person, and time every hop
     #[command(
-        after_help = "TARGET is the id or name of a rule, or labels of an alert that goes by the routing tree.\nNobody is told but the channels for drills ([drills] channels, or --channel), unless --page is given.\n\nExamples:\n  streamflow-hub alert drill 'api error rate' --wait\n  streamflow-hub alert drill team=db,service=orders --level error --channel drill --agent web-1"
+        after_help = "RULE is a rule's id or name, LABELS are those of an alert that goes by the routing tree.\nNobody is told but the channels for drills ([drills] channels, or --channel), unless --page is given.\n\nExamples:\n  streamflow-hub alert drill 'api error rate' --wait\n  streamflow-hub alert drill team=db,service=orders --level error --channel drill --agent web-1"
     )]
     Drill {
         #[command(flatten)]

@@ -21,13 +21,13 @@ pub struct RuleExplanation {
     pub types: Option<Vec<String>>,
     /// Attributes that are read of each batch.
     pub reads: Vec<String>,
-    /// The aggregate.
+    /// The aggregate; empty for the kinds `pattern` and `absence`, which have none.
     pub aggregate: String,
     /// Attributes by which events are grouped.
     pub group_by: Vec<String>,
-    /// The condition.
+    /// The condition; empty for all kinds but `threshold`.
     pub condition: String,
-    /// `eager`: with every batch; `on_close`: when a window has ended.
+    /// `eager`: with every batch; `on_close`: when a window, or the time of a pattern or an absence, has ended.
     pub judged: String,
     /// Why so.
     pub because: String,
@@ -98,9 +98,12 @@ impl RuleDraft {
             predicates,
             types,
             reads,
-            aggregate: self.aggregate.clone(),
+            aggregate: only(
+                matches!(self.kind, RuleKind::Threshold | RuleKind::Anomaly),
+                &self.aggregate,
+            ),
             group_by: self.group_by.clone(),
-            condition: self.condition.clone(),
+            condition: only(self.kind == RuleKind::Threshold, &self.condition),
             judged: judged.to_owned(),
             because: because.to_owned(),
         })
@@ -114,9 +117,28 @@ impl RuleDraft {
             WindowSpec::Tumbling(_) | WindowSpec::Sliding { .. } => aggregate.may_only_grow(),
             WindowSpec::Session { .. } => aggregate.is_scalar_growth() && !aggregate.is_rate(),
         };
+        let negated = self
+            .pattern
+            .as_ref()
+            .is_some_and(|pattern| pattern.steps.iter().any(|step| step.not));
         match self.evaluate {
             Evaluate::OnClose => ("on_close", "`evaluate` asks for it"),
             Evaluate::Eager => ("eager", "`evaluate` asks for it"),
+            Evaluate::Auto if self.kind == RuleKind::Absence => (
+                "on_close",
+                "a group is absent when `silent_for` is over without an event of it",
+            ),
+            Evaluate::Auto if self.kind == RuleKind::Anomaly => {
+                ("on_close", "a window is compared with what is normal when it has ended")
+            }
+            Evaluate::Auto if self.kind == RuleKind::Pattern && negated => (
+                "on_close",
+                "an event that must not come may still come, so a match is judged when `within` is over",
+            ),
+            Evaluate::Auto if self.kind == RuleKind::Pattern => (
+                "eager",
+                "more events cannot undo a match, so it is told of with its last event",
+            ),
             Evaluate::Auto if !upward => (
                 "on_close",
                 "a larger value does not only make the condition truer, so a window is judged when it has ended",
@@ -131,4 +153,8 @@ impl RuleDraft {
             ),
         }
     }
+}
+
+fn only(has: bool, text: &str) -> String {
+    if has { text.to_owned() } else { String::new() }
 }

@@ -132,16 +132,14 @@ impl<'de> Deserialize<'de> for WindowSpec {
                 f.write_str("a window: \"5m\", {\"size\":\"5m\",\"slide\":\"1m\"} or {\"session_gap\":\"30s\",\"by\":[\"session_id\"]}")
             }
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<WindowSpec, E> {
-                text.parse()
-                    .map(WindowSpec::Tumbling)
-                    .map_err(|e| E::custom(format!("window: {e}")))
+                text.parse().map(WindowSpec::Tumbling).map_err(E::custom)
             }
             fn visit_u64<E: serde::de::Error>(self, secs: u64) -> Result<WindowSpec, E> {
-                let secs = i64::try_from(secs).map_err(|_| E::custom("window: too long"))?;
+                let secs = i64::try_from(secs).map_err(|_| E::custom("too long"))?;
                 Ok(WindowSpec::Tumbling(Span::from_secs(secs)))
             }
             fn visit_i64<E: serde::de::Error>(self, secs: i64) -> Result<WindowSpec, E> {
-                let secs = u64::try_from(secs).map_err(|_| E::custom("window: must not be negative"))?;
+                let secs = u64::try_from(secs).map_err(|_| E::custom("must not be negative"))?;
                 self.visit_u64(secs)
             }
             fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<WindowSpec, A::Error> {
@@ -182,7 +180,7 @@ impl Shape {
                 session_gap,
                 by: by.unwrap_or_default(),
             }),
-            _ => Err("window: give either `size` and `slide`, or `session_gap` and `by`"),
+            _ => Err("give either `size` and `slide`, or `session_gap` and `by`"),
         }
     }
 }

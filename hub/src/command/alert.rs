@@ -21,12 +21,16 @@ pub async fn run(command: AlertCommand) -> anyhow::Result<()> {
             let filter = state.map_or_else(String::new, |state| format!("&state={state}"));
             let answer = hub
                 .ask(Method::GET, &format!("/api/v1/alerts?limit={MOST}{filter}"), None)
-                .await?;
+                .await;
+            hub.close().await;
+            let answer = answer?;
             list(&common, &answer["data"])
         }
         AlertCommand::Show { common, target, id } => {
             let hub = Remote::connect(&common, &target, Role::Viewer).await?;
-            let answer = hub.ask(Method::GET, &format!("/api/v1/alerts/{id}"), None).await?;
+            let answer = hub.ask(Method::GET, &format!("/api/v1/alerts/{id}"), None).await;
+            hub.close().await;
+            let answer = answer?;
             print::done(common.output, &whole(&answer["data"]), &answer["data"])
         }
         AlertCommand::Ack {
@@ -36,7 +40,7 @@ pub async fn run(command: AlertCommand) -> anyhow::Result<()> {
             comment,
         } => {
             let hub = Remote::connect(&common, &target, Role::Editor).await?;
-            act(&common, &hub, &id, "acknowledge", &comment).await
+            act(&common, hub, &id, "acknowledge", &comment).await
         }
         drill @ (AlertCommand::Drill { .. } | AlertCommand::Drills { .. }) => super::drill::run(drill).await,
         AlertCommand::Resolve {
@@ -46,16 +50,18 @@ pub async fn run(command: AlertCommand) -> anyhow::Result<()> {
             comment,
         } => {
             let hub = Remote::connect(&common, &target, Role::Editor).await?;
-            act(&common, &hub, &id, "resolve", &comment).await
+            act(&common, hub, &id, "resolve", &comment).await
         }
     }
 }
 
-async fn act(common: &Common, hub: &Remote, id: &str, what: &str, comment: &str) -> anyhow::Result<()> {
+async fn act(common: &Common, hub: Remote, id: &str, what: &str, comment: &str) -> anyhow::Result<()> {
     let body = json!({"comment": comment});
     let answer = hub
         .ask(Method::POST, &format!("/api/v1/alerts/{id}/{what}"), Some(&body))
-        .await?;
+        .await;
+    hub.close().await;
+    let answer = answer?;
     let alert = &answer["data"];
     print::done(common.output, &format!("{} {}", text(alert, "state"), id), alert)
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io::Write as _, time::Duration};
 use anyhow::Context;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
-use streamflow_model::{Drill, DrillRequest, DrillState, Level, Role};
+use streamflow_model::{Drill, DrillRequest, DrillState, HopName, Level, Role};
 
 use super::{Failed, UsageError, print, remote::Remote};
 use crate::cli::{AlertCommand, Common, Output, Target};
@@ -146,7 +146,9 @@ fn whole(drill: &Drill) -> String {
     if let (Some(hop), Some(reason)) = (drill.lost_at, &drill.reason) {
         lines.push(format!("lost at {}: {reason}", hop.name()));
     }
-    lines.push(format!("agent {}, told {}", drill.agent, drill.channels.join(", ")));
+    let accepted = drill.hops.iter().any(|hop| hop.hop == HopName::Accepted);
+    let told = if accepted { "told" } else { "was to tell" };
+    lines.push(format!("agent {}, {told} {}", drill.agent, drill.channels.join(", ")));
     let would = match drill.would_tell.as_slice() {
         [] => "nobody".to_owned(),
         names => names.join(", "),
@@ -172,7 +174,7 @@ fn list(common: &Common, drills: &Value) -> anyhow::Result<()> {
     let rows: Vec<Vec<String>> = read
         .iter()
         .map(|drill| {
-            let lost = drill.lost_at.map_or("", streamflow_model::HopName::name);
+            let lost = drill.lost_at.map_or("", HopName::name);
             vec![
                 drill.id.clone(),
                 drill.state.name().to_owned(),

@@ -59,6 +59,7 @@ pub async fn run(command: RuleCommand) -> anyhow::Result<()> {
 async fn list(common: &Common, target: &Target) -> anyhow::Result<()> {
     let hub = Remote::connect(common, target, Role::Viewer).await?;
     let rules = rules(&hub).await?;
+    hub.close().await;
     let rows: Vec<Vec<String>> = rules
         .iter()
         .map(|rule| {
@@ -124,9 +125,9 @@ async fn explain(common: &Common, target: &Target, rule: &str) -> anyhow::Result
             let hub = Remote::connect(common, target, Role::Viewer).await?;
             let id = id_of(&hub, rule).await?;
             let path = format!("/api/v1/rules/{id}/explain");
-            vec![serde_json::from_value(
-                hub.ask(Method::GET, &path, None).await?["data"].clone(),
-            )?]
+            let answer = hub.ask(Method::GET, &path, None).await?;
+            hub.close().await;
+            vec![serde_json::from_value(answer["data"].clone())?]
         }
     };
     let text: Vec<String> = explained.iter().map(explained_text).collect();
@@ -150,11 +151,15 @@ fn explained_text(rule: &RuleExplanation) -> String {
         lines.push(format!("  types      {}", plain(&types.join(", "))));
     }
     lines.push(format!("  reads      {}", plain(&rule.reads.join(", "))));
-    lines.push(format!("  aggregate  {}", plain(&rule.aggregate)));
+    if !rule.aggregate.is_empty() {
+        lines.push(format!("  aggregate  {}", plain(&rule.aggregate)));
+    }
     if !rule.group_by.is_empty() {
         lines.push(format!("  group by   {}", plain(&rule.group_by.join(", "))));
     }
-    lines.push(format!("  condition  {}", plain(&rule.condition)));
+    if !rule.condition.is_empty() {
+        lines.push(format!("  condition  {}", plain(&rule.condition)));
+    }
     lines.push(format!("  judged     {}: {}", rule.judged, rule.because));
     lines.join("\n")
 }
@@ -196,6 +201,7 @@ async fn backtest(
         }
         reports.push(report);
     }
+    hub.close().await;
     let text: Vec<String> = reports.iter().map(report_text).collect();
     let json = match reports.as_slice() {
         [only] => only.clone(),
@@ -256,11 +262,16 @@ fn report_text(report: &Value) -> String {
             ]
         })
         .collect();
+    // Who would have been told is counted below when it was asked.
+    let told = if report["paging"].is_object() {
+        String::new()
+    } else {
+        format!(", with {}", counted(&report["notifications"], "notification"))
+    };
     let mut lines = vec![format!(
-        "{}: would have fired {} times, with {} notifications, between {} and {}",
+        "{}: would have fired {}{told}, between {} and {}",
         text(&report["rule"]),
-        report["fired"],
-        report["notifications"],
+        counted(&report["fired"], "time"),
         text(&report["from"]),
         text(&report["to"]),
     )];
@@ -340,10 +351,22 @@ fn time(argument: &str, text: &str, now: Instant) -> Result<Instant, UsageError>
 }
 
 fn what(draft: &RuleDraft) -> String {
-    match &draft.plugin {
-        Some(plugin) => format!("plugin {}", plain(plugin)),
-        None => format!("{} over {}", draft.aggregate, window(draft)),
+    match (&draft.plugin, &draft.pattern, &draft.absence) {
+        (Some(plugin), _, _) => format!("plugin {}", plain(plugin)),
+        (_, Some(pattern), _) => {
+            let steps: Vec<&str> = pattern.steps.iter().map(|step| step.name.as_str()).collect();
+            format!("{} within {}", plain(&steps.join(", ")), pattern.within)
+        }
+        (_, _, Some(absence)) => format!("nothing for {}", absence.silent_for),
+        _ if draft.kind == RuleKind::Anomaly => format!("odd {} over {}", draft.aggregate, window(draft)),
+        _ => format!("{} over {}", draft.aggregate, window(draft)),
     }
+}
+
+/// A count with its noun.
+fn counted(count: &Value, noun: &str) -> String {
+    let plural = if count.as_u64() == Some(1) { "" } else { "s" };
+    format!("{count} {noun}{plural}")
 }
 
 fn window(draft: &RuleDraft) -> String {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use streamflow_model::{Instant, Role, Span};
 
-use super::{plain, progress, time};
+use super::{counted, plain, progress, time};
 use crate::{
     cli::{Common, Target},
     command::{print, remote::Remote},
@@ -29,6 +29,7 @@ pub(super) async fn all(
     let mut report = hub
         .lines("/api/v1/paging/backtest", &body, |line| progress(common.output, line))
         .await?;
+    hub.close().await;
     if let Some(fields) = report.as_object_mut() {
         fields.remove("type");
     }
@@ -55,11 +56,15 @@ pub(super) async fn all(
 pub(super) fn text(paging: &Value) -> String {
     let list = |key: &str| paging[key].as_array().map(Vec::as_slice).unwrap_or_default();
     let mut lines = vec![format!(
-        "{} alerts would have fired, and {} notifications would have been sent",
-        paging["fired"], paging["notifications"]
+        "{} would have fired, and {} would have been sent",
+        counted(&paging["fired"], "alert"),
+        counted(&paging["notifications"], "notification")
     )];
     if paging["acknowledged"].as_u64().is_some_and(|count| count > 0) {
-        lines.push(format!("{} alerts acknowledged as supposed", paging["acknowledged"]));
+        lines.push(format!(
+            "{} acknowledged as supposed",
+            counted(&paging["acknowledged"], "alert")
+        ));
     }
     let who: Vec<Vec<String>> = list("who")
         .iter()
