@@ -2,7 +2,8 @@ import { defineConfig } from "vite";
 
 // `npm run dev` talks to a hub that is already running; STREAMFLOW_HUB says where.
 const hub = (globalThis as { process?: { env: Record<string, string | undefined> } }).process?.env.STREAMFLOW_HUB ?? "http://127.0.0.1:8080";
-const proxied = { target: hub, changeOrigin: true };
+// The Host stays the browser's own: the hub lets a WebSocket in only from the page's own origin.
+const proxied = { target: hub, changeOrigin: false };
 
 export default defineConfig({
   esbuild: { jsx: "automatic", jsxImportSource: "preact" },

@@ -1,4 +1,4 @@
-/** Numbers and times as people read them. All pure. */
+/** Numbers, times and people as people read them. All pure. */
 
 const SI = ["", "k", "M", "G", "T"];
 const IEC = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -6,6 +6,11 @@ const IEC = ["B", "KiB", "MiB", "GiB", "TiB"];
 function digits(value: number): string {
   const size = Math.abs(value);
   return value.toFixed(size >= 100 || Number.isInteger(value) ? 0 : size >= 10 ? 1 : 2);
+}
+
+/** Who did it. A command on the hub's machine signs in with a token that it makes for a minute. */
+export function doer(by: string): string {
+  return by.startsWith("token:command-line-") ? "the command line" : by;
 }
 
 /** 1234 → `1.23k`. */

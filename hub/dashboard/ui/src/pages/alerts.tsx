@@ -6,7 +6,8 @@ import { acknowledge, resolve } from "../api/alerts";
 import { call } from "../api/client";
 import { mayEdit } from "../api/session";
 import type { Alert, Page } from "../api/types";
-import { ago, dateTime, value } from "../lib/format";
+import { ago, dateTime, doer, value } from "../lib/format";
+import { listen } from "../lib/keys";
 import { resource, useFresh } from "../lib/resource";
 import { agents, alerts as live, at } from "../live/store";
 import { Labels, LevelBadge, StateBadge } from "../parts/badge";
@@ -122,6 +123,7 @@ function Search() {
 
 function Detail({ alert }: { alert: Alert }) {
   const over = alert.state === "resolved";
+  useEffect(() => listen(() => [{ keys: "Escape", what: "Close what is open", run: () => (chosen.value = null) }]), []);
   return (
     <aside class="detail alert-detail" aria-label="Alert">
       <header class="detail-head">
@@ -154,7 +156,7 @@ function Detail({ alert }: { alert: Alert }) {
               <time>{dateTime(entry.at)}</time>
               <b>{entry.what}</b>{" "}
               <span class="faint">
-                by {entry.by}
+                by {doer(entry.by)}
                 {entry.value !== null && <> at value {value(entry.value)}</>}
               </span>
               {entry.detail !== "" && <p>{entry.detail}</p>}

@@ -20,6 +20,7 @@ const LEVELS: Level[] = ["info", "warning", "error", "critical"];
 const channels = resource(async () => (await call<Page<Channel>>("GET", "/api/v1/channels?limit=500")).data);
 const plugins = resource(async () => (await call<Page<Plugin>>("GET", "/api/v1/plugins")).data.filter((plugin) => plugin.kind === "channel"));
 const adding = signal(false);
+const removing = signal<Channel | null>(null);
 const testing = signal<string | null>(null);
 
 const path = (channel: Channel): string => `/api/v1/channels/${encodeURIComponent(channel.name)}`;
@@ -38,6 +39,8 @@ async function test(channel: Channel): Promise<void> {
 }
 
 async function remove(channel: Channel): Promise<void> {
+  // A refusal (it is in use) is a note, which an open dialog would cover.
+  removing.value = null;
   try {
     await call("DELETE", path(channel));
     say(`Deleted: ${channel.name}`);
@@ -70,6 +73,21 @@ export function ChannelsPage() {
           }}
         />
       )}
+      {removing.value !== null && (
+        <Dialog title="Delete channel" close={() => (removing.value = null)}>
+          <p class="dialog-lead">
+            Delete <b>{removing.value.name}</b>? Nothing is told there any more.
+          </p>
+          <div class="dialog-foot">
+            <button type="button" onClick={() => (removing.value = null)}>
+              Keep it
+            </button>
+            <button type="button" class="danger" onClick={() => removing.value !== null && void remove(removing.value)}>
+              Delete
+            </button>
+          </div>
+        </Dialog>
+      )}
     </section>
   );
 }
@@ -77,7 +95,7 @@ export function ChannelsPage() {
 function Body() {
   const list = channels.data.value;
   if (list === null) return channels.error.value === null ? <Loading /> : <Failure error={channels.error.value} retry={() => void channels.reload()} />;
-  if (list.length === 0) return <Empty icon="channels" title="No channels yet">Add a webhook, and name it in a rule.</Empty>;
+  if (list.length === 0) return <Empty icon="channels" title="No channels yet">Add one, and name it in a rule or in the routing tree.</Empty>;
   return (
     <div class="table-box" tabIndex={0}>
       <table class="table">
@@ -119,7 +137,7 @@ function Body() {
                     <button type="button" class="small" disabled={testing.value !== null} onClick={() => void test(channel)}>
                       {testing.value === channel.name ? "Sending…" : "Send test"}
                     </button>
-                    <button type="button" class="ghost square" aria-label={`Delete ${channel.name}`} title="Delete" onClick={() => void remove(channel)}>
+                    <button type="button" class="ghost square" aria-label={`Delete ${channel.name}`} title="Delete" onClick={() => (removing.value = channel)}>
                       <Icon name="trash" />
                     </button>
                   </>

@@ -6,7 +6,8 @@ import { call } from "../api/client";
 import { drill, type Drill, drills } from "../api/drills";
 import { mayEdit } from "../api/session";
 import type { Page, Rule } from "../api/types";
-import { ago, clockMs, dateTime, span } from "../lib/format";
+import { ago, clockMs, dateTime, doer, span } from "../lib/format";
+import { listen } from "../lib/keys";
 import { resource, useFresh } from "../lib/resource";
 import { A } from "../lib/router";
 import { agents, at } from "../live/store";
@@ -83,7 +84,7 @@ function Card({ each }: { each: Drill }) {
           <span class={`badge drill-${each.state}`}>{each.state}</span>
           {each.lost_at !== undefined && <span>lost at {each.lost_at}</span>}
           {took !== null && <span>at the channels after {span(took)}</span>}
-          <span>{each.schedule === undefined ? `by ${each.by}` : `schedule ${each.schedule}`}</span>
+          <span>{each.schedule === undefined ? `by ${doer(each.by)}` : `schedule ${each.schedule}`}</span>
           <span>{ago(each.started_at, at.value)}</span>
         </span>
       </button>
@@ -92,13 +93,14 @@ function Card({ each }: { each: Drill }) {
 }
 
 function Detail({ each }: { each: Drill }) {
+  useEffect(() => listen(() => [{ keys: "Escape", what: "Close what is open", run: () => (chosen.value = null) }]), []);
   return (
     <aside class="detail" aria-label="Drill">
       <header class="detail-head">
         <div>
           <h3>{each.target}</h3>
           <p>
-            {dateTime(each.started_at)} by {each.by}
+            {dateTime(each.started_at)} by {doer(each.by)}
           </p>
         </div>
         <button type="button" class="ghost square" onClick={() => (chosen.value = null)} aria-label="Close">
@@ -109,7 +111,9 @@ function Detail({ each }: { each: Drill }) {
         <p class="alert-meta">
           <span class={`badge drill-${each.state}`}>{each.state}</span>
           <span>{each.request.from_hub === true ? "from the hub" : `agent ${each.agent}`}</span>
-          <span>told {each.channels.join(", ")}</span>
+          <span>
+            {delivery(each) === null ? "tells" : "told"} {each.channels.join(", ")}
+          </span>
         </p>
         {each.reason !== undefined && (
           <p class="note text-warning">
@@ -184,7 +188,7 @@ function Form({ close }: { close: () => void }) {
         <p class="dialog-lead">The message says that it is a drill. Windows and real alerts do not notice it.</p>
         <Field label="Rule">
           {(ids) => (
-            <select {...ids} value={rule} onChange={(event) => setRule(event.currentTarget.value)}>
+            <select {...ids} value={rule === "" ? (known[0]?.id ?? "") : rule} onChange={(event) => setRule(event.currentTarget.value)}>
               {known.map((each) => (
                 <option key={each.id} value={each.id}>
                   {each.name}

@@ -18,7 +18,10 @@ import { RoleChoice } from "./role-choice";
 import { useSubmit } from "./submit";
 import { validity } from "./validity";
 
-const tokens = resource(async () => (await call<Page<ApiToken>>("GET", "/api/v1/tokens?limit=500")).data);
+/** Commands on the hub's machine make a token for a minute; spent ones are nobody's concern, and the next command removes them. */
+const spent = ({ name, expires_at }: ApiToken): boolean => name.startsWith("command-line-") && validity(expires_at, Date.now()).over;
+
+const tokens = resource(async () => (await call<Page<ApiToken>>("GET", "/api/v1/tokens?limit=500")).data.filter((token) => !spent(token)));
 const adding = signal(false);
 const made = signal<{ name: string; token: string } | null>(null);
 const removing = signal<ApiToken | null>(null);

@@ -232,6 +232,7 @@ test("a channel is made and tested on the page", { skip: receiver === null && "R
   await page.waitForSelector(".toast.good >> text=delivered");
   await picture(page, "channels");
   await page.click(`[aria-label="Delete hook-${run}"]`);
+  await page.click("dialog .danger");
   await eventually("it is gone", async () => (await page.locator(`.table :text("hook-${run}")`).count()) === 0);
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ago, bytes, count, percent, span, summary, value } from "../../src/lib/format";
+import { ago, bytes, count, doer, percent, span, summary, value } from "../../src/lib/format";
 
 describe("numbers", () => {
   it("are short", () => {
@@ -17,6 +17,12 @@ describe("times", () => {
     expect(ago(1_000, 2_500)).toBe("just now");
     expect(ago("1970-01-01T00:00:00Z", 12_900)).toBe("12 s ago");
     expect(ago(null, 0)).toBe("never");
+  });
+});
+
+describe("people", () => {
+  it("are named, and a command's own token is not", () => {
+    expect(["admin", "token:ci", "token:command-line-01a2191b1a50710c961b01adad4c8203"].map(doer)).toEqual(["admin", "token:ci", "the command line"]);
   });
 });
 
