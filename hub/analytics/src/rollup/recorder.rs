@@ -7,13 +7,13 @@ use streamflow_proto::{
     aggregate::Accumulator,
     batch::DecodeError,
     bitmap::Bitmap,
-    metric::{Gains, Sheet},
+    metric::{Gain, Gains, Sheet},
 };
 use streamflow_storage::store::LogBatch;
 
 use super::counted::{Counted, Merged};
 
-/// Windows and series that one metric may gain before its deltas are written, by series that it may have; bounds memory.
+/// Windows and series that one metric may gain by one batch, by series that it may have; bounds memory.
 const PENDING_PER_SERIES: usize = 8;
 
 /// What bounds a recorder.
@@ -53,6 +53,8 @@ pub(super) struct Recorded {
 pub(super) struct Recorder {
     bounds: Bounds,
     live: Vec<Live>,
+    /// What metrics gained that had no room for more. How many series a metric may have is decided where all of them are known, not here.
+    spilled: Vec<Delta>,
 }
 
 #[derive(Debug)]
@@ -67,6 +69,7 @@ impl Recorder {
         Self {
             bounds,
             live: Vec::new(),
+            spilled: Vec::new(),
         }
     }
 
@@ -107,9 +110,15 @@ impl Recorder {
             let mut own = (since > oldest).then(|| stored_since(log, since, &rows));
             if let Some(counted) = &counted {
                 let rows = own.get_or_insert_with(|| rows.clone());
-                let gains = (&mut live.pending, &self.bounds, most);
-                let merged = counted.merge(&live.metric, &live.compiled, log, rows, gains);
+                let mut full = Vec::new();
+                let gains = (&mut live.pending, &mut full, most);
+                let merged = counted.merge(&live.metric, &live.compiled, log, rows, &self.bounds, gains);
                 recorded.partials.add(merged);
+                self.spilled
+                    .extend(full.into_iter().map(|gain| delta(&live.metric, gain)));
+            }
+            if live.pending.len() >= most.div_ceil(2) {
+                live.take_into(&mut self.spilled);
             }
             if let Err(error) = live.record(&mut sheet, own.as_ref().unwrap_or(&rows), most) {
                 recorded.unreadable += 1;
@@ -154,22 +163,25 @@ impl Recorder {
 
     /// Windows and series that wait to be taken.
     pub(super) fn pending(&self) -> usize {
-        self.live.iter().map(|live| live.pending.len()).sum()
+        self.spilled.len() + self.live.iter().map(|live| live.pending.len()).sum::<usize>()
     }
 
     /// Takes out what was gained since the last time.
     pub(super) fn take(&mut self) -> Vec<Delta> {
-        let mut deltas = Vec::with_capacity(self.pending());
+        let mut deltas = std::mem::take(&mut self.spilled);
         for live in &mut self.live {
-            let metric = &live.metric;
-            deltas.extend(live.pending.take().map(|gain| Delta {
-                metric: Arc::clone(metric),
-                start: gain.start,
-                labels: gain.labels,
-                gained: gain.gained,
-            }));
+            live.take_into(&mut deltas);
         }
         deltas
+    }
+}
+
+fn delta(metric: &Arc<Metric>, gain: Gain) -> Delta {
+    Delta {
+        metric: Arc::clone(metric),
+        start: gain.start,
+        labels: gain.labels,
+        gained: gain.gained,
     }
 }
 
@@ -188,5 +200,10 @@ impl Live {
     fn record(&mut self, sheet: &mut Sheet<'_>, rows: &Bitmap, most: usize) -> Result<(), DecodeError> {
         let rows = sheet.matching(&self.compiled, rows)?;
         sheet.fold(&self.compiled, &rows, &mut self.pending, most)
+    }
+
+    fn take_into(&mut self, deltas: &mut Vec<Delta>) {
+        let metric = &self.metric;
+        deltas.extend(self.pending.take().map(|gain| delta(metric, gain)));
     }
 }

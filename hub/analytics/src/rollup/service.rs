@@ -1,7 +1,7 @@
 //! The shell around recorder and ledger: follows the log, writes windows with the place that they reach, removes old ones.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -25,9 +25,9 @@ use utoipa_axum::router::OpenApiRouter;
 use super::{
     catalog::Catalog,
     history::History,
-    placement::{EdgeLink, Placer},
     ledger::{Keep, Ledger, WindowKey},
     meters::Meters,
+    placement::{EdgeLink, Placer},
     recorder::{Bounds, Delta, Recorder},
     routes,
 };
@@ -196,7 +196,8 @@ impl Rollups {
 
     /// The routes about metrics and the ready-made views.
     pub fn routes(&self) -> OpenApiRouter {
-        routes::routes(self.catalog.clone(), self.history(), self.edge.clone()).merge(crate::views::routes(self.history()))
+        routes::routes(self.catalog.clone(), self.history(), self.edge.clone())
+            .merge(crate::views::routes(self.history()))
     }
 
     /// Follows the log until told to stop or until storage has stopped; then writes what waits.
@@ -246,20 +247,40 @@ impl Rollups {
     }
 
     async fn record(&mut self, batches: Vec<LogBatch>, stop: &CancellationToken) -> Result<Flow, RollupError> {
-        let Some(mut core) = self.core.take() else {
-            return Ok(Flow::Stop);
-        };
-        let meters = self.meters.clone();
-        let task = tokio::task::spawn_blocking(move || {
-            for batch in &batches {
-                meters.add(&core.recorder.record(batch));
+        let mut rest = VecDeque::from(batches);
+        while !rest.is_empty() {
+            let Some(mut core) = self.core.take() else {
+                return Ok(Flow::Stop);
+            };
+            let meters = self.meters.clone();
+            let task = tokio::task::spawn_blocking(move || {
+                let mut reached = None;
+                while let Some(batch) = rest.pop_front() {
+                    meters.add(&core.recorder.record(&batch));
+                    reached = batch.spans.iter().map(|span| span.position).max().or(reached);
+                    if core.recorder.pending() >= MAX_PENDING {
+                        break;
+                    }
+                }
+                (core, rest, reached)
+            });
+            let (core, left, reached) = task.await?;
+            rest = left;
+            let full = core.recorder.pending() >= MAX_PENDING;
+            self.core = Some(core);
+            // What was read behind it is not counted yet.
+            let position = if rest.is_empty() {
+                Some(self.follower.position())
+            } else {
+                reached
+            };
+            if let Some(position) = position.filter(|_| full)
+                && self.flush_to(position, stop).await? == Flow::Stop
+            {
+                return Ok(Flow::Stop);
             }
-            core
-        });
-        let core = task.await?;
-        let full = core.recorder.pending() >= MAX_PENDING;
-        self.core = Some(core);
-        if full { self.flush(stop).await } else { Ok(Flow::On) }
+        }
+        Ok(Flow::On)
     }
 
     async fn take_changes(&mut self, stop: &CancellationToken) -> Result<Flow, RollupError> {
@@ -290,7 +311,11 @@ impl Rollups {
     /// Writes what waits, again and again until the store takes it. When it has to stop before, nothing is written later either: what was taken out of the
     /// recorder is read from the log again by the next start.
     async fn flush(&mut self, stop: &CancellationToken) -> Result<Flow, RollupError> {
-        let position = self.follower.position();
+        self.flush_to(self.follower.position(), stop).await
+    }
+
+    /// The same as far as a place in the log up to which everything was recorded.
+    async fn flush_to(&mut self, position: u64, stop: &CancellationToken) -> Result<Flow, RollupError> {
         if self.saved.unwrap_or(0) < position {
             let Some(core) = &mut self.core else {
                 return Ok(Flow::Stop);

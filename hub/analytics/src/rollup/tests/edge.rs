@@ -6,7 +6,7 @@ use streamflow_proto::{
     build::{Head, Scalar},
     chunk,
     event::Severity,
-    metric::{Gains, PARTIALS, Sheet, pack},
+    metric::{Gains, MAX_CARRIED, PARTIALS, Sheet, pack},
 };
 
 use super::*;
@@ -200,4 +200,73 @@ fn what_cannot_be_read_or_is_forged_is_counted_from_the_events() {
     shelf.flush(&mut recorder, &mut ledger, 7, T0 + 2 * DAY);
     let total: f64 = shelf.values("n", DAY).into_values().sum();
     assert_eq!(total, 4.0 * 5.0 + 6.0);
+}
+
+fn stored_later(mut log: LogBatch) -> LogBatch {
+    for span in &mut log.spans {
+        span.stored_at = T0 + 4 * DAY;
+    }
+    log
+}
+
+/// After an absence thousands of windows come in few rows: the limit of series is for series, not for windows.
+#[test]
+fn many_windows_at_once_are_not_taken_for_many_series() {
+    let metrics = [metric("n", json!({"group_by": ["source"], "placement": "edge"}))];
+    let frames: Vec<Arc<Batch>> = (0..200)
+        .map(|frame| {
+            let events: Vec<Value> = (0..50_i64)
+                .map(|n| event(&((frame * 25 + n / 2) * MINUTE, (n % 2) as usize, 0)))
+                .collect();
+            self::frame(&events, &metrics, Sent::Alone)
+        })
+        .collect();
+    let (mut recorder, mut ledger) = start(&metrics, 3);
+    let mut shelf = Shelf::default();
+    let (chunk, single) = frames.split_at(100);
+    recorder.record(&stored_later(merged(1, chunk)));
+    for (frame, position) in single.iter().zip(101..) {
+        recorder.record(&stored_later(alone(position, Arc::clone(frame))));
+    }
+    assert_eq!(recorder.pending(), 10_000);
+    assert_eq!(shelf.flush(&mut recorder, &mut ledger, 200, T0 + 4 * DAY), 0);
+    let days: BTreeMap<String, f64> =
+        shelf
+            .values("n", DAY)
+            .into_iter()
+            .fold(BTreeMap::new(), |mut days, ((_, labels), value)| {
+                *days.entry(labels.join(",")).or_default() += value;
+                days
+            });
+    assert_eq!(days, [("s0".to_owned(), 5000.0), ("s1".to_owned(), 5000.0)].into());
+}
+
+#[test]
+fn more_than_an_agent_sends_with_a_frame_is_not_merged() {
+    let metrics = [metric("n", json!({"placement": "edge"}))];
+    let events: Vec<Value> = (0..5).map(|n| event(&(n, 0, 1))).collect();
+    let mut gains_of = BatchBuilder::new();
+    for event in &events {
+        gains_of.push_json(event.to_string().as_bytes(), T0).unwrap();
+    }
+    let batch = gains_of.view().unwrap();
+    let ask = metrics[0].definition().compile().unwrap();
+    let rows = Bitmap::new(batch.len(), true);
+    let mut sheet = Sheet::new(&batch).unwrap();
+    let mut gains = Gains::default();
+    sheet.fold(&ask, &rows, &mut gains, usize::MAX).unwrap();
+    let state = pack(&mut gains, &rows, &sheet.times()).unwrap().remove(0).state;
+    let mut builder = BatchBuilder::new();
+    for event in &events {
+        builder.push_json(event.to_string().as_bytes(), T0).unwrap();
+    }
+    for _ in 0..2 * MAX_CARRIED / state.len() + 1 {
+        carry(&mut builder, "n", &state, T0);
+    }
+    let (mut recorder, _) = start(&metrics, 10);
+    let recorded = recorder.record(&alone(1, Arc::new(builder.finish(1).decode().unwrap())));
+    assert_eq!(
+        (recorded.events, recorded.partials.refused, recorded.partials.merged),
+        (5, 1, 0)
+    );
 }
