@@ -1,10 +1,12 @@
 //! Fire drills: one marked event, on the hub's word, through the same pipeline as every source's events.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use streamflow_proto::frame::{Frame, HEADER_LEN};
 use streamflow_proto::wire::{DRILL_MARK, DrillNews, DrillOrder, DrillStep};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
 
 use crate::batch::{BatchOptions, Batcher, Sink};
 use crate::clock;
@@ -15,6 +17,11 @@ use crate::spool::inbox::{Block, Closed};
 
 /// Bytes of the spool read at a time while the event is looked for in it.
 const LOOK_BYTES: usize = 512 << 10;
+
+/// Drills at a time whose events wait for room in the spool, of all sessions together: each of them keeps a thread.
+const MAX_EMITTING: usize = 4;
+/// An event that is not found in the spool for so long will not be: it was dropped to make room, or acknowledged before it was looked for.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What becomes of a drill's event, for the session that the order came by.
 #[derive(Debug)]
@@ -31,6 +38,7 @@ pub struct Driller {
     processors: Processors,
     spool: SpoolHandle,
     counters: Arc<SourceCounters>,
+    emitting: Arc<Semaphore>,
 }
 
 /// The spool, and the frame that went into it.
@@ -76,6 +84,7 @@ impl Driller {
             processors,
             spool,
             counters,
+            emitting: Arc::new(Semaphore::new(MAX_EMITTING)),
         }
     }
 
@@ -87,8 +96,17 @@ impl Driller {
         };
         let from_seq = *self.spool.watch().borrow();
         let emitted_ms = clock::now_ms();
+        let Ok(permit) = Arc::clone(&self.emitting).try_acquire_owned() else {
+            let reason = "the spool has no room, and as many drills as may wait for it".to_owned();
+            return teller.say(DrillStep::Lost, emitted_ms, Some(reason), None).await;
+        };
         let emitter = Arc::clone(&self);
-        let emitted = tokio::task::spawn_blocking(move || emitter.emit(&order, emitted_ms)).await;
+        let emitted = tokio::task::spawn_blocking(move || {
+            // Given back when the thread is, which may be long after the session.
+            let _permit = permit;
+            emitter.emit(&order, emitted_ms)
+        });
+        let emitted = emitted.await;
         let frame = match emitted {
             Ok(Ok(frame)) => frame,
             Ok(Err(reason)) => return teller.say(DrillStep::Lost, emitted_ms, Some(reason), None).await,
@@ -99,7 +117,7 @@ impl Driller {
             }
         };
         teller.say(DrillStep::Emitted, emitted_ms, None, None).await;
-        if let Some(seq) = self.durable(&frame, from_seq).await {
+        if let Ok(Some(seq)) = timeout(PATIENCE, self.durable(&frame, from_seq)).await {
             teller.say(DrillStep::Spooled, clock::now_ms(), None, Some(seq)).await;
         }
     }
@@ -138,13 +156,17 @@ impl Driller {
     /// The sequence number under which a frame became durable; none when the spool has ended.
     async fn durable(&self, frame: &Frame, from_seq: u64) -> Option<u64> {
         let mut spooled = self.spool.watch();
-        let mut from_seq = from_seq;
+        let (mut from_seq, mut reader) = (from_seq, self.spool.reader());
         loop {
             let next_seq = *spooled.borrow_and_update();
             while from_seq < next_seq {
-                let mut reader = self.spool.reader();
-                let read = tokio::task::spawn_blocking(move || reader.read(from_seq, LOOK_BYTES));
-                let frames = read.await.ok()?.ok()?;
+                let read = tokio::task::spawn_blocking(move || {
+                    let frames = reader.read(from_seq, LOOK_BYTES);
+                    (reader, frames)
+                });
+                let frames;
+                (reader, frames) = read.await.ok()?;
+                let frames = frames.ok()?;
                 // The number and its checksum stand in the header; the rest tells one frame from another.
                 let same = |one: &&Frame| one.bytes().get(HEADER_LEN..) == frame.bytes().get(HEADER_LEN..);
                 if let Some(found) = frames.iter().find(same) {

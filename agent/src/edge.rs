@@ -194,6 +194,14 @@ impl Edge {
         taken(&state)
     }
 
+    /// Computes nothing until a hub says again what to compute.
+    pub fn forget(&self) {
+        let mut state = self.state();
+        state.version = 0;
+        state.live = Arc::default();
+        state.refused.clear();
+    }
+
     /// What is computed and what is not, as it was answered last or would be now.
     pub fn taken(&self) -> MetricsTaken {
         taken(&self.state())
@@ -229,13 +237,17 @@ impl Edge {
     /// Counts the events of a batch and puts what they add behind them, in place of those that are not to be sent. Answers how many are not. Never fails: a batch that
     /// cannot be counted stays as it is.
     pub fn fold(&self, builder: &mut BatchBuilder) -> u64 {
-        let live = Arc::clone(&self.state().live);
+        let (live, hub_counts) = {
+            let state = self.state();
+            // What is refused here the hub counts from the events, and needs all of them.
+            (Arc::clone(&state.live), !state.refused.is_empty())
+        };
         if live.is_empty() || builder.is_empty() {
             return 0;
         }
         let folded = catch_unwind(AssertUnwindSafe(|| {
             let batch = builder.view()?;
-            fold::fold(&batch, &live, self.options.max_groups as usize)
+            fold::fold(&batch, &live, self.options.max_groups as usize, hub_counts)
         }));
         let mut folded = match folded {
             Ok(Ok(folded)) => folded,

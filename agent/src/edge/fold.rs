@@ -46,8 +46,8 @@ pub struct Folded {
     pub leave: Option<Bitmap>,
 }
 
-/// Counts a batch. `max_groups` bounds the windows and series of one metric.
-pub fn fold(batch: &Batch, live: &[Arc<Live>], max_groups: usize) -> Result<Folded, DecodeError> {
+/// Counts a batch. `max_groups` bounds the windows and series of one metric; `hub_counts` says that the hub needs the events for some other metric.
+pub fn fold(batch: &Batch, live: &[Arc<Live>], max_groups: usize, hub_counts: bool) -> Result<Folded, DecodeError> {
     let mut sheet = Sheet::new(batch)?;
     let all = Bitmap::new(batch.len(), true);
     let mut leave = Bitmap::new(batch.len(), false);
@@ -77,7 +77,7 @@ pub fn fold(batch: &Batch, live: &[Arc<Live>], max_groups: usize) -> Result<Fold
             }
         }
     }
-    let hub_counts = folded.declined.iter().any(|batches| *batches > 0);
+    let hub_counts = hub_counts || folded.declined.iter().any(|batches| *batches > 0);
     folded.leave = (!hub_counts && !leave.is_empty()).then_some(leave);
     Ok(folded)
 }

@@ -118,6 +118,50 @@ fn events_that_need_not_be_sent_stay_here_unless_the_hub_has_to_count_them() {
 }
 
 #[test]
+fn events_are_sent_while_the_hub_counts_a_refused_metric_from_them() {
+    let definitions = vec![
+        definition("quiet", "type == 'even'", &[], false),
+        definition("surplus", "true", &[], true),
+    ];
+    let options = EdgeOptions {
+        max_metrics: 1,
+        ..EdgeOptions::default()
+    };
+    let (edge, taken) = edge(options, definitions.clone());
+    assert_eq!(taken.refused.len(), 1);
+    let mut first = builder(10);
+    assert_eq!(edge.fold(&mut first), 0);
+    let (events, counted) = sent(&mut first, &definitions);
+    assert_eq!((events.len(), counted), (10, [("quiet".to_owned(), 5)].into()));
+
+    // When nobody wants it any more, they need not be.
+    edge.take(MetricsPush {
+        version: 2,
+        format: FORMAT,
+        definitions: vec![definitions[0].clone()],
+    });
+    assert_eq!(edge.fold(&mut builder(10)), 5);
+}
+
+#[test]
+fn what_is_forgotten_is_counted_by_the_hub_until_it_is_pushed_again() {
+    let definitions = vec![definition("quiet", "true", &[], false)];
+    let (edge, _) = edge(EdgeOptions::default(), definitions.clone());
+    edge.forget();
+    let mut first = builder(4);
+    assert_eq!(edge.fold(&mut first), 0);
+    let (events, counted) = sent(&mut first, &definitions);
+    assert_eq!((events.len(), counted.len()), (4, 0));
+    assert!(edge.status().is_empty());
+    edge.take(MetricsPush {
+        version: 1,
+        format: FORMAT,
+        definitions,
+    });
+    assert_eq!(edge.fold(&mut builder(4)), 4);
+}
+
+#[test]
 fn a_batch_without_room_stays_as_it_is() {
     let definitions = vec![definition("quiet", "true", &[], false)];
     let (edge, _) = edge(EdgeOptions::default(), definitions.clone());

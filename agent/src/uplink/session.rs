@@ -32,6 +32,8 @@ const READ_BYTES: usize = 512 << 10;
 const PIECE: usize = 64 << 10;
 /// Renewal is asked for again after this time when it was refused.
 const RENEW_RETRY_MS: i64 = 600_000;
+/// A hub that pushes metrics does so at once. One that has not by now is older and knows nothing of them, whatever an earlier one has pushed.
+const PUSH_PATIENCE: Duration = Duration::from_secs(5);
 /// Frames that the hub refused are kept for a look at them, up to this many.
 const MAX_REJECTED: usize = 64;
 
@@ -142,6 +144,8 @@ pub struct Session<'a> {
     failures: Option<watch::Receiver<u64>>,
     /// The hub of this session has pushed metrics, so it knows the answer.
     pushed: bool,
+    /// Until when it may push before what another hub has pushed is forgotten.
+    push_until: Option<Instant>,
 }
 
 impl<'a> Session<'a> {
@@ -172,6 +176,7 @@ impl<'a> Session<'a> {
             drills: Drills::new(),
             failures: uplink.edge.as_ref().map(|edge| edge.failures()),
             pushed: false,
+            push_until: None,
             uplink,
         }
     }
@@ -201,6 +206,7 @@ impl<'a> Session<'a> {
                 Some(drilled) = self.drills.told.recv() => self.drilled(drilled)?,
                 () = changed(&mut self.failures), if self.pushed => self.metric_failed()?,
                 changed = spooled.changed() => if changed.is_err() { return Ok(()) },
+                () = sleep_until(self.push_until.unwrap_or(heartbeat)), if self.push_until.is_some() => self.not_pushed(),
                 () = sleep_until(heartbeat), if self.machine.is_open() => {}
                 () = sleep_until(wake.unwrap_or(heartbeat)), if wake.is_some() => {}
                 () = drain.cancelled(), if !draining => {}
@@ -285,7 +291,10 @@ impl<'a> Session<'a> {
 
     fn on(&mut self, event: AgentEvent) -> Result<(), Ended> {
         match event {
-            AgentEvent::Opened { server_time_ms } => self.uplink.opened(server_time_ms - clock::now_ms()),
+            AgentEvent::Opened { server_time_ms } => {
+                self.uplink.opened(server_time_ms - clock::now_ms());
+                self.push_until = self.uplink.edge.as_ref().map(|_| Instant::now() + PUSH_PATIENCE);
+            }
             AgentEvent::Acked(seq) => {
                 while let Some((_, events)) = self.sent.pop_front_if(|(sent, _)| *sent <= seq) {
                     self.uplink.counters.events_acked.add(events);
@@ -314,6 +323,7 @@ impl<'a> Session<'a> {
                 if let Some(edge) = &self.uplink.edge {
                     let taken = edge.take(push);
                     self.pushed = true;
+                    self.push_until = None;
                     self.say(&ToHub::MetricsTaken(taken))?;
                 }
             }
@@ -340,6 +350,14 @@ impl<'a> Session<'a> {
             AgentEvent::Reconnect { after_ms } => return Err(Ended::HubStops(Duration::from_millis(after_ms))),
         }
         Ok(())
+    }
+
+    /// The hub of this session has not said what to compute: it counts from the events, and needs all of them.
+    fn not_pushed(&mut self) {
+        self.push_until = None;
+        if let Some(edge) = &self.uplink.edge {
+            edge.forget();
+        }
     }
 
     /// A metric that was taken is given up.

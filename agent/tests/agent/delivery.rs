@@ -10,6 +10,8 @@ use streamflow_agent::config::{Config, load};
 use streamflow_agent::identity::Identity;
 use streamflow_agent::pipeline::{Agent, RunError};
 use streamflow_agent::status::{self, Observer};
+use streamflow_proto::metric::FORMAT;
+use streamflow_proto::wire::{MetricDefinition, MetricsPush};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -239,6 +241,40 @@ async fn a_batch_that_is_refused_for_good_is_counted_and_kept_aside() {
         std::fs::read_dir(&rejected).is_ok_and(|entries| entries.count() == 1)
     })
     .await;
+    agent.stop().await;
+}
+
+/// A hub that was rolled back to a release without metrics of agents gets all events again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_hub_has_pushed_is_not_computed_for_one_that_pushes_nothing() {
+    let bench = Bench::new();
+    bench.store.lock().unwrap().push = Some(MetricsPush {
+        version: 1,
+        format: FORMAT,
+        definitions: vec![MetricDefinition {
+            series: "lines".to_owned(),
+            name: "lines".to_owned(),
+            matches: "true".to_owned(),
+            aggregate: "count()".to_owned(),
+            group_by: Vec::new(),
+            base_ms: 60_000,
+            keep_events: false,
+        }],
+    });
+    let hub = bench.hub();
+    let addr = hub.addr;
+    let agent = bench.agent(&hub).await;
+    until("the push", || agent.observer.status().metrics.len() == 1).await;
+    write(&bench.log(), &lines(0..100));
+    until("the counts", || !events(&bench.store).is_empty()).await;
+    assert!(messages(&bench.store).is_empty(), "counts alone are sent");
+    hub.kill().await;
+
+    bench.store.lock().unwrap().push = None;
+    let _older = FakeHub::start_at(addr, &bench.ca, bench.store.clone());
+    until("nothing to compute", || agent.observer.status().metrics.is_empty()).await;
+    write(&bench.log(), &lines(100..200));
+    until("all lines", || messages(&bench.store) == lines(100..200)).await;
     agent.stop().await;
 }
 

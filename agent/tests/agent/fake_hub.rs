@@ -21,8 +21,8 @@ use streamflow_proto::bitmap::Bitmap;
 use streamflow_proto::event::Event;
 use streamflow_proto::frame::Frame;
 use streamflow_proto::wire::{
-    self, ALPN, Decoder, EnrollToken, Enrolled, FrameFate, Greeting, Heartbeat, HubSession, Incoming, Nack, NackCode,
-    RefusalCode, Refused, SERVER_NAME, ToAgent, ToHub,
+    self, ALPN, Decoder, EnrollToken, Enrolled, FrameFate, Greeting, Heartbeat, HubSession, Incoming, MetricsPush,
+    Nack, NackCode, RefusalCode, Refused, SERVER_NAME, ToAgent, ToHub,
 };
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -37,6 +37,8 @@ pub struct Store {
     pub fail_next: u64,
     /// The next frame is refused for good.
     pub reject_next: bool,
+    /// What every new session has computed; a hub that knows nothing of metrics has none.
+    pub push: Option<MetricsPush>,
     used_tokens: HashMap<String, bool>,
 }
 
@@ -200,6 +202,7 @@ async fn serve(connection: &Connection, ca: &Ca, store: &Mutex<Store>) -> Result
                             .next_back()
                             .map(|((_, seq), _)| *seq);
                         answers.push(ToAgent::Welcome(session.open(last, 8, 1 << 20, 0)));
+                        answers.extend(store.push.clone().map(ToAgent::Metrics));
                     }
                     Greeting::Heartbeat(heartbeat) => store.lock().unwrap().heartbeats.push(heartbeat),
                     Greeting::Renew(renew) => {
