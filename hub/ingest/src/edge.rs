@@ -1,6 +1,10 @@
 //! Metrics on their way to agents, and what agents make of them.
 
-use std::{collections::BTreeMap, future::pending, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::pending,
+    sync::Arc,
+};
 
 use streamflow_model::Instant;
 use streamflow_proto::{
@@ -8,6 +12,11 @@ use streamflow_proto::{
     wire::{self, Ability, MetricDefinition, MetricsPush, MetricsTaken},
 };
 use tokio::sync::watch;
+
+/// Refusals of an agent that are kept, at most: more metrics than are pushed at a time.
+const MAX_REFUSED: usize = 400;
+/// Longest reason that is kept, characters.
+const MAX_REASON: usize = 200;
 
 /// What all agents that can are to compute now.
 #[derive(Debug, Default)]
@@ -34,10 +43,25 @@ impl Answers {
         }
     }
 
-    /// Takes note of an answer. What was refused earlier in the session stays refused: the metric may have been taken back because of it.
-    pub(crate) fn take(&mut self, taken: MetricsTaken) {
-        self.taken = Some(taken.version);
-        self.refused.extend(taken.refused);
+    /// Takes note of an answer to what is or was pushed, and says which refusals are new; `None` when there is nothing new in it. What was refused earlier in the session
+    /// stays refused: the metric may have been taken back because of it. Of names that are not pushed nothing is kept.
+    pub(crate) fn take(&mut self, taken: MetricsTaken, push: &MetricsPush) -> Option<Vec<(String, String)>> {
+        if taken.version > push.version {
+            return None;
+        }
+        let answered = self.taken.replace(taken.version) != Some(taken.version);
+        let pushed: BTreeSet<&str> = push.definitions.iter().map(|one| one.series.as_str()).collect();
+        let mut fresh = Vec::new();
+        for (series, reason) in taken.refused {
+            let reason: String = reason.chars().take(MAX_REASON).collect();
+            let known = self.refused.get(&series);
+            let room = known.is_some() || self.refused.len() < MAX_REFUSED;
+            if pushed.contains(series.as_str()) && room && known != Some(&reason) {
+                self.refused.insert(series.clone(), reason.clone());
+                fresh.push((series, reason));
+            }
+        }
+        (answered || !fresh.is_empty()).then_some(fresh)
     }
 
     /// Whether it has answered to this push.
@@ -144,11 +168,40 @@ mod tests {
             version: pushes.current().version,
             refused,
         };
-        answers.take(taken(vec![("a".to_owned(), "no".to_owned())]));
+        let no = ("a".to_owned(), "no".to_owned());
+        let fresh = answers.take(taken(vec![no.clone()]), &pushes.current());
+        assert_eq!(fresh, Some(vec![no.clone()]));
+        assert_eq!(
+            answers.take(taken(vec![no]), &pushes.current()),
+            None,
+            "it says so again"
+        );
         assert!(answers.answered(&pushes.current()));
         pushes.push(Vec::new());
         assert!(!answers.answered(&pushes.current()));
-        answers.take(taken(Vec::new()));
+        assert_eq!(answers.take(taken(Vec::new()), &pushes.current()), Some(Vec::new()));
         assert_eq!(answers.refused["a"], "no");
+    }
+
+    #[test]
+    fn nothing_is_kept_of_what_was_never_pushed() {
+        let pushes = Pushes::default();
+        let mut answers = Answers::of("0.1.0+metrics");
+        pushes.push(vec![definition("a")]);
+        let version = pushes.current().version;
+        let refusals = |from: usize| (from..from + 5000).map(|n| (format!("s{n}"), "x".repeat(1000)));
+        for round in 0..3 {
+            let refused = refusals(round * 5000)
+                .chain([("a".to_owned(), "y".repeat(1000))])
+                .collect();
+            answers.take(MetricsTaken { version, refused }, &pushes.current());
+        }
+        assert_eq!(answers.refused.len(), 1);
+        assert_eq!(answers.refused["a"].len(), MAX_REASON);
+        let never = MetricsTaken {
+            version: version + 1,
+            refused: Vec::new(),
+        };
+        assert_eq!(answers.take(never, &pushes.current()), None);
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     dedup::{Claims, Known, Waiting},
     door::{Door, OwnFrame, Unavailable, Verdict, Work},
     metrics::DoorKind,
+    reserved,
 };
 
 /// Events per frame: four make a chunk, and more would gain little.
@@ -109,7 +110,7 @@ impl Prepared {
         let mut frames = Vec::new();
         let mut part: Vec<Taken<'_>> = Vec::with_capacity(FRAME_EVENTS);
         for (index, raw) in raws.enumerate() {
-            match builder.push_json(raw, now_ms) {
+            match reserved::push(&mut builder, raw, now_ms) {
                 Ok(id) => part.push(Taken {
                     raw,
                     id,

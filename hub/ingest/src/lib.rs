@@ -21,6 +21,7 @@ mod metrics;
 mod options;
 pub mod pki;
 mod quic;
+mod reserved;
 mod roster;
 mod seen;
 mod uplink;

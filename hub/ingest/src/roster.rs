@@ -295,11 +295,15 @@ impl Roster {
 
     /// An agent tells which of the metrics that were pushed it computes.
     pub(crate) fn metrics_taken(&self, id: &str, taken: MetricsTaken) {
-        for (series, reason) in &taken.refused {
+        let push = self.pushes.current();
+        let news = self
+            .lock()
+            .agents
+            .get_mut(id)
+            .and_then(|entry| entry.answers.take(taken, &push));
+        let Some(refused) = news else { return };
+        for (series, reason) in &refused {
             tracing::warn!(agent = id, series, reason, "an agent refuses to compute a metric");
-        }
-        if let Some(entry) = self.lock().agents.get_mut(id) {
-            entry.answers.take(taken);
         }
         self.pushes.agent_changed();
     }

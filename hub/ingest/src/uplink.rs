@@ -275,7 +275,11 @@ impl Uplink<'_> {
                     self.stream.send(&ToAgent::Shutdown(wire::Shutdown { retry_after_ms: RETRY_MS })).await?;
                 }
                 stored = first_receipt(&mut self.committing) => self.settle(stored).await?,
-                Some(order) = orders.recv(), if reading => self.stream.send(&order).await?,
+                Some(order) = orders.recv(), if reading => match self.stream.send(&order).await {
+                    // The other end has done nothing wrong, and its frames go on.
+                    Err(Ended::Wire(error)) => tracing::error!(agent = %self.agent, %error, "an order cannot be sent and is dropped"),
+                    sent => sent?,
+                },
                 push = edge::next(pushes), if reading => {
                     self.stream.send(&ToAgent::Metrics(MetricsPush::clone(&push))).await?;
                 }

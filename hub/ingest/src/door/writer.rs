@@ -12,7 +12,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Job, ORIGIN, Unavailable, Verdict, Work};
-use crate::{intake::FRAME_EVENTS, metrics::Metrics};
+use crate::{intake::FRAME_EVENTS, metrics::Metrics, reserved};
 
 /// How long events wait for neighbours while the store is busy with an earlier frame. With an idle store they do not
 /// wait at all.
@@ -138,7 +138,7 @@ impl Writer {
                     if self.builder.is_full() {
                         frames.push(self.builder.finish(0));
                     }
-                    verdicts.push(self.builder.push_json(raw, now_ms));
+                    verdicts.push(reserved::push(&mut self.builder, raw, now_ms));
                 }
                 let events = verdicts.iter().filter(|verdict| verdict.is_ok()).count();
                 if events < verdicts.len() {
