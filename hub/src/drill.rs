@@ -15,10 +15,7 @@ mod routes;
 mod run;
 mod schedule;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::Arc;
 
 use prometheus::Registry;
 use streamflow_alerting::AlertingHandle;
@@ -26,9 +23,9 @@ use streamflow_analytics::AnalyticsHandle;
 use streamflow_bus::signals::SignalSender;
 use streamflow_ingest::IngestHandle;
 use streamflow_model::{Drill, DrillRequest, HopName, Instant};
-use streamflow_storage::{Origin, Store, StoreError};
+use streamflow_storage::{Origin, Receipt, Store, StoreError};
 use streamflow_web::{ApiError, ApiResult};
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::meters::Meters;
@@ -80,7 +77,7 @@ struct Inner {
     stop: CancellationToken,
     /// Of events that begin here: a random epoch for every start, so that sequences need not be remembered.
     epoch: u64,
-    next_seq: AtomicU64,
+    last_seq: Mutex<u64>,
     schedules: schedule::Schedules,
 }
 
@@ -101,7 +98,7 @@ impl Drills {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             epoch: uuid::Uuid::new_v4().as_u64_pair().0 >> 1,
-            next_seq: AtomicU64::new(1),
+            last_seq: Mutex::new(0),
             schedules,
         })))
     }
@@ -164,19 +161,23 @@ impl Drills {
         let store = self.0.rooms.store.as_ref();
         let kept = async {
             log::save(store, drill).await?;
-            log::trim(store, self.0.options.keep).await
+            log::trim(store, self.0.options.keep, Instant::now()).await
         };
         if let Err(error) = kept.await {
             tracing::error!(drill = drill.id, %error, "the outcome of a fire drill cannot be written");
         }
     }
 
-    /// Name of the next event that begins here.
-    fn next_origin(&self) -> (Origin, u64) {
+    /// Hands the store an event that begins here. One after the other: a number that is overtaken by a later one is taken for known.
+    async fn append(&self, event: &str, now: Instant) -> Result<Receipt, String> {
         let origin = Origin {
             agent: HUB.into(),
             epoch: self.0.epoch,
         };
-        (origin, self.0.next_seq.fetch_add(1, Ordering::Relaxed))
+        let mut last = self.0.last_seq.lock().await;
+        let frame = copy::frame(event, now.0, *last + 1)?;
+        *last += 1;
+        let receipt = self.0.rooms.store.append(origin, frame).await;
+        receipt.map_err(|error| error.to_string())
     }
 }

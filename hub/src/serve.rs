@@ -1,6 +1,11 @@
 //! The composition root: builds every room from the bottom up, starts them, and stops them in order.
 
-use std::{io::Write as _, net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    io::Write as _,
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 use anyhow::Context;
 use prometheus::Registry;
@@ -18,8 +23,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     beside::{self, Beside},
     config::HubConfig,
-    past::{self, Past},
     drill::{self, Drills},
+    past::{self, Past},
     self_watch, shipped,
     shutdown::{self, Stages},
     standby::{self, Role, Sign},
@@ -27,6 +32,8 @@ use crate::{
 
 /// Environment variable that sets the first administrator's password.
 const ADMIN_PASSWORD: &str = "STREAMFLOW_ADMIN_PASSWORD";
+/// The end of the process frees it, and nothing before: a store that has failed must not let another hub lead while this one still sends.
+static LEADS: OnceLock<FolderLock> = OnceLock::new();
 
 /// Runs the hub until a signal, or until a stage fails.
 ///
@@ -43,7 +50,7 @@ pub async fn serve(config: HubConfig, ready_json: bool) -> anyhow::Result<()> {
         sign.show(Role::Standby);
         announce_standby(ready_json, &config.data_dir, sign.address);
     };
-    let lead = standby::lead(&config.data_dir, config.ha.standby, waits);
+    let lead = standby::lead(&config.storage, &config.data_dir, config.ha.standby, waits);
     // One and the same from here to the end: what arrives while the hub starts is not lost.
     let mut signal = std::pin::pin!(shutdown::requested());
     let lock = tokio::select! {
@@ -53,7 +60,9 @@ pub async fn serve(config: HubConfig, ready_json: bool) -> anyhow::Result<()> {
             return Ok(());
         }
     };
+    LEADS.get_or_init(|| lock.clone());
     sign.show(Role::Starting);
+    standby::udp_free(config.quic.listen, waited).await;
     let listener = bind(config.http.listen, waited).await?;
     let http = listener.local_addr()?;
     let public_url = match config.http.public_url.as_str() {
@@ -150,12 +159,7 @@ struct Built {
     admin_password: Option<String>,
 }
 
-async fn build(
-    config: &HubConfig,
-    lock: FolderLock,
-    public_url: &str,
-    registry: &Registry,
-) -> anyhow::Result<Built> {
+async fn build(config: &HubConfig, lock: FolderLock, public_url: &str, registry: &Registry) -> anyhow::Result<Built> {
     let dir: &Path = &config.data_dir;
     let (store, storage) = streamflow_storage::build_locked(&config.storage, dir, lock, registry)
         .await
@@ -220,7 +224,8 @@ async fn build(
         analytics: config.analytics,
         alerting: config.alerting.clone(),
     };
-    let past = Past::build(options, store.clone(), alerting.handle(), plugins.clone(), registry).context("backtests")?;
+    let past =
+        Past::build(options, store.clone(), alerting.handle(), plugins.clone(), registry).context("backtests")?;
     let rooms = drill::Rooms {
         store: store.clone(),
         ingest: ingest.handle(),
@@ -325,7 +330,10 @@ fn announce_standby(json: bool, data_dir: &Path, health: Option<SocketAddr>) {
         let health = health.map(|address| address.to_string());
         serde_json::json!({"event": "standby", "health": health}).to_string()
     } else {
-        format!("standby: another hub serves {}; waiting for it to end", data_dir.display())
+        format!(
+            "standby: another hub serves {}; waiting for it to end",
+            data_dir.display()
+        )
     };
     let mut out = std::io::stdout().lock();
     if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {

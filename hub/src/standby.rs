@@ -130,10 +130,15 @@ async fn ready(State(role): State<watch::Receiver<Role>>) -> (StatusCode, axum::
 ///
 /// # Errors
 /// When another hub serves the folder and this is no standby, or the folder cannot be used.
-pub async fn lead(data_dir: &Path, standby: bool, waits: impl FnOnce()) -> anyhow::Result<FolderLock> {
+pub async fn lead(
+    storage: &streamflow_storage::Options,
+    data_dir: &Path,
+    standby: bool,
+    waits: impl FnOnce(),
+) -> anyhow::Result<FolderLock> {
     let mut waits = Some(waits);
     loop {
-        match streamflow_storage::lock(data_dir) {
+        match streamflow_storage::lock(storage, data_dir) {
             Ok(lock) => return Ok(lock),
             Err(StoreError::Locked { .. }) if standby => {
                 if let Some(waits) = waits.take() {
@@ -147,6 +152,16 @@ pub async fn lead(data_dir: &Path, standby: bool, waits: impl FnOnce()) -> anyho
             }
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+/// Waits until the address for agents can be bound; after a takeover it may be a moment before the kernel has freed it. When it stays taken, whoever binds it says so.
+pub async fn udp_free(listen: SocketAddr, taken_over: bool) {
+    let patience = if taken_over { PORT_PATIENCE } else { Duration::ZERO };
+    let until = tokio::time::Instant::now() + patience;
+    let taken = || std::net::UdpSocket::bind(listen).is_err_and(|error| error.kind() == std::io::ErrorKind::AddrInUse);
+    while tokio::time::Instant::now() < until && taken() {
+        tokio::time::sleep(LOOK).await;
     }
 }
 
@@ -174,16 +189,17 @@ mod tests {
     #[tokio::test]
     async fn a_second_hub_is_refused_and_a_standby_waits_until_the_first_is_gone() {
         let dir = tempfile::tempdir().unwrap();
-        let first = lead(dir.path(), false, || panic!("nobody else is there"))
+        let storage = streamflow_storage::Options::default();
+        let first = lead(&storage, dir.path(), false, || panic!("nobody else is there"))
             .await
             .unwrap();
-        let refused = lead(dir.path(), false, || {}).await.unwrap_err();
+        let refused = lead(&storage, dir.path(), false, || {}).await.unwrap_err();
         let text = format!("{refused:#}");
         assert!(text.contains("--standby") && text.contains("hub.lock"), "{text}");
         let mut waited = false;
         let standby = async {
             let waits = || waited = true;
-            lead(dir.path(), true, waits).await
+            lead(&storage, dir.path(), true, waits).await
         };
         let gone = async {
             tokio::task::yield_now().await;
@@ -192,6 +208,41 @@ mod tests {
         let (lock, ()) = tokio::join!(standby, gone);
         lock.unwrap();
         assert!(waited);
+    }
+
+    #[tokio::test]
+    async fn a_port_for_agents_is_waited_for_after_a_takeover_alone() {
+        let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let listen = taken.local_addr().unwrap();
+        udp_free(listen, false).await;
+        let waits = async {
+            udp_free(listen, true).await;
+            std::net::UdpSocket::bind(listen).unwrap()
+        };
+        let gone = async {
+            tokio::task::yield_now().await;
+            drop(taken);
+        };
+        tokio::join!(waits, gone);
+    }
+
+    #[tokio::test]
+    async fn the_end_of_the_store_does_not_free_the_folder_while_the_process_holds_its_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = streamflow_storage::Options::default();
+        let lock = lead(&storage, dir.path(), false, || {}).await.unwrap();
+        let registry = prometheus::Registry::new();
+        let (store, service) = streamflow_storage::build_locked(&storage, dir.path(), lock.clone(), &registry)
+            .await
+            .unwrap();
+        drop(store);
+        let stop = tokio_util::sync::CancellationToken::new();
+        stop.cancel();
+        service.run(stop).await.unwrap();
+        let refused = lead(&storage, dir.path(), false, || {}).await.unwrap_err();
+        assert!(format!("{refused:#}").contains("--standby"));
+        drop(lock);
+        lead(&storage, dir.path(), false, || {}).await.unwrap();
     }
 
     #[test]

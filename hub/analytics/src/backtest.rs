@@ -270,8 +270,7 @@ impl Backtest {
             1
         };
         let size = rows.div_ceil(slices).max(1);
-        let runs = event_runs(log, begin..end)?;
-        let parts = runs
+        let parts = event_runs(log)
             .into_iter()
             .flat_map(|run| run.clone().step_by(size).map(move |start| (start, run.end)));
         let spans = parts.map(|(start, end)| {
@@ -357,19 +356,18 @@ pub(crate) fn share(done: u64, total: u64) -> f64 {
     done as f64 / total.max(1) as f64
 }
 
-/// The rows without what hosts counted for metrics, which are no events.
-fn event_runs(log: &LogBatch, rows: Range<usize>) -> Result<Vec<Range<usize>>, DecodeError> {
-    let Some(carriers) = streamflow_proto::metric::carriers(&log.batch)? else {
-        return Ok(vec![rows]);
-    };
+/// The rows that are events, which are those of the spans: what hosts counted for metrics and what fire drills have sent are in none.
+pub(crate) fn event_runs(log: &LogBatch) -> Vec<Range<usize>> {
     let mut runs: Vec<Range<usize>> = Vec::new();
-    for row in rows.filter(|row| !carriers.get(*row)) {
-        match runs.last_mut().filter(|run| run.end == row) {
-            Some(run) => run.end = row + 1,
-            None => runs.push(row..row + 1),
+    for span in &log.spans {
+        let (start, end) = (span.start as usize, (span.end as usize).min(log.batch.len()));
+        match runs.last_mut().filter(|run| run.end == start) {
+            _ if start >= end => {}
+            Some(run) => run.end = end,
+            None => runs.push(start..end),
         }
     }
-    Ok(runs)
+    runs
 }
 
 #[cfg(test)]

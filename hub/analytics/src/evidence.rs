@@ -17,7 +17,7 @@ use streamflow_storage::{
 
 use crate::{
     Options, PluginBacktest,
-    backtest::{Backtest, BacktestError, Step, Totals},
+    backtest::{Backtest, BacktestError, Step, Totals, event_runs},
     engine::grouping::LocalGroups,
     plugin_rule::KEY,
 };
@@ -173,18 +173,10 @@ impl Collector {
         let times = columns.timestamps()?;
         let (from, until) = (self.question.from, self.question.until);
         let spans = &part.log.spans;
-        let (begin, end) = match (spans.first(), spans.last()) {
-            (Some(first), Some(last)) => (first.start as usize, last.end as usize),
-            _ => return Ok(()),
-        };
-        let in_time = Bitmap::from_fn(batch.len(), |row| {
-            (begin..end).contains(&row) && (from..until).contains(&times[row])
-        });
-        // What hosts counted for metrics is no event of anybody.
-        let in_time = match streamflow_proto::metric::carriers(batch)? {
-            Some(carriers) => in_time.and_not(&carriers),
-            None => in_time,
-        };
+        let mut in_time = Bitmap::new(batch.len(), false);
+        for row in event_runs(&part.log).into_iter().flatten() {
+            in_time.set(row, (from..until).contains(&times[row]));
+        }
         if in_time.is_empty() {
             return Ok(());
         }

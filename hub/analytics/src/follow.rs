@@ -127,7 +127,7 @@ impl Follower {
                 part.batches = batches;
                 part.batches
                     .iter_mut()
-                    .for_each(|batch| pass_over_drills(&self.drills, batch));
+                    .for_each(|batch| batch.pass_over_drills(&self.drills));
             }
             Err(StoreError::Corrupt { position, source }) => {
                 tracing::error!(position, error = %source, "a stored batch does not decode and is passed over");
@@ -182,7 +182,7 @@ impl Follower {
                     batch,
                     spans: vec![span],
                 };
-                pass_over_drills(&self.drills, &mut batch);
+                batch.pass_over_drills(&self.drills);
                 part.batches.push(batch);
             }
             Err(error) => {
@@ -191,24 +191,6 @@ impl Follower {
             }
         }
         Ok(())
-    }
-}
-
-/// Leaves out the events of fire drills, of which windows and rules must know nothing. Such an event is alone in its frame, and its mark is one that the hub has given
-/// out: a mark that somebody else has written hides nothing.
-pub(crate) fn pass_over_drills(drills: &Drills, log: &mut LogBatch) {
-    let alone = |span: &RowSpan| span.end.saturating_sub(span.start) == 1;
-    if !log.spans.iter().any(alone) || drills.is_empty() {
-        return;
-    }
-    // A column that does not decode is reported by whoever reads it next.
-    let Ok(Some(marks)) = Drills::marks(&log.batch) else {
-        return;
-    };
-    for span in log.spans.iter_mut().filter(|span| alone(span)) {
-        if marks.get(span.start as usize).is_some_and(|mark| drills.contains(mark)) {
-            span.end = span.start;
-        }
     }
 }
 
@@ -275,7 +257,7 @@ mod tests {
     }
 
     fn left(drills: &Drills, mut log: LogBatch) -> Vec<(u32, u32)> {
-        pass_over_drills(drills, &mut log);
+        log.pass_over_drills(drills);
         log.spans.iter().map(|span| (span.start, span.end)).collect()
     }
 

@@ -46,6 +46,7 @@ pub(crate) async fn refill(
         for batch in &mut batches {
             // What follows comes from the log's follower.
             batch.spans.retain(|span| span.position <= end);
+            batch.pass_over_drills(store.tail().drills());
             follow::hide_partials(batch);
             shown += events(batch);
         }

@@ -10,6 +10,8 @@ use streamflow_storage::{LogBatch, RowSpan};
 pub struct Matcher {
     engine: Engine,
     drill: String,
+    /// Who sends the event.
+    agent: String,
 }
 
 /// The event, as it stands in the log.
@@ -25,17 +27,23 @@ pub struct Seen {
 }
 
 impl Matcher {
-    /// For this drill's rule.
+    /// For this drill's rule and the event that comes from this agent.
     ///
     /// # Errors
     /// What is wrong with the rule.
-    pub fn new(options: streamflow_analytics::Options, drill: &str, rule: &Rule) -> Result<Self, Vec<RuleError>> {
+    pub fn new(
+        options: streamflow_analytics::Options,
+        drill: &str,
+        agent: &str,
+        rule: &Rule,
+    ) -> Result<Self, Vec<RuleError>> {
         let mut engine = Engine::new(options, i64::MIN);
         match engine.set_rules(std::slice::from_ref(rule)).pop() {
             Some((_, errors)) => Err(errors),
             None => Ok(Self {
                 engine,
                 drill: drill.to_owned(),
+                agent: agent.to_owned(),
             }),
         }
     }
@@ -52,6 +60,7 @@ impl Matcher {
         let found = log
             .spans
             .iter()
+            .filter(|span| *span.agent == *self.agent)
             .find_map(|span| (span.start..span.end).find(is_own).map(|row| (span, row)));
         let Some((span, row)) = found else {
             return Ok(None);
@@ -90,7 +99,7 @@ mod tests {
         let draft =
             json!({"name": "r", "match": "type == 'api'", "threshold": 50, "group_by": ["source"], "window": "1m"});
         let rule = copy::private_rule("d1", &serde_json::from_value(draft).unwrap(), true, Vec::new(), false);
-        let mut matcher = Matcher::new(Default::default(), "d1", &rule).unwrap();
+        let mut matcher = Matcher::new(Default::default(), "d1", "a", &rule).unwrap();
         let log = |drill: &str, kind: &str| {
             let fields = json!({"type": kind, "source": "web-1"});
             let event = copy::event(drill, Uuid::now_v7(), "a", fields.as_object().cloned());
@@ -108,6 +117,12 @@ mod tests {
             }
         };
         assert!(matcher.look(&log("d2", "api")).unwrap().is_none());
+        let mut forged = log("d1", "api");
+        forged.spans[0].agent = "b".into();
+        assert!(
+            matcher.look(&forged).unwrap().is_none(),
+            "of an agent that was not asked"
+        );
         let other = matcher.look(&log("d1", "other")).unwrap().unwrap();
         assert!(other.signals.is_empty(), "it came, and the rule does not match it");
         let seen = matcher.look(&log("d1", "api")).unwrap().unwrap();

@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::{Map, Value, json};
 use streamflow_model::{AgentStatus, Drill, DrillRequest, DrillState, Instant, Level, Rule, RuleDraft, RuleError};
-use streamflow_proto::filter::Filter;
+use streamflow_proto::{
+    filter::Filter,
+    wire::{self, DRILL_MARK, DrillOrder, MAX_CONTROL, ToAgent},
+};
 use streamflow_storage::EventQuery;
 use streamflow_web::{ApiError, ApiResult};
 use uuid::Uuid;
@@ -53,7 +56,7 @@ impl Drills {
         let (fields, exercised) = self.fields(&request, &base, has_expression).await?;
         if request.rule.is_some() && !exercised {
             notes.push(if has_expression {
-                "no stored event of the last 7 days matches the rule, so its `match` is not tried; give an event that does in `event`".to_owned()
+                "no stored event of the last 7 days that an agent can be asked for matches the rule, so its `match` is not tried; give an event that does in `event`".to_owned()
             } else {
                 format!("the expressions of a rule of kind `{}` are not tried", base.kind.name())
             });
@@ -63,6 +66,14 @@ impl Drills {
         let now = Instant::now();
         if let Err(reason) = copy::frame(&event, now.0, 1) {
             return Err(wrong("event", &reason));
+        }
+        if agent.is_some() && !fits(&id, &event) {
+            return Err(wrong(
+                "event",
+                &format!(
+                    "an order to an agent has at most {MAX_CONTROL} bytes; leave some of its fields out, or let it begin in the hub with `from_hub`"
+                ),
+            ));
         }
         let wanted = match (&request.channels, request.page) {
             (Some(_), true) => return Err(wrong("channels", "either name channels or `page`, not both")),
@@ -83,7 +94,8 @@ impl Drills {
             .await?;
         let named = wanted.unwrap_or_else(|| base.channels.clone());
         let rule = copy::private_rule(&id, &base, exercised, named, request.page);
-        let matcher = Matcher::new(self.0.rooms.engine, &id, &rule).map_err(|errors| unfit(&errors))?;
+        let sender = agent.as_ref().map_or(HUB, |agent| agent.id.as_str());
+        let matcher = Matcher::new(self.0.rooms.engine, &id, sender, &rule).map_err(|errors| unfit(&errors))?;
         let span = |field: &str, given: Option<streamflow_model::Span>, default: streamflow_model::Span| {
             let span = given.unwrap_or(default);
             if (1..=LONGEST_MS).contains(&span.ms()) {
@@ -208,7 +220,12 @@ impl Drills {
         if !has_expression {
             return Ok((None, false));
         }
+        let can_be_asked = |fields: Map<String, Value>| {
+            let id = Uuid::nil().to_string();
+            request.from_hub || fits(&id, &copy::event(&id, Uuid::nil(), HUB, Some(fields)))
+        };
         if let Some(fields) = self.newest_match(base).await
+            && can_be_asked(fields.clone())
             && matched(Some(fields.clone())) == Ok(true)
         {
             return Ok((Some(fields), true));
@@ -216,11 +233,11 @@ impl Drills {
         Ok((None, matched(None) == Ok(true)))
     }
 
-    /// The newest event that the rule matches.
+    /// The newest event that the rule matches and that no drill has made.
     async fn newest_match(&self, base: &RuleDraft) -> Option<Map<String, Value>> {
         let query = EventQuery {
             from: Some(Instant::now().0.saturating_sub(LOOK_BACK_MS)),
-            filter: Some(Arc::new(Filter::compile(&base.matches).ok()?)),
+            filter: Some(Arc::new(Filter::compile(&undrilled(&base.matches)).ok()?)),
             limit: 1,
             ..EventQuery::default()
         };
@@ -229,6 +246,20 @@ impl Drills {
         let text = serde_json::to_string(&event).ok()?;
         serde_json::from_str(&text).ok()
     }
+}
+
+/// Whether an agent can be asked for the event.
+fn fits(drill: &str, event: &str) -> bool {
+    let order = DrillOrder {
+        drill: drill.to_owned(),
+        event: event.to_owned(),
+    };
+    wire::encode(&ToAgent::Drill(order)).is_ok()
+}
+
+/// An expression for the same events without those that carry the mark of a drill. The line ends before the bracket, for the expression may end in a comment.
+fn undrilled(matches: &str) -> String {
+    format!("({matches}\n) && !has(metadata.{DRILL_MARK})")
 }
 
 /// The labels that the alert takes from the event, as far as they are texts, for the question whom it would tell.
@@ -250,4 +281,37 @@ fn unfit(errors: &[RuleError]) -> ApiError {
 
 pub(super) fn wrong(field: &str, reason: &str) -> ApiError {
     ApiError::validation(format!("{field}: {reason}")).with_details(json!({"field": field}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_that_no_message_holds_is_not_given() {
+        let id = Uuid::nil().to_string();
+        let of = |bytes: usize| {
+            let fields = json!({"type": "t", "source": "s", "data": {"stack": "x".repeat(bytes)}});
+            let Value::Object(fields) = fields else { panic!() };
+            copy::event(&id, Uuid::nil(), HUB, Some(fields))
+        };
+        assert!(fits(&id, &of(1000)));
+        let large = of(65_400);
+        copy::frame(&large, 0, 1).unwrap();
+        assert!(!fits(&id, &large), "a fine event, and too much for an order");
+    }
+
+    #[test]
+    fn an_event_of_an_earlier_drill_is_not_drilled_with_again() {
+        let matches = undrilled("type == 't' || type == 'u'");
+        let now = Instant::now().0;
+        let real = r#"{"type":"t","source":"s","metadata":{"region":"eu"}}"#;
+        let drilled = r#"{"type":"t","source":"s","metadata":{"streamflow_drill":"d1"}}"#;
+        assert_eq!(copy::is_matched(&matches, real, now), Ok(true));
+        assert_eq!(
+            copy::is_matched(&matches, r#"{"type":"t","source":"s"}"#, now),
+            Ok(true)
+        );
+        assert_eq!(copy::is_matched(&matches, drilled, now), Ok(false));
+    }
 }

@@ -6,14 +6,14 @@ use streamflow_bus::{TailReader, TailRecvError};
 use streamflow_ingest::DrillHeard;
 use streamflow_model::{Account, Alert, Delivery, Drill, HopName, Instant, Signal};
 use streamflow_proto::wire::{DrillNews, DrillOrder, DrillStep};
-use streamflow_storage::{LogBatch, RowSpan, Store};
+use streamflow_storage::{Appended, LogBatch, RowSpan, Store};
 use tokio::{
     sync::broadcast::{self, error::RecvError},
     time::{Instant as Clock, sleep_until, timeout},
 };
 
 use super::{
-    Drills, copy,
+    Drills,
     course::{self, Course},
     log,
     matcher::{Matcher, Seen},
@@ -22,6 +22,8 @@ use super::{
 
 /// Between two looks at the alert while machines are at work, and while a person is waited for. Times are taken from what is written, so they are exact all the same.
 const LOOK: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+/// Machines that have not been done for so long are looked at as seldom as people are: every look reads all notifications since the drill began.
+const QUICK: Duration = Duration::from_secs(10);
 /// Events read from the store at a time, by a drill that was too slow for the tail.
 const READ_EVENTS: usize = 50_000;
 
@@ -73,7 +75,8 @@ impl Drills {
         if rooms.alerting.begin_drill(planned.rule.clone()).await.is_err() {
             return Err(Lost(HopName::Asked, "alerting has stopped".to_owned()));
         }
-        let mut deadline = Clock::now() + planned.deadline;
+        let begun = Clock::now();
+        let mut deadline = begun + planned.deadline;
         self.ask(planned).await?;
         let (mut deliveries, mut accepted, mut written): (Vec<Delivery>, bool, usize) = Default::default();
         let mut look = Clock::now();
@@ -83,10 +86,8 @@ impl Drills {
                 self.keep(&planned.drill).await;
             }
             let waits_for_log = planned.drill.at(HopName::Stored).is_none();
-            match self
-                .hear(&mut ears, &planned.rule.id, waits_for_log, look, deadline)
-                .await
-            {
+            let own = (planned.rule.id.as_str(), planned.agent_id.as_deref());
+            match self.hear(&mut ears, own, waits_for_log, look, deadline).await {
                 Heard::Stop => {
                     let hop = planned.drill.waits_for().unwrap_or(HopName::Acknowledged);
                     return Err(Lost(hop, "the hub stopped meanwhile".to_owned()));
@@ -117,7 +118,8 @@ impl Drills {
                     }
                 }
                 Heard::Alert => {
-                    look = Clock::now() + if accepted { LOOK.1 } else { LOOK.0 };
+                    let slow = accepted || begun.elapsed() > QUICK;
+                    look = Clock::now() + if slow { LOOK.1 } else { LOOK.0 };
                     let Some(alert) = self.alert(planned).await else {
                         continue;
                     };
@@ -147,7 +149,19 @@ impl Drills {
         }
     }
 
-    async fn hear(&self, ears: &mut Ears, rule_id: &str, waits_for_log: bool, look: Clock, deadline: Clock) -> Heard {
+    async fn hear(
+        &self,
+        ears: &mut Ears,
+        (rule_id, agent): (&str, Option<&str>),
+        waits_for_log: bool,
+        look: Clock,
+        deadline: Clock,
+    ) -> Heard {
+        // Another agent may have learned the id of the drill.
+        let is_own = |heard: &DrillHeard| {
+            agent == Some(heard.agent.as_str())
+                && rule_id == streamflow_model::drill::drill_rule_id(&heard.news.drill)
+        };
         loop {
             return tokio::select! {
                 () = self.0.stop.cancelled() => Heard::Stop,
@@ -168,7 +182,7 @@ impl Drills {
                     Err(TailRecvError::Closed) => Heard::Stop,
                 },
                 heard = ears.news.recv() => match heard {
-                    Ok(heard) if rule_id == streamflow_model::drill::drill_rule_id(&heard.news.drill) => Heard::News(heard.news),
+                    Ok(heard) if is_own(&heard) => Heard::News(heard.news),
                     Ok(_) | Err(RecvError::Lagged(_)) => continue,
                     Err(RecvError::Closed) => Heard::Stop,
                 },
@@ -198,14 +212,12 @@ impl Drills {
             return Ok(());
         }
         let now = Instant::now();
-        let (origin, seq) = self.next_origin();
-        let frame = copy::frame(&planned.event, now.0, seq).map_err(|reason| Lost(HopName::Asked, reason))?;
         drill.reach(HopName::Asked, now, "the hub itself");
         let lost = |reason: String| Lost(HopName::Stored, reason);
-        let receipt = rooms.store.append(origin, frame).await;
-        let receipt = receipt.map_err(|error| lost(error.to_string()))?;
+        let receipt = self.append(&planned.event, now).await.map_err(lost)?;
         match timeout(planned.deadline, receipt).await {
-            Ok(Ok(Ok(_))) => Ok(()),
+            Ok(Ok(Ok(Appended::Stored(_)))) => Ok(()),
+            Ok(Ok(Ok(Appended::Duplicate))) => Err(lost("the store takes the event for one that it knows".to_owned())),
             Ok(Ok(Err(error))) => Err(lost(error.to_string())),
             Ok(Err(_)) => Err(lost("the store has stopped".to_owned())),
             Err(_) => Err(lost("the store does not answer".to_owned())),

@@ -73,16 +73,20 @@ pub async fn build(
     Ok((store, service))
 }
 
-/// The lock of a data folder: whoever holds it is the one hub that serves the folder. The kernel frees it when the process ends, however it ends.
-#[derive(Debug)]
-pub struct FolderLock(std::fs::File);
+/// The lock of a data folder and its database: whoever holds it is the one hub that serves them. The kernel frees it when the process ends, however it ends, or when the
+/// last clone is gone.
+#[derive(Debug, Clone)]
+pub struct FolderLock {
+    _files: Arc<[std::fs::File; 2]>,
+}
 
 /// Takes the lock of a data folder, for [`build_locked`].
 ///
 /// # Errors
-/// [`StoreError::Locked`] when another hub serves this folder.
-pub fn lock(data_dir: &Path) -> Result<FolderLock, StoreError> {
-    open::lock(data_dir).map(FolderLock)
+/// [`StoreError::Locked`] when another hub serves this folder or its database.
+pub fn lock(options: &Options, data_dir: &Path) -> Result<FolderLock, StoreError> {
+    let _files = Arc::new(open::lock(options, data_dir)?);
+    Ok(FolderLock { _files })
 }
 
 /// As [`build`], for whoever holds the lock already.
@@ -113,9 +117,7 @@ pub async fn open_tool(options: &Options, data_dir: &Path) -> Result<Arc<dyn Sto
 
 impl SqliteStore {
     async fn serve(options: &Options, data_dir: &Path, metrics: Metrics) -> Result<(Arc<Self>, Service), StoreError> {
-        // What cannot work is said before anything is locked.
-        open::database_path(options, data_dir)?;
-        let lock = lock(data_dir)?;
+        let lock = lock(options, data_dir)?;
         Self::serve_locked(options, data_dir, lock, metrics).await
     }
 
@@ -127,7 +129,7 @@ impl SqliteStore {
     ) -> Result<(Arc<Self>, Service), StoreError> {
         let path = open::database_path(options, data_dir)?;
         let connection = open::writer(&path, options).await?;
-        let (store, writer, committed) = Self::start(path, options, connection, Some(lock.0), metrics).await?;
+        let (store, writer, committed) = Self::start(path, options, connection, Some(lock), metrics).await?;
         let merger = Merger {
             parts: store.reader.parts.clone(),
             queue: store.queue.clone(),
@@ -149,7 +151,7 @@ impl SqliteStore {
         path: PathBuf,
         options: &Options,
         mut connection: SqliteConnection,
-        lock: Option<std::fs::File>,
+        lock: Option<FolderLock>,
         metrics: Metrics,
     ) -> Result<(Arc<Self>, JoinHandle<Result<(), StoreError>>, Arc<Notify>), StoreError> {
         let (position,): (i64,) = sqlx::query_as("SELECT position FROM totals")
@@ -268,7 +270,7 @@ impl Store for SqliteStore {
         filter: Option<Arc<Filter>>,
         visit: Replay,
     ) -> Result<Replayed, StoreError> {
-        self.reader.replay(from, to, filter, visit).await
+        self.reader.replay(from, to, filter, self.tail.drills(), visit).await
     }
 
     async fn event(&self, id: Uuid) -> Result<Option<Event>, StoreError> {

@@ -5,7 +5,7 @@ use std::{ops::ControlFlow, sync::Arc};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use streamflow_bus::LogTail;
+use streamflow_bus::{Drills, LogTail};
 use streamflow_proto::{
     batch::Batch,
     bitmap::Bitmap,
@@ -88,6 +88,26 @@ pub struct LogBatch {
     pub batch: Arc<Batch>,
     /// Frames behind it, in log order, only those after the asked position.
     pub spans: Vec<RowSpan>,
+}
+
+impl LogBatch {
+    /// Leaves out the events of fire drills, of which windows and rules must know nothing. Such an event is alone in its frame, and its mark is one that the hub has
+    /// given out: a mark that somebody else has written hides nothing.
+    pub fn pass_over_drills(&mut self, drills: &Drills) {
+        let alone = |span: &RowSpan| span.end.saturating_sub(span.start) == 1;
+        if !self.spans.iter().any(alone) || drills.is_empty() {
+            return;
+        }
+        // A column that does not decode is reported by whoever reads it next.
+        let Ok(Some(marks)) = Drills::marks(&self.batch) else {
+            return;
+        };
+        for span in self.spans.iter_mut().filter(|span| alone(span)) {
+            if marks.get(span.start as usize).is_some_and(|mark| drills.contains(mark)) {
+                span.end = span.start;
+            }
+        }
+    }
 }
 
 /// Order of a query's answer, by event time and then by place in the log.

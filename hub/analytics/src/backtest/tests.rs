@@ -300,3 +300,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn rows_of_no_span_are_no_events() {
+    let rule = rule(json!({"threshold": 2}));
+    let judged = |spans: &[(u32, u32)]| {
+        let mut log = log(&[(1000, "s", 0.), (2000, "s", 0.), (3000, "s", 0.)]);
+        let whole = log.spans[0].clone();
+        log.spans = spans
+            .iter()
+            .map(|(start, end)| RowSpan {
+                start: *start,
+                end: *end,
+                ..whole.clone()
+            })
+            .collect();
+        let mut backtest = Backtest::new(Options::default(), &rule, T0, T0 + 10_000, NEVER).unwrap();
+        let step = backtest.feed(&log, i64::MAX).unwrap();
+        (step.events, event_runs(&log))
+    };
+    assert_eq!(
+        judged(&[(0, 1), (1, 1), (2, 3)]),
+        (2, vec![0..1, 2..3]),
+        "the middle one was a drill's"
+    );
+    assert_eq!(judged(&[(0, 0), (1, 2), (2, 3)]), (2, vec![1..3]));
+    assert_eq!(judged(&[(0, 0)]), (0, vec![]));
+}

@@ -38,22 +38,29 @@ pub fn database_path(options: &Options, data_dir: &Path) -> Result<PathBuf, Stor
     }
 }
 
-/// Takes the lock of the data folder; it is free again when the file is closed, however the process ends.
+/// Takes the locks of the data folder and of the database, which may lie elsewhere; they are free again when the files are closed, however the process ends.
 ///
 /// # Errors
-/// [`StoreError::Locked`] when another hub serves this folder.
-pub fn lock(data_dir: &Path) -> Result<File, StoreError> {
-    let path = data_dir.join("hub.lock");
+/// [`StoreError::Locked`] when another hub serves this folder or this database.
+pub fn lock(options: &Options, data_dir: &Path) -> Result<[File; 2], StoreError> {
+    let mut beside = database_path(options, data_dir)?.into_os_string();
+    beside.push(".lock");
+    Ok([locked(&data_dir.join("hub.lock"))?, locked(Path::new(&beside))?])
+}
+
+fn locked(path: &Path) -> Result<File, StoreError> {
     let io = |source: std::io::Error| StoreError::Io {
         path: path.display().to_string(),
         source: Arc::new(source),
     };
-    crate::folder::make(data_dir).map_err(io)?;
+    if let Some(folder) = path.parent() {
+        crate::folder::make(folder).map_err(io)?;
+    }
     let file = File::options()
         .create(true)
         .truncate(false)
         .write(true)
-        .open(&path)
+        .open(path)
         .map_err(io)?;
     match file.try_lock() {
         Ok(()) => Ok(file),

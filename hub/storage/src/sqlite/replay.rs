@@ -3,6 +3,7 @@
 use std::{ops::ControlFlow, sync::Arc};
 
 use futures_util::{StreamExt, stream};
+use streamflow_bus::Drills;
 use streamflow_proto::{batch::DecodeError, filter::Filter, metric};
 
 use super::{
@@ -36,12 +37,13 @@ enum Contents {
 }
 
 impl Reader {
-    /// Shows the parts with events in `[from, to)`, the one that begins earliest first.
+    /// Shows the parts with events in `[from, to)`, the one that begins earliest first, without the events of fire drills.
     pub async fn replay(
         &self,
         from: i64,
         to: i64,
         filter: Option<Arc<Filter>>,
+        drills: &Drills,
         mut visit: Replay,
     ) -> Result<Replayed, StoreError> {
         let query = EventQuery {
@@ -84,10 +86,12 @@ impl Reader {
                 }
             };
             replayed.scanned.add(&part, &stored);
+            let drills = drills.clone();
             let work = move || {
-                let Some(log) = own_rows(&part, &stored) else {
+                let Some(mut log) = own_rows(&part, &stored) else {
                     return Ok((visit, None));
                 };
+                log.pass_over_drills(&drills);
                 let flow = visit(&ReplayPart {
                     log,
                     floor,

@@ -107,6 +107,24 @@ async fn a_second_server_is_told_so_and_a_tool_works_beside() {
 }
 
 #[tokio::test]
+async fn one_database_is_served_by_one_hub_whatever_their_folders_are() {
+    let (shared, one, other) = (
+        tempfile::tempdir().unwrap(),
+        tempfile::tempdir().unwrap(),
+        tempfile::tempdir().unwrap(),
+    );
+    let options = Options {
+        url: format!("sqlite:{}", shared.path().join("a.db").display()),
+        ..Options::default()
+    };
+    let first = super::lock(&options, one.path()).unwrap();
+    let second = super::lock(&options, other.path());
+    assert!(matches!(second, Err(StoreError::Locked { path }) if path.ends_with("a.db.lock")));
+    drop(first);
+    super::lock(&options, other.path()).unwrap();
+}
+
+#[tokio::test]
 async fn other_databases_are_refused() {
     let dir = TempDir::new().unwrap();
     let options = Options {

@@ -4,7 +4,7 @@
 //! A full disk is answered and tried again. Any other failure of a write ends the writer for good: after a failed sync nobody knows what
 //! the disk holds, so the process has to stop and recover from the log.
 
-use std::{fs::File, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use sqlx::{Connection, SqliteConnection};
 use streamflow_bus::{Committed, LogTail};
@@ -15,6 +15,7 @@ use tokio::{
 };
 
 use super::{
+    FolderLock,
     append::{Batch, Log},
     command::{Command, Done, NewFrame, Task},
     fault::Fault,
@@ -38,7 +39,7 @@ pub struct Writer {
     pub queue: mpsc::Receiver<Command>,
     pub log: Log,
     /// Frames may be appended by the process with the lock alone.
-    pub lock: Option<File>,
+    pub lock: Option<FolderLock>,
     pub tail: LogTail,
     pub recent: Arc<PartCache>,
     pub health: watch::Sender<StoreHealth>,
