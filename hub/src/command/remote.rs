@@ -111,7 +111,7 @@ impl Remote {
     }
 
     async fn answer(&self, request: RequestBuilder) -> anyhow::Result<Value> {
-        let unreachable = || format!("the hub at {} does not answer; is it running?", self.base);
+        let unreachable = || format!("the hub at {} does not answer (is it running?)", self.base);
         let response = request.send().await.with_context(unreachable)?;
         let status = response.status();
         let bytes = response.bytes().await.with_context(unreachable)?;
@@ -137,7 +137,7 @@ impl Remote {
         body: &Value,
         mut on_line: impl FnMut(&Value) -> ControlFlow<()>,
     ) -> anyhow::Result<Value> {
-        let unreachable = || format!("the hub at {} does not answer; is it running?", self.base);
+        let unreachable = || format!("the hub at {} does not answer (is it running?)", self.base);
         let mut response = self
             .patient
             .post(format!("{}{path}", self.base))
