@@ -14,7 +14,7 @@ use streamflow_model::{AlertState, Instant, Rule, Span};
 use streamflow_plugin_host::RulePlugin;
 use streamflow_storage::{Scanned, Store};
 
-use super::trial::Trial;
+use super::trial::{Trial, unended};
 
 /// What is asked.
 #[derive(Debug, Clone)]
@@ -214,6 +214,7 @@ pub async fn run(
         "times a group was one too many and was counted in the group `other`",
     );
     note(sums.condition_errors, "times the condition gave no verdict");
+    notes.extend(tried.unended.map(unended));
     notes.extend(tried.notes);
     let oldest = store.stats().await?.oldest;
     if oldest.is_some_and(|oldest| oldest > first.max(from.0)) {

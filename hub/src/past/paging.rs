@@ -21,7 +21,7 @@ use super::{
     Past,
     backtest::{Asked, PagingAsked, Progress},
     routes::{DEFAULT_RANGE_MS, plugin_of, refused, watched},
-    trial::Trial,
+    trial::{Trial, unended},
     watch::{Place, Run},
 };
 
@@ -166,6 +166,7 @@ impl Run for Together {
         let shared = Arc::new(Mutex::new((Changes::default(), on_progress)));
         let mut scanned = Scanned::default();
         let (mut tried, mut begin, mut end) = (Vec::new(), from.0, to.0.min(Instant::now().0));
+        let mut first_unended: Option<Instant> = None;
         for (nth, (rule, plugin)) in rules.into_iter().enumerate() {
             let asked = Asked { rule, from, to, plugin };
             let trial = match Trial::new(past.options.analytics, &asked, Instant::now().0).await {
@@ -193,6 +194,8 @@ impl Run for Together {
             });
             let ran = ran.await.map_err(refused)?;
             end = end.max(ran.until);
+            // One note for all rules: each began a moment after the one before.
+            first_unended = first_unended.into_iter().chain(ran.unended).min();
             add(&mut scanned, ran.totals.scanned);
             let rule = asked.rule;
             notes.extend(ran.notes.iter().map(|note| format!("{}: {note}", rule.draft.name)));
@@ -217,6 +220,7 @@ impl Run for Together {
         let options = past.options.alerting.clone();
         let work = move || rehearse(paging, &tried, &options, verdicts, begin, end);
         let paging = tokio::task::spawn_blocking(work).await.map_err(ApiError::internal)?;
+        notes.extend(first_unended.map(unended));
         let oldest = past.store.stats().await.map_err(ApiError::internal)?.oldest;
         if let Some(oldest) = oldest.filter(|oldest| *oldest > from.0) {
             notes.push(format!("nothing older than {} is stored", Instant(oldest)));

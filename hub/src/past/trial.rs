@@ -25,8 +25,15 @@ pub(super) struct Tried {
     pub(super) totals: Totals,
     /// Everything before this event time was judged, ms.
     pub(super) until: i64,
-    /// What makes the answer less than it seems, in words.
+    /// Windows that end after it have not ended yet; absent when all have, and for a plugin, which has none.
+    pub(super) unended: Option<Instant>,
+    /// What else makes the answer less than it seems, in words.
     pub(super) notes: Vec<String>,
+}
+
+/// The note that windows after `end` have not ended yet.
+pub(super) fn unended(end: Instant) -> String {
+    format!("windows that end after {end} have not ended yet")
 }
 
 impl Trial {
@@ -78,14 +85,11 @@ impl Trial {
         match self {
             Self::Engine(trial) => {
                 let totals = trial.run(store, on_step).await?;
-                let mut notes = Vec::new();
-                if last > end {
-                    notes.push(format!("windows that end after {} have not ended yet", Instant(end)));
-                }
                 Ok(Tried {
                     totals,
                     until: end,
-                    notes,
+                    unended: (last > end).then_some(Instant(end)),
+                    notes: Vec::new(),
                 })
             }
             Self::Plugin(trial) => {
@@ -93,6 +97,7 @@ impl Trial {
                 Ok(Tried {
                     totals: tried.totals,
                     until: tried.until,
+                    unended: None,
                     notes: tried.notes,
                 })
             }
