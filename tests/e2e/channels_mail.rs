@@ -208,7 +208,12 @@ async fn an_alert_is_mailed_and_so_is_its_end_and_the_servers_word_decides() {
         (&ops["mail_from"], &ops["headers"]["from"]),
         (&json!("pager@example.com"), &json!("pager@example.com"))
     );
-    assert_eq!(ops["headers"]["message-id"], kept["reference"]);
+    let (id, unreached) = kept["reference"].as_str().unwrap().split_once(' ').unwrap();
+    assert_eq!(ops["headers"]["message-id"], id);
+    assert!(
+        unreached.contains("not delivered to nobody@example.org") && unreached.contains("no such user"),
+        "the delivery tells whom it did not reach: {kept}"
+    );
     assert_eq!(ops["headers"]["importance"], "high");
     assert!(
         ops["headers"]["subject"].as_str().unwrap().contains("disk é full"),

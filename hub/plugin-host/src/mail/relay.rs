@@ -109,11 +109,11 @@ impl Mailer {
         self.0.is_some()
     }
 
-    /// Sends one message and answers its `Message-ID`.
+    /// Sends one message and answers its `Message-ID`, and which recipients do not get it: each with the relay's reason.
     ///
     /// # Errors
     /// When it was not taken; told apart by whether another attempt makes sense.
-    pub(crate) async fn send(&self, draft: &Draft) -> Result<String, Refusal> {
+    pub(crate) async fn send(&self, draft: &Draft) -> Result<(String, Vec<String>), Refusal> {
         let Some(relay) = &self.0 else {
             return Err(Refusal::Denied(
                 "this hub sends no mail: [mail] host is not set in hub.toml".to_owned(),
@@ -124,13 +124,13 @@ impl Mailer {
             let mut connection = relay.connect().await?;
             let outcome = relay.hand_over(&mut connection, &composed).await;
             match outcome {
-                Ok(()) => drop(tokio::time::timeout(QUIT_TIMEOUT, connection.quit()).await),
+                Ok(_) => drop(tokio::time::timeout(QUIT_TIMEOUT, connection.quit()).await),
                 Err(_) => drop(tokio::time::timeout(QUIT_TIMEOUT, connection.abort()).await),
             }
             outcome
         };
         match tokio::time::timeout(relay.timeout, exchange).await {
-            Ok(outcome) => outcome.map(|()| composed.id),
+            Ok(outcome) => outcome.map(|refused| (composed.id, refused)),
             Err(_) => Err(Refusal::Transient(format!(
                 "the relay was not done within {} s",
                 relay.timeout.as_secs_f32()
@@ -187,9 +187,13 @@ impl Relay {
         Ok(connection)
     }
 
-    /// One address that does not exist must not keep a message from all others, so that recipients are asked for one by one. A
-    /// recipient that is refused for now holds the message back from all: a second attempt would send it to the others twice.
-    async fn hand_over(&self, connection: &mut AsyncSmtpConnection, composed: &Composed) -> Result<(), Refusal> {
+    /// One address that does not exist, or whose mailbox is full, must not keep a message from all others, so that recipients are
+    /// asked for one by one. Answers who does not get it: there is no second attempt, which would send it to the others twice.
+    async fn hand_over(
+        &self,
+        connection: &mut AsyncSmtpConnection,
+        composed: &Composed,
+    ) -> Result<Vec<String>, Refusal> {
         let envelope = composed.message.envelope();
         let ascii = |address: &Address| AsRef::<str>::as_ref(address).is_ascii();
         let mut parameters = Vec::new();
@@ -203,16 +207,24 @@ impl Relay {
         let said = |error: Error| refusal(&error);
         let begin = Mail::new(envelope.from().cloned(), parameters);
         connection.command(begin).await.map_err(said)?;
-        let mut refused = Vec::new();
+        let (mut refused, mut for_now) = (Vec::new(), false);
         for to in envelope.to() {
             match connection.command(Rcpt::new(to.clone(), Vec::new())).await {
                 Ok(_) => {}
-                Err(error) if error.is_permanent() => refused.push(format!("{to}: {error}")),
+                Err(error) if error.status().is_some() => {
+                    for_now |= error.is_transient();
+                    refused.push(format!("{to}: {error}"));
+                }
                 Err(error) => return Err(said(error)),
             }
         }
         if refused.len() == envelope.to().len() {
-            return Err(Refusal::Permanent(refused.join("; ")));
+            let of = if for_now {
+                Refusal::Transient
+            } else {
+                Refusal::Permanent
+            };
+            return Err(of(refused.join("; ")));
         }
         connection.command(Data).await.map_err(said)?;
         connection.message(&composed.message.formatted()).await.map_err(said)?;
@@ -222,7 +234,7 @@ impl Relay {
                 "the relay refused some recipients of a message"
             );
         }
-        Ok(())
+        Ok(refused)
     }
 }
 

@@ -88,7 +88,7 @@ fn draft() -> Draft {
     }
 }
 
-async fn outcome(script: Script) -> (Result<String, Refusal>, Vec<String>) {
+async fn outcome(script: Script) -> (Result<(String, Vec<String>), Refusal>, Vec<String>) {
     let (address, talking) = relay(script).await;
     let outcome = mailer(address, &[address.to_string()]).send(&draft()).await;
     (outcome, talking.await.unwrap())
@@ -97,7 +97,8 @@ async fn outcome(script: Script) -> (Result<String, Refusal>, Vec<String>) {
 #[tokio::test]
 async fn a_message_is_handed_over_and_says_nothing_else() {
     let (outcome, said) = outcome(KIND).await;
-    let id = outcome.unwrap();
+    let (id, refused) = outcome.unwrap();
+    assert!(refused.is_empty(), "{refused:?}");
     assert!(id.starts_with('<') && id.ends_with("@example.com>"), "{id}");
     let commands = [
         "EHLO example.com",
@@ -120,14 +121,28 @@ async fn the_relays_word_decides() {
     assert!(transient(&[("", "421 too busy")]).await);
     assert!(permanent(&[("", "554 go away")]).await);
     assert!(permanent(&[("MAIL", "550 not from you")]).await);
-    assert!(transient(&[("RCPT TO:<max", "451 later")]).await);
+    assert!(transient(&[("RCPT TO:<max", "451 later"), ("RCPT TO:<eva", "550 nobody")]).await);
     assert!(permanent(&[("RCPT", "550 nobody")]).await);
     assert!(transient(&[(".", "452 full")]).await);
     assert!(permanent(&[(".", "554 spam")]).await);
     assert!(transient(&[("EHLO", "nonsense")]).await);
-    let (some, said) = outcome(&[("RCPT TO:<max", "550 nobody")]).await;
-    assert!(some.is_ok(), "the others get it: {some:?}");
-    assert!(said.contains(&"DATA".to_owned()));
+}
+
+#[tokio::test]
+async fn one_recipient_that_is_refused_keeps_nothing_from_the_others() {
+    for script in [
+        &[("RCPT TO:<max", "550 nobody")],
+        &[("RCPT TO:<max", "452 4.2.2 mailbox full")],
+    ] {
+        let (some, said) = outcome(script).await;
+        let (_, refused) = some.unwrap();
+        let (_, word) = script[0].1.split_once(' ').unwrap();
+        assert!(
+            refused.len() == 1 && refused[0].starts_with("max@example.org: ") && refused[0].contains(word),
+            "{refused:?}"
+        );
+        assert!(said.contains(&"DATA".to_owned()) && said.contains(&".".to_owned()));
+    }
 }
 
 #[tokio::test]

@@ -56,7 +56,12 @@ impl ChannelInstance {
             Err(fault) => return (Err(fault), spent, None),
         };
         let guest = self.store.data();
-        let answer = answer.map(|text| guest.shown(&text)).map_err(|failure| match failure {
+        let answer = answer.map(|text| match guest.unreached.as_slice() {
+            [] => guest.shown(&text),
+            // Whoever looks at the delivery must see that it did not reach everybody.
+            some => guest.shown(&format!("{text} (not delivered to {})", some.join("; "))),
+        });
+        let answer = answer.map_err(|failure| match failure {
             Failure::Transient((reason, after)) => Failure::Transient((guest.shown(&reason), after)),
             Failure::Permanent(reason) => Failure::Permanent(guest.shown(&reason)),
         });

@@ -15,8 +15,8 @@ use super::{
 use crate::{
     Member,
     egress::Egress,
-    mail::Mailer,
     journal::{Entry, Journal, LineLevel},
+    mail::Mailer,
     meters::Outcomes,
     secrets::{Secrets, hide},
 };
@@ -60,6 +60,8 @@ pub(crate) struct Guest {
     instance: u64,
     requests: u32,
     mails: u32,
+    /// Recipients that the relay refused of a message that went out to others in this call, each with the reason.
+    pub(crate) unreached: Vec<String>,
     pub(crate) waited: Duration,
     /// Alerts of the notice that is being delivered, and how many more it tells of.
     pub(crate) group: (Vec<Member>, u32),
@@ -93,6 +95,7 @@ impl Guest {
             instance,
             requests: 0,
             mails: 0,
+            unreached: Vec::new(),
             waited: Duration::ZERO,
             group: (Vec::new(), 0),
         }
@@ -104,6 +107,7 @@ impl Guest {
         self.said = None;
         self.requests = MAX_REQUESTS;
         self.mails = MAX_MAILS;
+        self.unreached.clear();
         self.waited = Duration::ZERO;
     }
 

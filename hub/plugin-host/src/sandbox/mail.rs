@@ -44,6 +44,10 @@ impl wit::Host for Guest {
             let (plugin, used_by) = (self.setup.manifest.name.as_str(), &*self.used_by);
             tracing::warn!(plugin, used_by, reason, "mail of a plugin denied");
         }
+        let outcome = outcome.map(|(id, refused)| {
+            self.unreached = refused;
+            id
+        });
         outcome.map_err(|refusal| match refusal {
             Refusal::Denied(reason) => Error::Denied(self.shown(&reason)),
             Refusal::Invalid(reason) => Error::Invalid(self.shown(&reason)),
