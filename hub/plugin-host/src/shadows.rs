@@ -128,8 +128,9 @@ impl PluginHost {
         let plugin = self.loader.load(file).await?;
         let mut record = self.folder.record(name).unwrap_or_default();
         record.approve(&manifest);
-        self.write().shadows.remove(name);
         let info = self.activate(plugin, trust, &bytes, record, Some(before), by).await?;
+        self.write().shadows.remove(name);
+        self.has_changed();
         self.folder.remove_shadow(name)?;
         Ok(info)
     }
