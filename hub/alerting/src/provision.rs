@@ -60,6 +60,8 @@ pub struct Provisioned {
     pub removed: Vec<String>,
     /// Rules and channels that are as they were.
     pub unchanged: usize,
+    /// Channels that no file holds any more, but that still have something to tell. They go with a later call.
+    pub leaving: usize,
     /// Rules that are kept in files now.
     pub rules: usize,
     /// Mistakes; nothing of their files is taken.
@@ -97,14 +99,27 @@ impl Provisioner {
                 }
             }
         }
+        let acknowledging = self.0.sender.acknowledging();
         let mut done = self
             .0
             .handle
-            .call(move |desk, now| desk.provision(ready, broken, now))
+            .call(move |desk, now| {
+                // A plugin may have come since the start.
+                desk.set_acknowledging(acknowledging);
+                desk.provision(ready, broken, now)
+            })
             .await?;
         refused.append(&mut done.refused);
         done.refused = refused;
         Ok(done)
+    }
+
+    /// Whether anything is kept in files.
+    ///
+    /// # Errors
+    /// When alerting has stopped.
+    pub async fn holds(&self) -> ApiResult<bool> {
+        self.0.handle.call(|desk, _| Ok(desk.holds())).await
     }
 
     /// Lets go of what files held: from now on it is kept through the API.
@@ -131,7 +146,7 @@ impl Provisioner {
             match prepare(rooms, draft.clone(), None).await {
                 Ok(channel) => {
                     let before = rooms.handle.board.channels.borrow().get(&name).cloned();
-                    let same = before.is_some_and(|before| self.same(&before, &channel));
+                    let same = before.filter(|before| self.same(before, &channel));
                     channels.push(ReadyChannel { channel, same });
                 }
                 Err(error) => {

@@ -1,6 +1,9 @@
 //! Makes rules, channels and routing what files say.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use streamflow_model::{Channel, Instant, Routing, RoutingDraft, Rule, RuleDraft};
 use streamflow_web::{ApiError, ApiResult};
@@ -35,8 +38,8 @@ pub(crate) struct Ready {
 pub(crate) struct ReadyChannel {
     /// As it is to be.
     pub(crate) channel: Channel,
-    /// Whether it is so already, apart from the file that it is kept in.
-    pub(crate) same: bool,
+    /// As it stands, when that is the same apart from the file that it is kept in.
+    pub(crate) same: Option<Arc<Channel>>,
 }
 
 impl Desk {
@@ -83,7 +86,7 @@ impl Desk {
             self.mark_routing(None, now)?;
             done.changed.push("routing".to_owned());
         }
-        self.drop_channels(&channels, &broken, &mut done)?;
+        self.drop_channels(&channels, &broken, &mut done, now)?;
         done.rules = self
             .book
             .rules()
@@ -91,6 +94,13 @@ impl Desk {
             .filter(|rule| rule.provisioned.is_some())
             .count();
         Ok(done)
+    }
+
+    /// Whether anything is kept in files.
+    pub(crate) fn holds(&self) -> bool {
+        self.book.rules().values().any(|rule| rule.provisioned.is_some())
+            || self.book.channels().values().any(|one| one.provisioned.is_some())
+            || self.book.routing().provisioned.is_some()
     }
 
     /// Lets go of everything that files held; answers how much that was.
@@ -238,7 +248,8 @@ impl Desk {
         let before = before.map(|channel| Channel::clone(channel));
         let kept_in = Some(file.to_owned());
         let channel = match before {
-            Some(before) if same => {
+            // It may have been changed since it was compared.
+            Some(before) if same.as_deref() == Some(&before) => {
                 done.unchanged += 1;
                 if before.provisioned == kept_in {
                     return Ok(());
@@ -326,13 +337,16 @@ impl Desk {
         Ok(())
     }
 
-    /// Removes channels that no file holds any more. One that something still names stays, and can be edited again.
+    /// Removes channels that no file holds any more. One that something still names stays, and can be edited again; one that still
+    /// has something to tell, such as the end of an alert whose rule went with it, goes when that is told.
     fn drop_channels(
         &mut self,
         wanted: &BTreeSet<String>,
         broken: &BTreeSet<String>,
         done: &mut Provisioned,
+        now: i64,
     ) -> ApiResult<()> {
+        let health = self.outbox.health(now);
         let channels = self.book.channels().values();
         let old =
             channels.filter(|channel| gone(channel.provisioned.as_ref(), broken) && !wanted.contains(&channel.name));
@@ -346,6 +360,11 @@ impl Desk {
                     ..channel
                 })?;
                 done.changed.push(format!("channel `{name}`"));
+                continue;
+            }
+            let waits = health.get(&name).is_some_and(|health| health.waiting > 0);
+            if waits || self.book.tells(&name) {
+                done.leaving += 1;
                 continue;
             }
             delete(&mut self.ops, CHANNEL, name.clone());

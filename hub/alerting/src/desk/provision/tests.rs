@@ -172,19 +172,32 @@ fn what_a_file_holds_is_not_changed_through_the_api_until_it_is_let_go() {
 #[test]
 fn channels_and_routing_come_and_go_with_their_file() {
     let mut desk = desk();
-    let with = |same| Ready {
+    let with = |same: Option<&Arc<Channel>>| Ready {
         channels: vec![ReadyChannel {
             channel: channel("pager"),
-            same,
+            same: same.map(Arc::clone),
         }],
         routing: Some(serde_json::from_value(json!({"route": {"channels": ["pager"]}})).unwrap()),
         ..file("x.toml", vec![rule("a", json!({"channels": ["pager"]}))])
     };
-    let done = apply(&mut desk, vec![with(false)], &[]);
+    let done = apply(&mut desk, vec![with(None)], &[]);
     assert!(done.refused.is_empty() && done.added.len() == 2, "{done:?}");
     let version = desk.book.routing().version;
-    let done = apply(&mut desk, vec![with(true)], &[]);
+    let compared = Arc::clone(&desk.book.channels()["pager"]);
+    let done = apply(&mut desk, vec![with(Some(&compared))], &[]);
     assert_eq!((done.unchanged, done.changed.len()), (3, 0), "{done:?}");
+    let edited = Channel {
+        enabled: false,
+        ..Channel::clone(&compared)
+    };
+    desk.put_channel(edited).unwrap();
+    let done = apply(&mut desk, vec![with(Some(&compared))], &[]);
+    assert_eq!(
+        done.changed,
+        ["channel `pager`"],
+        "it is not what it was when it was compared"
+    );
+    assert!(desk.book.channels()["pager"].enabled);
     assert_eq!(desk.book.routing().version, version);
     assert_eq!(
         desk.save_routing(RoutingDraft::default(), None, T0)
@@ -200,4 +213,79 @@ fn channels_and_routing_come_and_go_with_their_file() {
     assert!(desk.book.channels()["pager"].provisioned.is_none());
     desk.save_routing(RoutingDraft::default(), None, T0).unwrap();
     desk.delete_channel("pager").unwrap();
+}
+
+#[test]
+fn a_channel_goes_when_it_has_told_what_was_to_be_told() {
+    let mut desk = desk();
+    let with = Ready {
+        channels: vec![ReadyChannel {
+            channel: channel("pager"),
+            same: None,
+        }],
+        ..file("x.toml", vec![rule("a", json!({"channels": ["pager"]}))])
+    };
+    assert!(!desk.holds());
+    apply(&mut desk, vec![with], &[]);
+    assert!(desk.holds());
+    let verdict = streamflow_model::Signal {
+        rule_id: id(&desk, "a"),
+        ..signal(0, 60.0)
+    };
+    desk.book.signals(&[verdict], T0);
+    for outgoing in desk.take_batch().unwrap().changes.outgoing {
+        desk.outbox.push(outgoing);
+    }
+    let tell = |desk: &mut Desk| {
+        let outgoing = desk.outbox.take(T0, 8).unwrap();
+        desk.sent(outgoing, Ok("1".to_owned()), T0, 0.0).unwrap().status
+    };
+    assert_eq!(tell(&mut desk), "firing");
+
+    // The end of the alert is made by the same call that would remove the channel.
+    let done = apply(&mut desk, Vec::new(), &[]);
+    assert_eq!((done.removed, done.leaving), (vec!["rule `a`".to_owned()], 1));
+    for outgoing in desk.take_batch().unwrap().changes.outgoing {
+        desk.outbox.push(outgoing);
+    }
+    assert_eq!(apply(&mut desk, Vec::new(), &[]).leaving, 1, "it waits to be sent");
+    assert!(desk.book.channels().contains_key("pager"));
+    assert_eq!(tell(&mut desk), "resolved");
+    let done = apply(&mut desk, Vec::new(), &[]);
+    assert_eq!((done.removed, done.leaving), (vec!["channel `pager`".to_owned()], 0));
+}
+
+#[test]
+fn a_channel_that_gave_up_is_failing_until_it_delivers_or_is_saved() {
+    let mut desk = desk();
+    desk.save_channel(channel("pager"), true, T0).unwrap();
+    let failing = |desk: &Desk| desk.outbox.health(T0)["pager"].failing;
+    let rule_id = desk
+        .save_rule(None, rule("a", json!({"channels": ["pager"]})), None, "eva", T0)
+        .unwrap()
+        .id;
+    let mut at = 0;
+    let mut tell = |desk: &mut Desk, outcome: Result<String, DeliverError>| {
+        let value = if at % 2 == 0 { 60.0 } else { 1.0 };
+        let verdict = streamflow_model::Signal {
+            rule_id: rule_id.clone(),
+            ..signal(at, value)
+        };
+        at += 1;
+        desk.book.signals(&[verdict], T0);
+        for outgoing in desk.take_batch().unwrap().changes.outgoing {
+            desk.outbox.push(outgoing);
+        }
+        let outgoing = desk.outbox.take(T0, 8).unwrap();
+        desk.sent(outgoing, outcome, T0, 0.0).unwrap();
+    };
+    let refused = || Err(DeliverError::Permanent("410".to_owned()));
+    tell(&mut desk, refused());
+    assert_eq!(failing(&desk), Some(true));
+    tell(&mut desk, Ok(String::new()));
+    assert_eq!(failing(&desk), Some(false));
+    tell(&mut desk, refused());
+    assert_eq!(failing(&desk), Some(true));
+    desk.save_channel(channel("pager"), false, T0).unwrap();
+    assert_eq!(failing(&desk), Some(false));
 }
