@@ -1,4 +1,4 @@
-//! Notifications that wait to be sent: in order for each alert and channel, and a bounded number at once for each channel.
+//! Notifications that wait to be sent: in order for each key and channel, and a bounded number at once for each channel.
 //!
 //! Pure: the shell sends what [`Outbox::take`] hands out and reports with [`Outbox::done`].
 
@@ -119,7 +119,7 @@ pub struct ChannelHealth {
 /// Notifications that are not delivered yet.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    alerts: HashMap<Lane, VecDeque<Outgoing>>,
+    lanes: HashMap<Lane, VecDeque<Outgoing>>,
     channels: BTreeMap<String, ChannelQueue>,
     gates: BTreeMap<String, Gate>,
     limits: BreakerLimits,
@@ -173,10 +173,10 @@ impl Outbox {
         self.gates.iter().map(of).collect()
     }
 
-    /// Adds a notification behind those of the same alert and channel.
+    /// Adds a notification behind those of the same key and channel.
     pub(crate) fn push(&mut self, outgoing: Outgoing) {
         let lane = lane(&outgoing);
-        let queue = self.alerts.entry(lane.clone()).or_default();
+        let queue = self.lanes.entry(lane.clone()).or_default();
         if queue.iter().any(|waiting| waiting.delivery.id == outgoing.delivery.id) {
             return;
         }
@@ -191,7 +191,7 @@ impl Outbox {
 
     /// The next notification that may be sent; it stays in its place until [`Self::done`].
     pub(crate) fn take(&mut self, now: i64, at_once: usize) -> Option<Outgoing> {
-        let (gates, alerts) = (&self.gates, &self.alerts);
+        let (gates, lanes) = (&self.gates, &self.lanes);
         let (name, channel) = self
             .channels
             .iter_mut()
@@ -201,7 +201,7 @@ impl Outbox {
                 channel: name.clone(),
                 about: about.to_owned(),
             };
-            alerts.get(&lane).and_then(VecDeque::front).map_or("", flow).to_owned()
+            lanes.get(&lane).and_then(VecDeque::front).map_or("", flow).to_owned()
         })?;
         if let Some(gate) = self.gates.get_mut(name) {
             gate.send(now);
@@ -210,13 +210,13 @@ impl Outbox {
             channel: name.clone(),
             about,
         };
-        self.alerts.get(&lane).and_then(VecDeque::front).cloned()
+        self.lanes.get(&lane).and_then(VecDeque::front).cloned()
     }
 
     /// Reports the outcome of what `take` handed out: again later, or finished.
     pub(crate) fn done(&mut self, outgoing: Outgoing) {
         let lane = lane(&outgoing);
-        let (Some(queue), Some(channel)) = (self.alerts.get_mut(&lane), self.channels.get_mut(&lane.channel)) else {
+        let (Some(queue), Some(channel)) = (self.lanes.get_mut(&lane), self.channels.get_mut(&lane.channel)) else {
             return;
         };
         channel.running = channel.running.saturating_sub(1);
@@ -229,7 +229,7 @@ impl Outbox {
         }
         match queue.front() {
             Some(head) => channel.wait(head.due(), lane.about),
-            None => drop(self.alerts.remove(&lane)),
+            None => drop(self.lanes.remove(&lane)),
         }
         self.channels.retain(|_, queue| !queue.is_idle());
     }
@@ -254,14 +254,18 @@ fn flow(outgoing: &Outgoing) -> &str {
     delivery.group_id.as_ref().unwrap_or(&outgoing.notice.rule_id)
 }
 
+/// Receivers know alerts by their key (a `dedup_key`, an alias), and one that fires anew has the key of the one before: the end of
+/// that one, told late, would end the new one there.
 fn lane(outgoing: &Outgoing) -> Lane {
+    let Outgoing { delivery, notice, .. } = outgoing;
+    let about = if notice.key.is_empty() {
+        delivery.group_id.as_ref().unwrap_or(&delivery.alert_id)
+    } else {
+        &notice.key
+    };
     Lane {
-        channel: outgoing.delivery.channel.clone(),
-        about: outgoing
-            .delivery
-            .group_id
-            .clone()
-            .unwrap_or_else(|| outgoing.delivery.alert_id.clone()),
+        channel: delivery.channel.clone(),
+        about: about.clone(),
     }
 }
 

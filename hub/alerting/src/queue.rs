@@ -1,6 +1,6 @@
 //! One channel's queue: whose turn it is.
 //!
-//! Heads of the alerts' queues wait for their time, and then for their turn. Flows (the notifications of one rule, or of one group)
+//! Heads of the lanes wait for their time, and then for their turn. Flows (the notifications of one rule, or of one group)
 //! take turns, so that ten thousand alerts of one rule do not hold up the alert of another.
 
 use std::collections::{BTreeSet, HashMap};
@@ -12,14 +12,14 @@ use crate::gate::Gate;
 pub(crate) struct Lane {
     /// Channel.
     pub(crate) channel: String,
-    /// Alert, or group of alerts.
+    /// Key of an alert, or of a group of alerts.
     pub(crate) about: String,
 }
 
 /// A channel's queue.
 #[derive(Debug, Default)]
 pub(crate) struct ChannelQueue {
-    /// Heads of the alerts' queues by the time when they may be sent; those of one time as they came.
+    /// Heads of the lanes by the time when they may be sent; those of one time as they came.
     waiting: BTreeSet<(i64, u64, String)>,
     /// Those whose time has come, by their turn; those of one turn as they came.
     ready: BTreeSet<(u64, u64, String)>,

@@ -13,6 +13,7 @@ fn outgoing(id: &str, channel: &str, alert: &str, due: i64) -> Outgoing {
     let mut made = book.take_changes().outgoing.remove(0);
     let delivery = &mut made.delivery;
     (delivery.id, delivery.channel, delivery.alert_id) = (id.to_owned(), channel.to_owned(), alert.to_owned());
+    made.notice.key = format!("key of {alert}");
     delivery.next_attempt_at = Some(Instant(due));
     made
 }
@@ -50,6 +51,48 @@ fn an_alert_is_told_in_order_and_others_do_not_wait_for_it() {
     again.after(Ok("ref".to_owned()), T0 + 1000, 0.0, &options);
     outbox.done(again);
     assert_eq!(outbox.take(T0 + 1000, 8).unwrap().delivery.id, "2");
+}
+
+#[test]
+fn a_late_end_is_told_before_the_next_alert_of_its_key_also_after_a_restart() {
+    let keyed = |id: &str, alert: &str, key: &str| {
+        let mut one = outgoing(id, "ops", alert, T0);
+        key.clone_into(&mut one.notice.key);
+        one
+    };
+    let ids = |outbox: &mut Outbox, now| -> Vec<String> {
+        std::iter::from_fn(|| outbox.take(now, 8))
+            .map(|one| one.delivery.id)
+            .collect()
+    };
+    let (mut outbox, options) = (Outbox::default(), Options::default());
+    outbox.push(keyed("1 a is over", "a", "disk"));
+    let mut end = outbox.take(T0, 8).unwrap();
+    let others = [
+        keyed("2 b fires", "b", "disk"),
+        keyed("3 c fires", "c", "cpu"),
+        keyed("4 d fires", "d", ""),
+        keyed("5 e fires", "e", ""),
+    ];
+    others.clone().into_iter().for_each(|one| outbox.push(one));
+    let free = ["3 c fires", "4 d fires", "5 e fires"];
+    assert_eq!(ids(&mut outbox, T0), free, "nobody else waits for it");
+    end.after(transient(Some(MINUTE.unsigned_abs())), T0, 0.0, &options);
+    outbox.done(end.clone());
+    assert!(outbox.take(T0 + MINUTE - 1, 8).is_none(), "b waits for a");
+
+    let mut restarted = Outbox::default();
+    restarted.push(end);
+    others.into_iter().for_each(|one| restarted.push(one));
+    assert_eq!(ids(&mut restarted, T0), free);
+    for outbox in [&mut outbox, &mut restarted] {
+        let mut end = outbox.take(T0 + MINUTE, 8).unwrap();
+        assert_eq!(end.delivery.id, "1 a is over");
+        assert!(outbox.take(T0 + MINUTE, 8).is_none(), "b waits until a's end is told");
+        end.after(Ok(String::new()), T0 + MINUTE, 0.0, &options);
+        outbox.done(end);
+        assert_eq!(ids(outbox, T0 + MINUTE), ["2 b fires"]);
+    }
 }
 
 #[test]
