@@ -416,6 +416,12 @@ impl Book {
         &self.history
     }
 
+    /// Whether what has changed is to be told through this channel.
+    pub(crate) fn tells(&self, channel: &str) -> bool {
+        let mut outgoing = self.changes.outgoing.iter();
+        outgoing.any(|outgoing| outgoing.delivery.channel == channel)
+    }
+
     /// What has changed since the last call.
     pub(crate) fn take_changes(&mut self) -> Changes {
         mem::take(&mut self.changes)

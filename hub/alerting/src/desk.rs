@@ -139,9 +139,16 @@ impl Desk {
         let (channel, status) = (&delivery.channel, &delivery.status);
         let outcome = match delivery.state {
             DeliveryState::Pending => None,
-            DeliveryState::Delivered => Some(("notified", format!("{channel}: {status}"))),
+            DeliveryState::Delivered => {
+                self.outbox.mended(channel);
+                Some(("notified", format!("{channel}: {status}")))
+            }
             DeliveryState::Failed => {
                 self.outbox.gave_up(channel);
+                if self.book.channels().get(channel).is_some_and(|one| !one.enabled) {
+                    // Nobody expects it to work.
+                    self.outbox.mended(channel);
+                }
                 let error = delivery.error.as_deref().unwrap_or("");
                 Some(("not notified", format!("{channel}: {status}: {error}")))
             }
@@ -158,6 +165,9 @@ impl Desk {
 
     /// Keeps a delivery that was made elsewhere, such as a test message.
     pub(crate) fn log(&mut self, outgoing: &Outgoing) -> ApiResult<()> {
+        if outgoing.delivery.state == DeliveryState::Delivered {
+            self.outbox.mended(&outgoing.delivery.channel);
+        }
         self.write_delivery(outgoing)
     }
 
@@ -268,6 +278,7 @@ impl Desk {
     pub(crate) fn put_channel(&mut self, channel: Channel) -> ApiResult<()> {
         put(&mut self.ops, CHANNEL, channel.name.clone(), &channel)?;
         self.outbox.open_channel(&channel.name, channel.rate_per_minute);
+        self.outbox.mended(&channel.name);
         self.book.put_channel(channel);
         self.channels_changed = true;
         Ok(())

@@ -57,6 +57,8 @@ pub(crate) struct Gate {
     failures: u32,
     /// Notifications that were given up.
     pub(crate) given_up: u64,
+    /// Whether the last one was given up, until one is delivered or the channel is saved.
+    pub(crate) failing: Option<bool>,
     /// Pauses in a row.
     pauses: u32,
     /// End of the present pause.

@@ -114,6 +114,8 @@ pub struct ChannelHealth {
     pub waiting: usize,
     /// Notifications given up since the hub started: dead letters.
     pub given_up: u64,
+    /// Whether the last one was given up: no longer once one is delivered, or the channel is saved. None before that.
+    pub failing: Option<bool>,
 }
 
 /// Notifications that are not delivered yet.
@@ -154,6 +156,14 @@ impl Outbox {
     pub(crate) fn gave_up(&mut self, channel: &str) {
         if let Some(gate) = self.gates.get_mut(channel) {
             gate.given_up += 1;
+            gate.failing = Some(true);
+        }
+    }
+
+    /// A notification was delivered, or the channel is another now.
+    pub(crate) fn mended(&mut self, channel: &str) {
+        if let Some(gate) = self.gates.get_mut(channel) {
+            gate.failing = Some(false);
         }
     }
 
@@ -167,6 +177,7 @@ impl Outbox {
                 paused_until: until,
                 waiting: self.channels.get(name).map_or(0, |queue| queue.len),
                 given_up: gate.given_up,
+                failing: gate.failing,
             };
             (name.clone(), health)
         };

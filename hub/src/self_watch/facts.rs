@@ -42,6 +42,8 @@ pub struct ChannelFact {
     pub waiting: usize,
     /// Notifications given up since the hub started.
     pub given_up: u64,
+    /// Whether the last one was given up, and none was delivered since; `None` when it is not known since the start.
+    pub failing: Option<bool>,
 }
 
 /// Bytes of something that can be full.

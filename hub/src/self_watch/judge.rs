@@ -58,6 +58,8 @@ struct AgentMemory {
 #[derive(Debug, Default)]
 struct ChannelMemory {
     given_up: u64,
+    /// What it was sent last was given up. Its end is told through the channel too, so it must work before.
+    failing: bool,
     losses: Growth,
 }
 
@@ -244,6 +246,7 @@ impl Judge {
             .entry(channel.name.clone())
             .or_insert_with(|| ChannelMemory {
                 given_up: 0,
+                failing: was_open,
                 losses: Growth {
                     at: was_open.then_some(now),
                     by: 0,
@@ -251,8 +254,10 @@ impl Judge {
             });
         memory.losses.add(channel.given_up.saturating_sub(memory.given_up), now);
         memory.given_up = channel.given_up;
+        memory.failing = channel.failing.unwrap_or(memory.failing);
+        let failing = memory.failing;
         let lost = memory.losses.lasting(self.options.quiet_after, now);
-        if channel.works && lost.is_none() {
+        if channel.works && !failing && lost.is_none() {
             return None;
         }
         let ChannelFact {
@@ -263,7 +268,14 @@ impl Judge {
             ..
         } = channel;
         let lost = lost.unwrap_or_default();
-        let (summary, state) = if *works {
+        let (summary, state) = if *works && failing {
+            (
+                format!("notifications to {name} are given up"),
+                format!(
+                    "What was sent to channel {name} last was given up. POST /api/v1/channels/{name}/test shows whether it works again."
+                ),
+            )
+        } else if *works {
             (
                 format!("notifications to {name} were given up"),
                 format!("Channel {name} works, but {lost} notifications to it were given up."),

@@ -178,6 +178,7 @@ impl Sources {
                     failures: health.failures,
                     waiting: health.waiting,
                     given_up: health.given_up,
+                    failing: health.failing,
                 })
                 .collect(),
             disk: disk.ok().and_then(Result::ok).flatten(),

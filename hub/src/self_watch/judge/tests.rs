@@ -113,6 +113,7 @@ fn channels_plugins_and_certificates_are_told_by_name() {
         failures,
         waiting: 2,
         given_up,
+        failing: None,
     };
     let mut now = facts(
         T0,
@@ -148,6 +149,43 @@ fn channels_plugins_and_certificates_are_told_by_name() {
         [],
         "dead letters are old news after a while"
     );
+}
+
+#[test]
+fn a_channel_that_gives_up_fails_until_it_delivers_again() {
+    let mut judge = judge();
+    let fact = |given_up, failing| ChannelFact {
+        name: "ops".to_owned(),
+        works: true,
+        given_up,
+        failing,
+        ..ChannelFact::default()
+    };
+    fn look(judge: &mut Judge, at: i64, channel: ChannelFact) -> bool {
+        let mut now = facts(at, Vec::new());
+        now.channels = vec![channel];
+        checks(&judge.judge(&now)) == [Check::ChannelFailing]
+    }
+    assert!(!look(&mut judge, T0, fact(0, None)));
+    assert!(look(&mut judge, T0 + 1, fact(1, Some(true))));
+    assert!(
+        look(&mut judge, T0 + 60 * MINUTE, fact(1, Some(true))),
+        "its end would be given up as well, and be the next failure"
+    );
+    assert!(!look(&mut judge, T0 + 61 * MINUTE, fact(1, Some(false))));
+    assert!(
+        look(&mut judge, T0 + 62 * MINUTE, fact(2, Some(false))),
+        "not while it comes and goes"
+    );
+
+    let open = BTreeSet::from([(Check::ChannelFailing, "ops".to_owned())]);
+    let mut judge = Judge::new(Options::default(), open);
+    assert!(look(&mut judge, T0, fact(0, None)));
+    assert!(
+        look(&mut judge, T0 + 60 * MINUTE, fact(0, None)),
+        "a start mends nothing"
+    );
+    assert!(!look(&mut judge, T0 + 61 * MINUTE, fact(0, Some(false))));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 use std::collections::VecDeque;
 
 use serde_json::{Value, json};
+use streamflow_plugin_host::DeliverError;
 
 use super::*;
 use crate::{
