@@ -13,8 +13,11 @@ use streamflow_model::{Alert, Instant, Span};
 use tokio::{sync::watch, time::Instant as Clock};
 use tokio_util::sync::CancellationToken;
 
-use super::watch::{Labels, Watch};
+use super::running::{Running, firing, take_over};
 use crate::command::rule_file::prometheus::{Group, PromRule};
+
+/// So long after the start agents may not be back, and the last look of an expression goes back to when the hub was away.
+const GRACE: Span = Span::from_secs(300);
 
 /// Groups by the file that they stand in.
 pub type PromSource = Vec<(String, Group)>;
@@ -63,15 +66,29 @@ pub struct PromRules {
     view: Arc<Mutex<Vec<PromGroupView>>>,
 }
 
-/// A group at work.
-#[derive(Debug)]
-struct Running {
-    file: String,
-    name: String,
-    interval: Span,
-    due: Clock,
-    evaluated_at: Option<Instant>,
-    watches: Vec<(Watch, Option<String>)>,
+/// A clock that goes as alerting's does: it does not jump when the machine's is set, and stands still with the machine.
+#[derive(Debug, Clone, Copy)]
+struct Steady {
+    wall: i64,
+    started: Clock,
+}
+
+impl Steady {
+    fn start() -> Self {
+        Self {
+            wall: Instant::now().0,
+            started: Clock::now(),
+        }
+    }
+
+    fn now(self) -> i64 {
+        let passed = i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX);
+        self.wall.saturating_add(passed)
+    }
+
+    fn is_early(self) -> bool {
+        self.started.elapsed() < GRACE.std()
+    }
 }
 
 impl PromRules {
@@ -111,7 +128,7 @@ impl PromRules {
     /// None; the shape is that of every stage.
     pub async fn run(mut self, token: CancellationToken) -> anyhow::Result<()> {
         let mut running: Vec<Running> = Vec::new();
-        let mut live = true;
+        let (mut live, clock) = (true, Steady::start());
         loop {
             let due = running.iter().map(|group| group.due).min();
             let wake = async {
@@ -126,14 +143,22 @@ impl PromRules {
                 changed = self.source.changed(), if live => {
                     live = changed.is_ok();
                     let source = self.source.borrow_and_update().clone();
-                    let ended = self.take(source, &mut running);
+                    let Some(open) = token.run_until_cancelled(self.open()).await else {
+                        return Ok(());
+                    };
+                    let of = |file: &str, group: &str, rule: &PromRule| {
+                        let open = open.get(&self.mark(file, group, &rule.alert));
+                        firing(open.map_or(&[], Vec::as_slice), rule)
+                    };
+                    let (next, ended) = take_over(source, std::mem::take(&mut running), &of, clock.now());
+                    running = next;
                     self.post(ended).await;
                 }
                 () = wake => {
                     let now = Clock::now();
                     for group in running.iter_mut().filter(|group| group.due <= now) {
                         group.due = now + group.interval.std();
-                        let Some(posts) = token.run_until_cancelled(self.evaluate(group)).await else {
+                        let Some(posts) = token.run_until_cancelled(self.evaluate(group, clock)).await else {
                             return Ok(());
                         };
                         self.post(posts).await;
@@ -144,64 +169,18 @@ impl PromRules {
         }
     }
 
-    /// Takes over new groups; a rule that stays as it was keeps its alerts. Answers the ends of those whose rule is gone.
-    fn take(&self, source: PromSource, running: &mut Vec<Running>) -> Vec<PostedAlert> {
-        let now = Instant::now().0;
-        let mut before: BTreeMap<(String, String), Running> = running
-            .drain(..)
-            .map(|group| ((group.file.clone(), group.name.clone()), group))
-            .collect();
-        let mut ended = Vec::new();
-        for (file, group) in source {
-            let old = before.remove(&(file.clone(), group.name.clone()));
-            let due = old.as_ref().map_or_else(Clock::now, |old| old.due);
-            let evaluated_at = old.as_ref().and_then(|old| old.evaluated_at);
-            let mut old = old.map(|old| old.watches).unwrap_or_default();
-            let mut watches = Vec::new();
-            for rule in group.rules {
-                let kept = old.iter().position(|(watch, _)| watch.rule == rule);
-                watches.push(match kept {
-                    Some(at) => old.swap_remove(at),
-                    None => {
-                        let open = self.open(&file, &group.name, &rule);
-                        (Watch::new(rule, open, now), None)
-                    }
-                });
+    /// Alerts that others have decided and that are open, by their mark.
+    async fn open(&self) -> BTreeMap<String, Vec<Alert>> {
+        let alerting = self.alerting.clone();
+        // All of them are unpacked for that, so once, and beside the others' work.
+        let open = tokio::task::spawn_blocking(move || alerting.open_where(|alert| alert.rule_id == EXTERNAL));
+        let mut by_mark: BTreeMap<String, Vec<Alert>> = BTreeMap::new();
+        for alert in open.await.unwrap_or_default() {
+            if let Some(mark) = alert.annotations.get("generator_url") {
+                by_mark.entry(mark.clone()).or_default().push(alert);
             }
-            // A changed rule whose alerts have the same labels goes on with them.
-            let kept: Vec<&Watch> = watches.iter().map(|(watch, _)| watch).collect();
-            let gone = old
-                .into_iter()
-                .filter(|(watch, _)| kept.iter().all(|other| other.rule.alert != watch.rule.alert));
-            ended.extend(gone.flat_map(|(watch, _)| watch.ended(now)).collect::<Vec<_>>());
-            running.push(Running {
-                file,
-                name: group.name,
-                interval: group.interval,
-                due: due.min(Clock::now() + group.interval.std()),
-                evaluated_at,
-                watches,
-            });
         }
-        let gone = before.into_values().flat_map(|group| group.watches);
-        ended.extend(gone.flat_map(|(watch, _)| watch.ended(now)));
-        ended
-    }
-
-    /// Alerts of a rule that fire already, by their mark.
-    fn open(&self, file: &str, group: &str, rule: &PromRule) -> Vec<(Labels, i64)> {
-        let mark = self.mark(file, group, &rule.alert);
-        let is_own = |alert: &Alert| alert.rule_id == EXTERNAL && alert.annotations.get("generator_url") == Some(&mark);
-        let open = self.alerting.open_where(is_own).into_iter();
-        open.map(|alert| {
-            let mut labels = alert.labels;
-            // The hub's own, unless the rule has one; the name of the alert is the rule's.
-            if !rule.labels.contains_key("level") {
-                labels.remove("level");
-            }
-            (labels, alert.fired_at.unwrap_or_default().0)
-        })
-        .collect()
+        by_mark
     }
 
     /// Where an alert comes from, so that it is known again after a restart.
@@ -209,14 +188,20 @@ impl PromRules {
         format!("{}/api/v1/provisioning#{file}/{group}/{alert}", self.external_url)
     }
 
-    async fn evaluate(&self, group: &mut Running) -> Vec<PostedAlert> {
+    async fn evaluate(&self, group: &mut Running, clock: Steady) -> Vec<PostedAlert> {
         let at = Instant::now();
         group.evaluated_at = Some(at);
         let mut posts = Vec::new();
-        for (watch, error) in &mut group.watches {
+        for nth in 0..group.watches.len() {
+            let Some((watch, _)) = group.watches.get(nth) else {
+                continue;
+            };
             let found = self.promql.instant(&watch.rule.expr, at.0).await;
+            let evaluated = found.and_then(|found| group.evaluated(nth, found, clock.now(), clock.is_early()));
+            let Some((watch, error)) = group.watches.get_mut(nth) else {
+                continue;
+            };
             let mark = self.mark(&group.file, &group.name, &watch.rule.alert);
-            let evaluated = found.and_then(|found| watch.evaluated(found, group.interval, at.0));
             let outcome = if evaluated.is_ok() { "ok" } else { "failed" };
             self.evaluations.with_label_values(&[outcome]).inc();
             match evaluated {

@@ -11,8 +11,8 @@ use crate::command::rule_file::prometheus::{PromRule, fill};
 const MISSED: i64 = 4;
 /// It is not missed earlier than this.
 const PATIENCE_MS: i64 = 60_000;
-/// An alert that is over ended so long ago: the clock of alerting may be a moment behind, and an end to come is none.
-const BACK_MS: i64 = 1000;
+/// When an alert that is over has ended: certainly in the past, by whatever clock. An end to come would be none.
+const OVER: i64 = 1;
 /// Series of one rule; more are an error, as there would be as many alerts.
 const MOST: usize = 1000;
 
@@ -36,25 +36,45 @@ struct Active {
     fired_at: Option<i64>,
     /// Its series was there last.
     seen: i64,
+    /// It goes on from an earlier start, and its series was not found since.
+    adopted: bool,
     annotations: Labels,
 }
 
+/// An alert that fires already: of an earlier start, or of the rule before it was changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Firing {
+    /// Its labels, as its rule makes them.
+    pub labels: Labels,
+    /// Its texts.
+    pub annotations: Labels,
+    /// When it began, as it was mentioned, ms.
+    pub since: i64,
+}
+
 impl Watch {
-    /// `open` are the labels of alerts of this rule that fire already, with when they began: those of an earlier start.
-    pub fn new(rule: PromRule, open: Vec<(Labels, i64)>, now: i64) -> Self {
-        let active = open.into_iter().map(|(labels, at)| {
+    /// `open` are alerts of this rule that fire already.
+    pub fn new(rule: PromRule, open: Vec<Firing>, now: i64) -> Self {
+        let active = open.into_iter().map(|one| {
             let active = Active {
-                since: at,
-                fired_at: Some(at),
-                seen: now,
-                annotations: Labels::new(),
+                since: one.since,
+                fired_at: Some(one.since),
+                // Before the evaluation of this moment.
+                seen: now - 1,
+                adopted: true,
+                annotations: one.annotations,
             };
-            (labels, active)
+            (one.labels, active)
         });
         Self {
             rule,
             active: active.collect(),
         }
+    }
+
+    /// Whether an alert of these labels fires.
+    pub fn fires(&self, labels: &Labels) -> bool {
+        self.active.get(labels).is_some_and(|active| active.fired_at.is_some())
     }
 
     /// Pending and firing alerts.
@@ -63,7 +83,9 @@ impl Watch {
         (self.active.len() - firing, firing)
     }
 
-    /// What an evaluation found, as alerts to mention. `interval` is the time until the next one.
+    /// What an evaluation found, as alerts to mention. `interval` is the time until the next one. The hub has just started when it
+    /// is `early`: agents are not back yet, and that a series is missing says nothing about an alert from before. An alert that
+    /// another rule has as well, by its labels, is not ended by this one.
     ///
     /// # Errors
     /// When there are too many series, or two of them with the same labels.
@@ -72,6 +94,8 @@ impl Watch {
         found: Vec<(Labels, f64)>,
         interval: Span,
         now: i64,
+        early: bool,
+        elsewhere: &dyn Fn(&Labels) -> bool,
     ) -> Result<Vec<PostedAlert>, String> {
         if found.len() > MOST {
             return Err(format!("{} series, more than {MOST}; aggregate them", found.len()));
@@ -98,9 +122,10 @@ impl Watch {
                 since: now,
                 fired_at: None,
                 seen: now,
+                adopted: false,
                 annotations: Labels::new(),
             });
-            (active.seen, active.annotations) = (now, annotations);
+            (active.seen, active.adopted, active.annotations) = (now, false, annotations);
             if active.fired_at.is_none() && now - active.since >= self.rule.hold.ms() {
                 active.fired_at = Some(now);
             }
@@ -109,12 +134,14 @@ impl Watch {
         let (mut posts, keep) = (Vec::new(), self.rule.keep_firing_for.ms());
         self.active.retain(|labels, active| {
             let there = active.seen == now;
-            let kept = there || now - active.seen < keep;
+            let kept = there || (active.adopted && early) || now - active.seen < keep;
             match active.fired_at {
                 // A pending alert whose series is gone is nothing.
                 None => there,
                 Some(fired) => {
-                    posts.push(post(labels, active, fired, if kept { until } else { now - BACK_MS }));
+                    if kept || !elsewhere(labels) {
+                        posts.push(post(labels, active, fired, if kept { until } else { OVER }));
+                    }
                     kept
                 }
             }
@@ -123,9 +150,9 @@ impl Watch {
     }
 
     /// Its rule is gone: what fires is over.
-    pub fn ended(self, now: i64) -> Vec<PostedAlert> {
+    pub fn ended(self) -> Vec<PostedAlert> {
         let firing = self.active.iter();
-        let firing = firing.filter_map(|(labels, active)| Some(post(labels, active, active.fired_at?, now - BACK_MS)));
+        let firing = firing.filter_map(|(labels, active)| Some(post(labels, active, active.fired_at?, OVER)));
         firing.collect()
     }
 }
@@ -161,16 +188,24 @@ mod tests {
         (Labels::from([("host".to_owned(), host.to_owned())]), value)
     }
 
-    /// Host, when it ends, and summary of each alert that is mentioned.
+    /// Host, for how long it goes on (none when it is over), and summary of each alert that is mentioned.
     fn at(watch: &mut Watch, now: i64, found: Vec<(Labels, f64)>) -> Vec<(String, i64, String)> {
-        let posts = watch.evaluated(found, Span::from_secs(30), now).unwrap();
+        let posts = watch
+            .evaluated(found, Span::from_secs(30), now, false, &|_| false)
+            .unwrap();
+        told(posts, now)
+    }
+
+    fn told(posts: Vec<PostedAlert>, now: i64) -> Vec<(String, i64, String)> {
         let told = posts.into_iter().map(|post| {
             assert_eq!(
                 (post.labels["alertname"].as_str(), post.labels["severity"].as_str()),
                 ("Slow", "page")
             );
             let summary = post.annotations.get("summary").cloned().unwrap_or_default();
-            (post.labels["host"].clone(), post.ends_at.unwrap().0 - now, summary)
+            let ends = post.ends_at.unwrap().0;
+            let goes_on = if ends == OVER { 0 } else { ends - now };
+            (post.labels["host"].clone(), goes_on, summary)
         });
         told.collect()
     }
@@ -186,9 +221,9 @@ mod tests {
         assert_eq!(fires, [("a".to_owned(), 2 * MINUTE, "a: 5".to_owned())]);
         let over = at(&mut watch, 2 * MINUTE, vec![series("b", 3.0)]);
         let told: Vec<(&str, i64)> = over.iter().map(|(host, ends, _)| (host.as_str(), *ends)).collect();
-        assert_eq!(told, [("a", -BACK_MS), ("b", 2 * MINUTE)]);
+        assert_eq!(told, [("a", 0), ("b", 2 * MINUTE)]);
         assert_eq!(watch.counts(), (0, 1));
-        assert_eq!(watch.ended(3 * MINUTE).len(), 1);
+        assert_eq!(watch.ended().len(), 1);
     }
 
     #[test]
@@ -196,19 +231,63 @@ mod tests {
         let mut watch = Watch::new(rule(0, 2 * MINUTE), Vec::new(), 0);
         at(&mut watch, 0, vec![series("a", 2.0)]);
         assert_eq!(at(&mut watch, MINUTE, vec![])[0].1, 2 * MINUTE, "kept");
-        assert_eq!(at(&mut watch, 2 * MINUTE, vec![])[0].1, -BACK_MS, "over");
+        assert_eq!(at(&mut watch, 2 * MINUTE, vec![])[0].1, 0, "over");
         assert_eq!(watch.counts(), (0, 0));
-        let mut open = series("a", 0.0).0;
-        open.extend([
+        let mut watch = Watch::new(rule(MINUTE, 0), vec![open("a")], 0);
+        assert_eq!(
+            at(&mut watch, 0, vec![])[0].1,
+            0,
+            "what was open is ended when its series is gone"
+        );
+    }
+
+    fn open(host: &str) -> Firing {
+        let mut labels = series(host, 0.0).0;
+        labels.extend([
             ("alertname".to_owned(), "Slow".to_owned()),
             ("severity".to_owned(), "page".to_owned()),
         ]);
-        let mut watch = Watch::new(rule(MINUTE, 0), vec![(open, -MINUTE)], 0);
+        Firing {
+            labels,
+            annotations: Labels::from([("summary".to_owned(), "as before".to_owned())]),
+            since: -MINUTE,
+        }
+    }
+
+    #[test]
+    fn just_after_a_start_an_alert_from_before_is_not_ended_until_it_was_found_again() {
+        let mut watch = Watch::new(rule(MINUTE, 0), vec![open("a"), open("b")], 0);
+        let mut early = |now, found| {
+            let posts = watch.evaluated(found, Span::from_secs(30), now, true, &|_| false);
+            told(posts.unwrap(), now)
+        };
+        let text = |host: &str, ends, summary: &str| (host.to_owned(), ends, summary.to_owned());
         assert_eq!(
-            at(&mut watch, 10, vec![])[0].1,
-            -BACK_MS,
-            "what was open is ended when its series is gone"
+            early(0, vec![]),
+            [text("a", 2 * MINUTE, "as before"), text("b", 2 * MINUTE, "as before")]
         );
+        assert_eq!(
+            early(30_000, vec![series("a", 2.0)]),
+            [text("a", 2 * MINUTE, "a: 2"), text("b", 2 * MINUTE, "as before")]
+        );
+        let over = early(MINUTE, vec![]);
+        assert_eq!(
+            (over[0].1, over[1].1),
+            (0, 2 * MINUTE),
+            "a was back, so that it is gone is news"
+        );
+        assert_eq!(at(&mut watch, 10 * MINUTE, vec![]), [text("b", 0, "as before")]);
+    }
+
+    #[test]
+    fn an_alert_that_another_rule_has_as_well_is_let_go_without_a_word() {
+        let mut watch = Watch::new(rule(0, 0), vec![open("a"), open("b")], 0);
+        let elsewhere = |labels: &Labels| labels["host"] == "a";
+        let posts = watch
+            .evaluated(vec![], Span::from_secs(30), 0, false, &elsewhere)
+            .unwrap();
+        let told: Vec<String> = told(posts, 0).into_iter().map(|(host, ..)| host).collect();
+        assert_eq!((told, watch.counts()), (vec!["b".to_owned()], (0, 0)));
     }
 
     #[test]
@@ -219,7 +298,7 @@ mod tests {
         let found = vec![series("a", 1.0), series("b", 1.0)];
         assert!(
             watch
-                .evaluated(found, Span::from_secs(30), 0)
+                .evaluated(found, Span::from_secs(30), 0, false, &|_| false)
                 .unwrap_err()
                 .contains("same labels")
         );
