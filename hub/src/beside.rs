@@ -66,8 +66,13 @@ impl Beside {
             analytics: rooms.analytics.handle(),
         };
         let heartbeat = HeartbeatTask::build(&config.heartbeat, organs, rooms.plugins.egress(), registry)?;
-        let provisioning = Provisioning::build(&config.provisioning, rooms.alerting.provisioner(), registry)
-            .context("provisioning")?;
+        let provisioning = Provisioning::build(
+            &config.provisioning,
+            rooms.alerting.provisioner(),
+            rooms.store,
+            registry,
+        )
+        .context("provisioning")?;
         let promql = PromQl::new(Arc::clone(rooms.store), rooms.rollups.history());
         let prom_rules = PromRules::build(
             promql,

@@ -1,7 +1,9 @@
 //! Rules, channels and routing that are kept in files of a folder: taken in at the start, on SIGHUP, and when a file changes.
 
 mod folder;
+mod kept;
 mod options;
+mod pace;
 mod routes;
 mod task;
 

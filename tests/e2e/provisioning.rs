@@ -145,6 +145,29 @@ async fn files_are_taken_in_and_changed_without_losing_state() {
 }
 
 #[tokio::test]
+async fn what_is_refused_for_want_of_something_is_taken_in_when_that_is_there() {
+    let (folder, receiver) = (TempDir::new().unwrap(), Receiver::start().await);
+    let text = format!(
+        "{RULES}escalation = \"night\"\n[[channels]]\nname = \"ops\"\nplugin = \"webhook\"\nconfig = {{url = \"{}\"}}\n",
+        receiver.url()
+    );
+    let rules = put(&folder, "web.toml", &text);
+    let (_hub, api) = setup(folder.path(), &receiver, "interval = \"100ms\"\n").await;
+    eventually("the policy is missed", async || {
+        file(&api, &rules).await["mistakes"].to_string().contains("night")
+    })
+    .await;
+    let channel = json!({"name": "other", "plugin": "webhook", "config": {"url": receiver.url()}});
+    let (status, answer) = api.post("/api/v1/channels", &channel).await;
+    assert!(status.is_success(), "{answer}");
+    let policy = json!({"name": "night", "steps": [{"after": "5m", "channels": ["other"]}]});
+    let (status, answer) = api.post("/api/v1/escalations", &policy).await;
+    assert!(status.is_success(), "{answer}");
+    eventually("the rule is there", async || rule(&api, "bad").await.is_some()).await;
+    assert_eq!(file(&api, &rules).await["mistakes"], json!([]));
+}
+
+#[tokio::test]
 async fn sighup_reads_at_once_and_a_restart_keeps_state() {
     let (folder, receiver) = (TempDir::new().unwrap(), Receiver::start().await);
     put(&folder, "web.toml", RULES);
@@ -190,8 +213,8 @@ async fn rules_for_prometheus_are_evaluated_and_what_is_not_supported_is_refused
     let (folder, receiver) = (TempDir::new().unwrap(), Receiver::start().await);
     let text = "groups:\n  - name: test\n    interval: 1s\n    rules:\n      - alert: AlwaysThree\n        expr: vector(3) > 1\n        \
                 for: 1s\n        labels:\n          severity: page\n        annotations:\n          summary: \"it is {{ $value }}\"\n";
-    put(&folder, "prometheus.yml", text);
-    let (hub, api) = setup(folder.path(), &receiver, "interval = \"100ms\"\n").await;
+    let path = put(&folder, "prometheus.yml", text);
+    let (mut hub, api) = setup(folder.path(), &receiver, "interval = \"100ms\"\n").await;
     let firing = eventually_some("it fires", async || alert(&api, "AlwaysThree").await).await;
     assert_eq!(
         (&firing["rule_id"], &firing["level"], &firing["title"]),
@@ -222,7 +245,31 @@ async fn rules_for_prometheus_are_evaluated_and_what_is_not_supported_is_refused
         check.status.code() == Some(2) && said.contains("prometheus.yml:6: test: AlwaysThree: expr"),
         "{said}"
     );
-    std::fs::remove_file(folder.path().join("prometheus.yml")).unwrap();
+    // It is broken now, and what it held goes on, also after a restart.
+    let group = async |api: &Api| api.get("/api/v1/provisioning").await.1["data"]["groups"][0].clone();
+    eventually("the mistake is shown", async || {
+        !file(&api, &path).await["mistakes"][0].is_null()
+    })
+    .await;
+    assert!(hub.terminate().success());
+    hub.restart();
+    let api = hub.admin().await;
+    eventually("the group is evaluated", async || {
+        !group(&api).await["evaluated_at"].is_null()
+    })
+    .await;
+    assert_eq!(group(&api).await["rules"][0]["expr"], "vector(3) < 1");
+    // A folder without a file takes nothing away until somebody asks for it.
+    std::fs::remove_file(&path).unwrap();
+    eventually("it says so", async || {
+        let (_, answer) = api.get("/api/v1/provisioning").await;
+        answer["data"]["error"]
+            .as_str()
+            .is_some_and(|error| error.contains("SIGHUP"))
+    })
+    .await;
+    assert_eq!(group(&api).await["name"], "test");
+    hub.process().signal("HUP");
     eventually("no group is left", async || {
         api.get("/api/v1/provisioning").await.1["data"]["groups"] == json!([])
     })

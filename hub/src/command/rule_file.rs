@@ -237,7 +237,12 @@ impl Reader<'_> {
             };
             for error in &wrong {
                 let at = place::line(self.path, self.text, "channels", nth, &error.field);
-                self.wrong(Some(name.clone()), Some(error.field.clone()), error.reason.clone(), at);
+                self.wrong(
+                    Some(name.clone()),
+                    Some(error.field.clone()),
+                    unquoted(&error.reason),
+                    at,
+                );
             }
             if let Some(draft) = draft.filter(|_| wrong.is_empty()) {
                 if self.provided.channels.iter().any(|other| other.name() == draft.name()) {
@@ -268,6 +273,19 @@ impl Reader<'_> {
             field,
             ..whole(self.path, reason, None, None)
         });
+    }
+}
+
+/// A reason without the value that it quotes from the file: of a channel that may be a secret.
+fn unquoted(reason: &str) -> String {
+    let quoted = reason.find(['"', '`']).filter(|_| reason.starts_with("invalid "));
+    let expected = reason.rfind(", expected");
+    match quoted.zip(expected) {
+        Some((from, to)) if from < to => {
+            let (before, after) = (reason.get(..from), reason.get(to..));
+            format!("{}{}", before.unwrap_or_default().trim_end(), after.unwrap_or_default())
+        }
+        _ => reason.to_owned(),
     }
 }
 

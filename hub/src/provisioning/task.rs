@@ -6,15 +6,19 @@ use prometheus::{Gauge, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use serde::Serialize;
 use streamflow_alerting::{Provisioned, Provisioner};
 use streamflow_model::Instant;
+use streamflow_storage::Store;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
+    time::Instant as Clock,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Options,
     folder::{self, Look, Read},
+    kept,
+    pace::{Pace, Turn},
 };
 use crate::{command::rule_file::Mistake, prom_rules::PromSource};
 
@@ -51,6 +55,7 @@ pub struct Taken {
 pub struct Provisioning {
     options: Options,
     provisioner: Provisioner,
+    store: Arc<dyn Store>,
     groups: watch::Sender<PromSource>,
     taken: Arc<Mutex<Taken>>,
     meters: Meters,
@@ -64,6 +69,15 @@ struct Meters {
     last_success: Gauge,
 }
 
+/// What is remembered of the last time that they were taken in.
+#[derive(Debug, Default)]
+struct Memory {
+    /// Good groups for Prometheus, also of an earlier start.
+    groups: PromSource,
+    /// Mistakes that were told.
+    told: Vec<String>,
+}
+
 /// Why the files are looked at.
 enum Wake {
     Tick,
@@ -74,10 +88,16 @@ enum Wake {
 impl Provisioning {
     /// # Errors
     /// When a metric's name is taken.
-    pub fn build(options: &Options, provisioner: Provisioner, registry: &Registry) -> prometheus::Result<Self> {
+    pub fn build(
+        options: &Options,
+        provisioner: Provisioner,
+        store: &Arc<dyn Store>,
+        registry: &Registry,
+    ) -> prometheus::Result<Self> {
         Ok(Self {
             options: options.clone(),
             provisioner,
+            store: Arc::clone(store),
             groups: watch::Sender::default(),
             taken: Arc::default(),
             meters: Meters::register(registry)?,
@@ -102,10 +122,15 @@ impl Provisioning {
         let mut hangup = signal(SignalKind::hangup())?;
         let mut ticks = tokio::time::interval(self.options.interval.std());
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut memory = Memory {
+            groups: kept::load(self.store.as_ref()).await,
+            told: Vec::new(),
+        };
         if self.options.folder().is_none() {
             self.release().await;
+            self.keep(&mut memory, PromSource::new()).await;
         }
-        let (mut before, mut applied): (Option<Look>, Option<Look>) = (None, None);
+        let mut pace = Pace::new(self.options.interval);
         loop {
             let wake = tokio::select! {
                 biased;
@@ -121,18 +146,39 @@ impl Provisioning {
                 }
                 Wake::Tick => false,
             };
-            let look = match token.run_until_cancelled(self.look()).await {
-                Some(Some(look)) => look,
-                Some(None) => continue,
-                None => return Ok(()),
-            };
-            // A file that is being written is waited for, but not by whoever asks, nor at the start.
-            let settled = asked || applied.is_none() || before.as_ref() == Some(&look);
-            let news = asked || applied.as_ref() != Some(&look);
-            if settled && news && token.run_until_cancelled(self.apply(&look)).await == Some(true) {
-                applied = Some(look.clone());
+            let turn = self.turn(&mut pace, asked, &mut memory);
+            if token.run_until_cancelled(turn).await.is_none() {
+                return Ok(());
             }
-            before = Some(look);
+        }
+    }
+
+    /// Looks at the folder, and takes its files in when that is due.
+    async fn turn(&self, pace: &mut Pace, asked: bool, memory: &mut Memory) {
+        let look = match self.look().await {
+            None => return,
+            Some(Ok(look)) => look,
+            Some(Err(error)) => {
+                self.show_error(Some(error));
+                return self.hand_on(&memory.groups);
+            }
+        };
+        // Who cannot say what is held may hold something.
+        let held = look.is_empty() && (!memory.groups.is_empty() || self.provisioner.holds().await.unwrap_or(true));
+        let turn = pace.turn(&look, asked, held, Clock::now());
+        if turn == Turn::Lost {
+            let folder = self.options.rules.display();
+            self.show_error(Some(format!(
+                "{folder}: no file is left; SIGHUP takes away what files held, if that is meant"
+            )));
+            return self.hand_on(&memory.groups);
+        }
+        self.show_error(None);
+        if turn == Turn::Wait {
+            return;
+        }
+        if let Some(whole) = self.apply(&look, turn == Turn::Again, memory).await {
+            pace.taken(look, whole, Clock::now());
         }
     }
 
@@ -147,12 +193,16 @@ impl Provisioning {
         }
     }
 
-    /// Which files are there. A folder that cannot be read changes nothing: it may be a disk that is not mounted yet.
-    async fn look(&self) -> Option<Look> {
+    /// Which files are there, or why that cannot be said; none when no folder is configured.
+    async fn look(&self) -> Option<Result<Look, String>> {
         let folder = self.options.folder()?.to_owned();
         let shown = folder.display().to_string();
         let look = tokio::task::spawn_blocking(move || folder::look(&folder)).await.ok()?;
-        let error = look.as_ref().err().map(|error| format!("{shown}: {error}"));
+        Some(look.map_err(|error| format!("{shown}: {error}")))
+    }
+
+    /// Shows why the folder changes nothing now: it may be a disk that is not mounted yet.
+    fn show_error(&self, error: Option<String>) {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if error != taken.error {
             match &error {
@@ -160,7 +210,9 @@ impl Provisioning {
                     error,
                     "the folder of provisioning files cannot be read; what it held goes on"
                 ),
-                None => tracing::info!(folder = shown, "the folder of provisioning files can be read again"),
+                None => {
+                    tracing::info!(folder = %self.options.rules.display(), "the folder of provisioning files can be read again")
+                }
             }
             self.meters
                 .files
@@ -168,14 +220,18 @@ impl Provisioning {
                 .set(i64::from(error.is_some()));
             taken.error = error;
         }
-        look.ok()
     }
 
-    /// Takes the files in; false when that has to be tried again.
-    async fn apply(&self, look: &Look) -> bool {
+    /// Takes the files in; none when that failed, false when a part of it may succeed later. `again`: they are as they were.
+    async fn apply(&self, look: &Look, again: bool, memory: &mut Memory) -> Option<bool> {
         let files = look.clone();
-        let Ok(read) = tokio::task::spawn_blocking(move || folder::read(&files)).await else {
-            return false;
+        let read = match tokio::task::spawn_blocking(move || folder::read(&files)).await {
+            Ok(read) => read,
+            Err(error) => {
+                self.meters.reloads.with_label_values(&["failed"]).inc();
+                tracing::error!(%error, "the provisioning files are not taken in now");
+                return None;
+            }
         };
         let Read {
             wanted,
@@ -202,53 +258,72 @@ impl Provisioning {
             Err(error) => {
                 self.meters.reloads.with_label_values(&["failed"]).inc();
                 tracing::warn!(%error, "the provisioning files are not taken in now");
-                return false;
+                return None;
             }
         };
         mistakes.extend(done.refused.iter().map(folder::mistake));
+        let before = std::mem::take(&mut memory.told);
         for mistake in &mistakes {
-            tracing::error!(
-                file = mistake.file,
-                line = mistake.at.or(mistake.line),
-                part = mistake.rule,
-                key = mistake.field,
-                reason = mistake.reason,
-                "a provisioning file is wrong; what it held before goes on"
-            );
+            let text = mistake.to_string();
+            if !again || !before.contains(&text) {
+                tracing::error!(
+                    file = mistake.file,
+                    line = mistake.at.or(mistake.line),
+                    part = mistake.rule,
+                    key = mistake.field,
+                    reason = mistake.reason,
+                    "a provisioning file is wrong; what it held before goes on"
+                );
+            }
+            memory.told.push(text);
             if let Some(view) = views.iter_mut().find(|view| view.file == mistake.file) {
                 view.mistakes.push(mistake.to_string());
             }
         }
-        self.take_groups(groups, &mistakes);
+        self.take_groups(groups, &mistakes, memory).await;
         self.meters.show(&views, &done);
-        tracing::info!(
-            files = views.len(),
-            added = done.added.join(", "),
-            changed = done.changed.join(", "),
-            removed = done.removed.join(", "),
-            unchanged = done.unchanged,
-            "the provisioning files are taken in"
-        );
+        if !again || !(done.added.is_empty() && done.changed.is_empty() && done.removed.is_empty()) {
+            tracing::info!(
+                files = views.len(),
+                added = done.added.join(", "),
+                changed = done.changed.join(", "),
+                removed = done.removed.join(", "),
+                unchanged = done.unchanged,
+                "the provisioning files are taken in"
+            );
+        }
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         (taken.at, taken.files) = (Some(Instant::now()), views);
-        true
+        // What was refused may be right once a plugin, a policy or a schedule is there that was not.
+        Some(done.refused.is_empty() && done.leaving == 0)
     }
 
     /// Hands on the groups of good files; a broken file keeps the ones that it had.
-    fn take_groups(&self, groups: PromSource, mistakes: &[Mistake]) {
+    async fn take_groups(&self, groups: PromSource, mistakes: &[Mistake], memory: &mut Memory) {
         let broken = |file: &str| mistakes.iter().any(|mistake| mistake.file == file);
         let mut next: PromSource = groups.into_iter().filter(|(file, _)| !broken(file)).collect();
-        let kept = self
-            .groups
-            .borrow()
-            .iter()
-            .filter(|(file, _)| broken(file))
-            .cloned()
-            .collect::<Vec<_>>();
-        next.extend(kept);
+        next.extend(memory.groups.iter().filter(|(file, _)| broken(file)).cloned());
+        self.keep(memory, next).await;
+        self.hand_on(&memory.groups);
+    }
+
+    /// Remembers good groups, also for the next start.
+    async fn keep(&self, memory: &mut Memory, groups: PromSource) {
+        if memory.groups == groups {
+            return;
+        }
+        memory.groups = groups;
+        if let Err(error) = kept::save(self.store.as_ref(), &memory.groups).await {
+            tracing::warn!(%error, "groups for Prometheus are not kept for the next start");
+        }
+    }
+
+    fn hand_on(&self, next: &PromSource) {
         self.groups.send_if_modified(|groups| {
-            let moved = *groups != next;
-            *groups = next;
+            let moved = groups != next;
+            if moved {
+                groups.clone_from(next);
+            }
             moved
         });
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use streamflow_dashboard::PromQl;
 use streamflow_model::Span;
@@ -14,7 +14,7 @@ const INTERVAL: Span = Span::from_secs(60);
 const MOST: usize = 1000;
 
 /// Rules that are evaluated together.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Group {
     /// Its name.
     pub name: String,
@@ -25,7 +25,7 @@ pub struct Group {
 }
 
 /// One alerting rule.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PromRule {
     /// Name of its alerts.
     pub alert: String,

@@ -96,3 +96,16 @@ fn a_document_holds_channels_and_routing_as_well() {
         "{found:#?}"
     );
 }
+
+#[test]
+fn a_mistake_of_a_channel_does_not_tell_its_values() {
+    let channel = |config: &str| format!("[[channels]]\nname = \"ops\"\nplugin = \"slack\"\nconfig = {config}\n");
+    for config in ["\"https://hooks.example.org/S3CRET, expected\"", "5376"] {
+        let found = wrong("c.toml", &channel(config)).join("\n");
+        assert!(
+            found.contains("config: invalid type: ") && found.contains(", expected a map"),
+            "{found}"
+        );
+        assert!(!found.contains("S3CRET") && !found.contains("5376"), "{found}");
+    }
+}
