@@ -78,6 +78,22 @@ pub fn fit_bytes(text: &str, most: usize) -> String {
     format!("{}…", text.get(..end).unwrap_or_default())
 }
 
+/// What a receiver is to know the incident by: the notice's key, or what stands for one that is longer than so many characters
+/// (at least 17). The same for all that is ever told of an incident or a group, which its `id` is not.
+#[must_use]
+pub fn identity(notice: &Notice, most: usize) -> String {
+    let key = if notice.key.is_empty() { &notice.id } else { &notice.key };
+    if key.chars().count() <= most {
+        return key.clone();
+    }
+    // FNV-1a: the same in every version.
+    let hash = key.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let begin: String = key.chars().take(most.saturating_sub(17)).collect();
+    format!("{begin}~{hash:016x}")
+}
+
 /// Where people acknowledge, if the hub sends such links.
 #[must_use]
 pub fn acknowledge_url(notice: &Notice) -> Option<&str> {
@@ -141,6 +157,26 @@ mod tests {
             assert!(cut.len() <= most && cut.ends_with('…'), "{most}: {cut}");
         }
         assert_eq!(join("https://a.example/", "/b"), "https://a.example/b");
+    }
+
+    #[test]
+    fn an_identity_is_short_and_that_of_the_key_alone() {
+        let of = |key: &str, id: &str| {
+            let told = Notice {
+                key: key.to_owned(),
+                id: id.to_owned(),
+                ..notice()
+            };
+            identity(&told, 40)
+        };
+        assert_eq!(of("disk{host=a}", "1"), "disk{host=a}");
+        assert_eq!(of("", "1"), "1");
+        assert_eq!(of(&"ü".repeat(40), "1"), "ü".repeat(40));
+        let long = |end: &str| format!("{}{end}", "k".repeat(500));
+        assert_eq!(of(&long("a"), "an alert"), of(&long("a"), "a group"));
+        assert_ne!(of(&long("a"), "1"), of(&long("b"), "1"));
+        assert_eq!(of(&long("a"), "1").chars().count(), 40);
+        assert!(of(&long("a"), "1").starts_with(&format!("{}~", "k".repeat(23))));
     }
 
     #[test]

@@ -10,9 +10,10 @@ const URL: &str = "https://api.opsgenie.com";
 const MAX_MESSAGE: usize = 130;
 const MAX_ALIAS: usize = 512;
 const MAX_DESCRIPTION: usize = 15_000;
-/// All details together have 8,000.
+/// All details together have 8,000: so many labels, and three links.
 const MAX_DETAILS: usize = 20;
-const MAX_DETAIL: usize = 300;
+const MAX_DETAIL: usize = 250;
+const MAX_LINK: usize = 500;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -52,8 +53,10 @@ impl Opsgenie {
         let detail =
             |(name, value): &(String, String)| (message::fit(name, 64), json!(message::fit(value, MAX_DETAIL)));
         let mut details: Map<String, Value> = notice.labels.iter().take(MAX_DETAILS).map(detail).collect();
-        for (name, url) in message::links(notice) {
-            details.insert(name.to_lowercase(), json!(message::fit(url, MAX_DETAIL)));
+        // A link that is cut leads nowhere.
+        let links = message::links(notice).into_iter();
+        for (name, url) in links.filter(|(_, url)| url.chars().count() <= MAX_LINK) {
+            details.insert(name.to_lowercase(), json!(url));
         }
         let mut alert = json!({
             "message": message::fit(&message::heading(notice), MAX_MESSAGE),
@@ -77,7 +80,7 @@ impl Opsgenie {
     }
 
     fn follow_up(&self, notice: &Notice, what: &str) -> Result<String, Failure> {
-        let path = format!("/v2/alerts/{}/{what}?identifierType=alias", encode(alias(notice)));
+        let path = format!("/v2/alerts/{}/{what}?identifierType=alias", encode(&alias(notice)));
         self.post(
             &path,
             &json!({"source": "StreamFlow", "note": message::fit(&notice.title, 1000)}),
@@ -98,12 +101,8 @@ impl Opsgenie {
     }
 }
 
-fn alias(notice: &Notice) -> &str {
-    if notice.key.is_empty() || notice.key.chars().count() > MAX_ALIAS {
-        &notice.id
-    } else {
-        &notice.key
-    }
+fn alias(notice: &Notice) -> String {
+    message::identity(notice, MAX_ALIAS)
 }
 
 /// As part of a path: keys hold `/` and `=`.

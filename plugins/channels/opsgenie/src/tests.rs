@@ -66,27 +66,43 @@ fn and_acknowledged_and_closed_by_it() {
 
 #[test]
 fn texts_stay_within_the_limits() {
+    let link = |name: &str, length: usize| (name.to_owned(), format!("https://{}", "x".repeat(length - 8)));
     let (_, alert) = sent(&Notice {
         key: "k".repeat(600),
         title: "t".repeat(5000),
         body: "b".repeat(50_000),
         level: Level::Critical,
-        labels: (0..100).map(|n| (format!("l{n}"), "v".repeat(5000))).collect(),
+        labels: (10..110)
+            .map(|n| (format!("{n}{}", "l".repeat(100)), "v".repeat(5000)))
+            .collect(),
+        annotations: vec![link("acknowledge_url", 500), link("runbook_url", 501)],
+        url: link("", 500).1,
         ..testing::notice()
     })
     .remove(0);
     let length = |key: &str| alert[key].as_str().map(|text| text.chars().count());
     assert_eq!((length("message"), length("description")), (Some(130), Some(15_000)));
-    assert_eq!(
-        (&alert["alias"], &alert["priority"]),
-        (&json!(testing::notice().id), &json!("P1"))
-    );
+    assert_eq!((length("alias"), &alert["priority"]), (Some(512), &json!("P1")));
+    let (end, _) = sent(&Notice {
+        key: "k".repeat(600),
+        id: "0199aa00-0000-7000-8000-00000000000f".to_owned(),
+        state: State::Resolved,
+        ..testing::notice()
+    })
+    .remove(0);
+    let alias = alert["alias"].as_str().expect("an alias");
+    assert!(end.url.contains(&format!("/{alias}/close?")), "{}", end.url);
     let details = alert["details"].as_object().expect("details");
     let characters: usize = details
         .iter()
         .map(|(name, value)| name.len() + value.as_str().map_or(0, str::len))
         .sum();
     assert!(characters <= 8000, "{characters}");
+    assert_eq!(details["acknowledge"].as_str().map(str::len), Some(500));
+    assert!(
+        details.contains_key("open") && !details.contains_key("runbook"),
+        "no link is cut"
+    );
 }
 
 #[test]

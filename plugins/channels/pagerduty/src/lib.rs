@@ -55,17 +55,13 @@ impl PagerDuty {
         let response = Request::post(url).json(&event)?.send()?.accepted()?;
         let answer: Value = serde_json::from_slice(&response.body).unwrap_or_default();
         let key = answer.get("dedup_key").and_then(Value::as_str);
-        Ok(key.unwrap_or_else(|| dedup_key(notice)).to_owned())
+        Ok(key.map_or_else(|| dedup_key(notice), ToOwned::to_owned))
     }
 }
 
 /// The incident's own key, so that whatever happens to it happens to the same incident there.
-fn dedup_key(notice: &Notice) -> &str {
-    if notice.key.is_empty() || notice.key.chars().count() > MAX_KEY {
-        &notice.id
-    } else {
-        &notice.key
-    }
+fn dedup_key(notice: &Notice) -> String {
+    message::identity(notice, MAX_KEY)
 }
 
 fn describe(event: &mut Value, notice: &Notice) {

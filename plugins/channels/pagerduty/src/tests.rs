@@ -77,7 +77,8 @@ fn keys_and_texts_stay_within_the_limits() {
         level: Level::Critical,
         ..testing::notice()
     });
-    assert_eq!(events[0]["dedup_key"], testing::notice().id.as_str());
+    let key = events[0]["dedup_key"].as_str().expect("a key");
+    assert_eq!(key.chars().count(), 255);
     assert_eq!(
         events[0]["payload"]["summary"]
             .as_str()
@@ -85,6 +86,14 @@ fn keys_and_texts_stay_within_the_limits() {
         Some(1024)
     );
     assert!(events[0].to_string().len() < 512_000);
+    // A group of one alert has the id of that alert, and later its own.
+    let end = sent(&Notice {
+        key: "k".repeat(256),
+        id: "0199aa00-0000-7000-8000-00000000000f".to_owned(),
+        state: State::Resolved,
+        ..testing::notice()
+    });
+    assert_eq!(end[0]["dedup_key"], key, "the end is that of the same incident");
 }
 
 #[test]
