@@ -7,7 +7,7 @@ use streamflow_sdk::{Channel, Failure, Notice, export_channel, http::Request, me
 
 /// Discord's limits: title, description, fields, a field's name and value. All of an embed together stay below 6,000 characters.
 const MAX_TITLE: usize = 256;
-const MAX_DESCRIPTION: usize = 2500;
+const MAX_DESCRIPTION: usize = 2300;
 const MAX_FIELDS: usize = 10;
 const MAX_NAME: usize = 64;
 const MAX_VALUE: usize = 200;

@@ -42,11 +42,10 @@ fn an_embed_stays_within_discords_limits() {
     let notice = Notice {
         title: "t".repeat(1000),
         body: "b".repeat(10_000),
-        labels: (0..40).map(|n| (format!("l{n}"), "v".repeat(5000))).collect(),
-        annotations: vec![(
-            "acknowledge_url".to_owned(),
-            format!("https://a.example/{}", "x".repeat(200)),
-        )],
+        labels: (0..40).map(|_| ("l".repeat(100), "v".repeat(5000))).collect(),
+        annotations: ["acknowledge_url", "runbook_url"]
+            .map(|name| (name.to_owned(), format!("https://a.example/{}", "x".repeat(268))))
+            .to_vec(),
         ..testing::notice()
     };
     let message = posted(&json!({"url": URL}), &notice);

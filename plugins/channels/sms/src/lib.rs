@@ -66,18 +66,22 @@ impl Channel for Sms {
     }
 }
 
-/// The heading, as much of the text as there is room for, and the link whole or not at all.
+/// The heading, as much of the text as there is room for, and one link: whole, or not at all.
 fn text(notice: &Notice, most: usize) -> String {
+    let acknowledge = message::acknowledge_url(notice);
+    // The hub ends its own texts with the link, where it would be cut.
+    let own = acknowledge.and_then(|url| notice.body.strip_suffix(&format!("\nAcknowledge: {url}")));
+    let body = own.unwrap_or(&notice.body).trim();
     let mut text = message::heading(notice);
-    if !notice.body.trim().is_empty() && notice.body != notice.title {
-        text = format!("{text}\n{}", notice.body.trim());
+    if !body.is_empty() && body != notice.title {
+        text = format!("{text}\n{body}");
     }
-    let url = message::acknowledge_url(notice).unwrap_or(&notice.url);
-    let room = url.chars().count() + 1;
-    if url.is_empty() || room > MAX_LINK || room > most / 2 {
-        return message::fit(&text, most);
+    let room = |url: &str| url.chars().count() + 1;
+    let fits = |url: &&str| !url.is_empty() && room(url) <= MAX_LINK.min(most / 2);
+    match acknowledge.into_iter().chain([notice.url.as_str()]).find(fits) {
+        Some(url) => format!("{}\n{url}", message::fit(&text, most - room(url))),
+        None => message::fit(&text, most),
     }
-    format!("{}\n{url}", message::fit(&text, most - room))
 }
 
 export_channel!(Sms);

@@ -66,6 +66,35 @@ fn long_messages_are_cut_and_keep_their_link() {
 }
 
 #[test]
+fn the_links_of_the_hub_are_whole_or_left_out() {
+    // As the hub makes it: the link that acknowledges ends the text, and is an annotation.
+    let with = |body: &str, length: usize| {
+        let url = format!("https://hub.example.org/ack?t={}", "x".repeat(length));
+        let notice = Notice {
+            body: format!("{body}\nAcknowledge: {url}"),
+            annotations: vec![("acknowledge_url".to_owned(), url.clone())],
+            ..testing::notice()
+        };
+        let text = sent(&config(), &notice).remove("Body").expect("a body");
+        assert!(text.chars().count() <= 320, "{text}");
+        (text, url)
+    };
+    let page = testing::notice().url;
+    for body in ["", "short", &"long ".repeat(100)] {
+        let (text, _) = with(body, 150);
+        assert!(
+            text.ends_with(&format!("\n{page}")) && !text.contains("/ack"),
+            "too long for a text message, so that the alert's page stands in for it: {text}"
+        );
+        let (text, url) = with(body, 40);
+        assert!(
+            text.ends_with(&format!("\n{url}")) && text.matches("/ack").count() == 1,
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn outcomes() {
     testing::check_outcomes::<Sms>(&config());
 }
