@@ -169,3 +169,32 @@ fn every_rule_of_the_guide_is_accepted() {
         assert_eq!(mistakes(rule.clone()), Vec::<String>::new(), "{rule}");
     }
 }
+
+#[test]
+fn of_each_kind_is_explained_what_it_has() {
+    let explained = |body: Value| {
+        let rule = draft(body).explain().unwrap();
+        (rule.aggregate, rule.condition, rule.judged)
+    };
+    let answer = |aggregate: &str, condition: &str, judged: &str| {
+        (aggregate.to_owned(), condition.to_owned(), judged.to_owned())
+    };
+    let threshold = json!({"name": "x", "window": "1m", "condition": "value > threshold", "threshold": 1});
+    assert_eq!(explained(threshold), answer("count()", "value > threshold", "eager"));
+    let step = json!({"name": "a", "match": "true"});
+    let never = json!({"name": "b", "match": "type == 'b'", "not": true});
+    let pattern = |steps: Value| json!({"name": "x", "kind": "pattern", "group_by": ["source"], "pattern": {"within": "1m", "steps": steps}});
+    assert_eq!(explained(pattern(json!([step]))), answer("", "", "eager"));
+    assert_eq!(explained(pattern(json!([step, never]))), answer("", "", "on_close"));
+    let absence = json!({"name": "x", "kind": "absence", "group_by": ["source"], "absence": {"silent_for": "1m"}});
+    assert_eq!(explained(absence), answer("", "", "on_close"));
+    let anomaly = json!({"name": "x", "kind": "anomaly", "window": "1m"});
+    assert_eq!(explained(anomaly), answer("count()", "", "on_close"));
+}
+
+#[test]
+fn a_mistake_in_a_window_is_told_without_its_field() {
+    let read = serde_json::from_value::<RuleDraft>(json!({"name": "x", "window": "1x"}));
+    let told = read.unwrap_err().to_string();
+    assert!(told.starts_with("`1x` is not a length of time"), "{told}");
+}
