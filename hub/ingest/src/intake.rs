@@ -16,8 +16,8 @@ use crate::{
     reserved,
 };
 
-/// Events per frame: four make a chunk, and more would gain little.
-pub(crate) const FRAME_EVENTS: usize = 4096;
+/// Events per frame: the unit that the whole system is tuned for.
+pub(crate) const FRAME_EVENTS: usize = 1000;
 /// Smaller requests share frames with others.
 pub(crate) const SHARED_BYTES: usize = 32 * 1024;
 
