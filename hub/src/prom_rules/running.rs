@@ -97,7 +97,10 @@ pub fn take_over(
         for (rule, kept) in rules {
             // Its file or group has another name, or it stands in another group: nothing about it is new.
             let entry = kept.or_else(|| take_equal(&mut left, &rule)).unwrap_or_else(|| {
-                let open = open(&group.file, &group.name, &rule);
+                let mut open = open(&group.file, &group.name, &rule);
+                for one in &mut open {
+                    one.found = left.iter().any(|(watch, _)| watch.has_found(&one.labels));
+                }
                 (Watch::new(rule, open, now), None)
             });
             group.watches.push(entry);
@@ -145,6 +148,7 @@ pub fn firing(open: &[Alert], rule: &PromRule) -> Vec<Firing> {
             annotations,
             // As it was mentioned: an end with an earlier begin would be old news.
             since: began.or(alert.fired_at).unwrap_or_default().0,
+            found: false,
         }
     })
     .collect()

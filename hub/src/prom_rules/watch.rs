@@ -50,6 +50,8 @@ pub struct Firing {
     pub annotations: Labels,
     /// When it began, as it was mentioned, ms.
     pub since: i64,
+    /// Whether its series was there since the hub started.
+    pub found: bool,
 }
 
 impl Watch {
@@ -61,7 +63,7 @@ impl Watch {
                 fired_at: Some(one.since),
                 // Before the evaluation of this moment.
                 seen: now - 1,
-                adopted: true,
+                adopted: !one.found,
                 annotations: one.annotations,
             };
             (one.labels, active)
@@ -81,6 +83,12 @@ impl Watch {
     pub fn counts(&self) -> (usize, usize) {
         let firing = self.active.values().filter(|one| one.fired_at.is_some()).count();
         (self.active.len() - firing, firing)
+    }
+
+    /// Whether an alert of these labels fires, and its series was there since the hub started.
+    pub fn has_found(&self, labels: &Labels) -> bool {
+        let active = self.active.get(labels);
+        active.is_some_and(|active| active.fired_at.is_some() && !active.adopted)
     }
 
     /// What an evaluation found, as alerts to mention. `interval` is the time until the next one. The hub has just started when it
@@ -251,6 +259,7 @@ mod tests {
             labels,
             annotations: Labels::from([("summary".to_owned(), "as before".to_owned())]),
             since: -MINUTE,
+            found: false,
         }
     }
 

@@ -155,8 +155,15 @@ fn a_changed_rule_goes_on_with_alerts_of_the_same_labels_only() {
     let open = [alert("warning", json!({}))];
     let adopt = |_: &str, _: &str, rule: &PromRule| firing(&open, rule);
     let changed = |rule| source("a.yml", vec![group("g", vec![rule])]);
-    let (running, ended) = take_over(changed(rule("x > 6", "warning")), running, &adopt, T0 + 1);
+    let (mut running, ended) = take_over(changed(rule("x > 6", "warning")), running, &adopt, T0 + 1);
     assert_eq!((ended.len(), running[0].watches[0].0.counts()), (0, (0, 1)));
+    let early = running[0].evaluated(0, Vec::new(), T0 + 1, true).unwrap();
+    assert_eq!(
+        told(&early, T0 + 1),
+        [("warning", false)],
+        "its series was there under the rule as it was before, so that it is gone is news"
+    );
+    running[0].evaluated(0, found(), T0 + 1, true).unwrap();
     let (_, ended) = take_over(changed(rule("x > 6", "critical")), running, &adopt, T0 + 2);
     assert_eq!(told(&ended, T0), [("warning", false)]);
 }
