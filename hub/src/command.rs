@@ -50,7 +50,11 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Config(ConfigCommand::Check { common }) => {
             let config = config::load(&common.config)?;
-            let mistakes = config.provisioning.folder().map(provisioning::check).unwrap_or_default();
+            let mistakes = config
+                .provisioning
+                .folder()
+                .map(provisioning::check)
+                .unwrap_or_default();
             if !mistakes.is_empty() {
                 return Err(ConfigError { mistakes }.into());
             }

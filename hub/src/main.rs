@@ -20,11 +20,6 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Bodies, frames and chunks come and go by the megabyte; the system's allocator gives them back to the kernel each time, and
-/// takes a page fault for every four kilobytes of the next.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     match command::run(cli) {

@@ -199,15 +199,26 @@ mod tests {
     #[test]
     fn older_filters_are_still_read() {
         let path = Path::parse("data.user").unwrap();
-        let hashes: Vec<u64> = (0..200).map(|value: u32| value_hash(of(&path), &value.to_string())).collect();
+        let hashes: Vec<u64> = (0..200)
+            .map(|value: u32| value_hash(of(&path), &value.to_string()))
+            .collect();
         let mut bytes = vec![0; 1 + 250];
         bytes[0] = 1;
-        for bit in hashes.iter().flat_map(|hash| probes(*hash)).map(|probe| (probe % 2000) as usize) {
+        for bit in hashes
+            .iter()
+            .flat_map(|hash| probes(*hash))
+            .map(|probe| (probe % 2000) as usize)
+        {
             bytes[1 + bit / 8] |= 1 << (bit % 8);
         }
         let bloom = Bloom::new(&bytes);
         assert!((0..200).all(|value| bloom.contains(&path, &value.to_string())));
-        assert!((200..1200).filter(|value: &i32| bloom.contains(&path, &value.to_string())).count() < 60);
+        assert!(
+            (200..1200)
+                .filter(|value: &i32| bloom.contains(&path, &value.to_string()))
+                .count()
+                < 60
+        );
     }
 
     /// Stored filters must stay readable.

@@ -44,8 +44,9 @@ pub use control::{CONTROL_HEADER_LEN, ControlMessage, MAX_CONTROL, encode};
 pub use decoder::{Decoder, Incoming, WireError};
 pub use hub::{FrameFate, Greeting, HubSession};
 pub use message::{
-    Ack, ConfigUpdate, DrillNews, DrillOrder, DrillStep, EnrollRequest, Enrolled, Heartbeat, Hello,
-    MetricDefinition, MetricsPush, MetricsTaken, Nack, NackCode, RefusalCode, Refused, RenewRequest, Resume, Shutdown, SourceReport, ToAgent, ToHub, Welcome,
+    Ack, ConfigUpdate, DrillNews, DrillOrder, DrillStep, EnrollRequest, Enrolled, Heartbeat, Hello, MetricDefinition,
+    MetricsPush, MetricsTaken, Nack, NackCode, RefusalCode, Refused, RenewRequest, Resume, Shutdown, SourceReport,
+    ToAgent, ToHub, Welcome,
 };
 pub use token::{EnrollToken, TokenError};
 

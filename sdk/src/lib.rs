@@ -79,5 +79,5 @@ pub use channel::{Channel, Failure, Level, Notice, State};
 pub use channel::{Slot, deliver, empty_slot, init};
 #[doc(hidden)]
 pub use rule::glue;
-pub use schema::Schema;
 pub use rule::{Alert, Booleans, Events, Floats, Integers, Rule, Severity, Texts};
+pub use schema::Schema;

@@ -340,10 +340,7 @@ async fn wrong_metrics_are_refused_with_every_mistake() {
     assert_eq!(status, 400, "{answer}");
     let errors = answer["details"]["errors"].as_array().unwrap();
     let fields: BTreeSet<&str> = errors.iter().map(|error| error["field"].as_str().unwrap()).collect();
-    assert_eq!(
-        fields,
-        BTreeSet::from(["aggregate", "group_by", "match", "window"])
-    );
+    assert_eq!(fields, BTreeSet::from(["aggregate", "group_by", "match", "window"]));
     let place = errors.iter().find(|error| error["field"] == "match").unwrap();
     assert!(place["line"] == 1 && place["column"].is_number(), "{place}");
     for (body, status) in [

@@ -18,7 +18,8 @@ use super::{Config, ProcessorOptions, SourceOptions};
 /// Variables with this prefix override the file: `STREAMFLOW_AGENT__SPOOL__MAX_BYTES=2GiB`.
 pub const ENV_PREFIX: &str = "STREAMFLOW_AGENT__";
 
-const TOP_LEVEL: &str = "`data_dir`, `name`, `hub`, `spool`, `batch`, `edge`, `metrics`, `log`, `sources`, `processors`";
+const TOP_LEVEL: &str =
+    "`data_dir`, `name`, `hub`, `spool`, `batch`, `edge`, `metrics`, `log`, `sources`, `processors`";
 
 /// One mistake in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -9,9 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use streamflow_model::{
-    Alert, Channel, Escalation, Level, OpenGroup, Routing, Rule, Signal, drill::is_drill_rule,
-};
+use streamflow_model::{Alert, Channel, Escalation, Level, OpenGroup, Routing, Rule, Signal, drill::is_drill_rule};
 
 use crate::{
     grouping::Group,

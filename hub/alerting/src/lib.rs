@@ -62,16 +62,16 @@ use crate::{
 
 pub use drill::DrillChannels;
 pub use error::AlertingError;
-pub use handle::AlertingHandle;
 pub use external::{PostedAlert, RULE_ID as EXTERNAL};
 pub use gate::BreakerState;
+pub use handle::AlertingHandle;
+pub use held::{Cause, Gate};
 pub use options::Options;
 pub use outbox::ChannelHealth;
-pub use provision::{Provisioned, Provisioner, RefusedPart, Wanted, WantedFile};
-pub use routes::ChannelDraft;
-pub use held::{Cause, Gate};
 pub use paging::{HeldBack, Page, Paging, PagingReport, PagingSetup, Recipient};
+pub use provision::{Provisioned, Provisioner, RefusedPart, Wanted, WantedFile};
 pub use rehearsal::{Firing, Rehearsal, Rehearsed};
+pub use routes::ChannelDraft;
 
 /// The alerting stage, ready to run.
 pub struct Alerting {
@@ -115,7 +115,9 @@ impl Alerting {
             routing: loaded.routing,
         };
         let book = Book::load(options.clone(), external_url, stored, clock.now());
-        handle.board.show(book.open_alerts().map(std::borrow::Cow::into_owned), false);
+        handle
+            .board
+            .show(book.open_alerts().map(std::borrow::Cow::into_owned), false);
         handle.board.channels.send_replace(Arc::new(book.channels().clone()));
         let mut desk = Desk::new(book, loaded.outbox, loaded.finished, options.clone());
         desk.set_acknowledging(sender.acknowledging());

@@ -17,8 +17,8 @@ pub(crate) mod routes;
 mod service;
 
 pub use catalog::{Catalog, CatalogError};
-pub use placement::{EdgeLink, Placer};
 pub use history::{History, HistoryError, LabelledSeries};
+pub use placement::{EdgeLink, Placer};
 pub use service::{RollupError, Rollups};
 
 #[cfg(test)]

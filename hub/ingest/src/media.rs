@@ -80,7 +80,9 @@ pub(crate) fn many(
     if media == Media::Lines {
         let pieces = body::whole_lines(body);
         return Ok(if small {
-            let raws = pieces.iter().flat_map(|piece| lines(piece).map(|line| piece.slice_ref(line)));
+            let raws = pieces
+                .iter()
+                .flat_map(|piece| lines(piece).map(|line| piece.slice_ref(line)));
             Prepared::shared(door, raws.collect(), now_ms)
         } else {
             Prepared::own(door, pieces.iter().flat_map(|piece| lines(piece)), now_ms)

@@ -287,12 +287,12 @@ mod tests {
             "name": " ", "match": "type ==", "aggregate": "p99()", "group_by": ["nope", "data.a.b", "data.a_b"], "placement": "edge",
         }));
         let fields: Vec<&str> = all.iter().map(|(field, _)| field.as_str()).collect();
-        assert_eq!(
-            fields,
-            ["name", "match", "aggregate", "group_by", "group_by"]
-        );
+        assert_eq!(fields, ["name", "match", "aggregate", "group_by", "group_by"]);
         for (change, reason) in [
-            (json!({"match": "data.a + 1 == data.b"}), "not answered on columns alone"),
+            (
+                json!({"match": "data.a + 1 == data.b"}),
+                "not answered on columns alone",
+            ),
             (json!({"aggregate": "topk(3, data.path)"}), "error bound of `topk`"),
         ] {
             assert!(errors(change.clone()).is_empty(), "the hub takes {change}");

@@ -15,8 +15,8 @@ mod info;
 mod install;
 mod journal;
 mod loader;
-pub mod measure;
 mod mail;
+pub mod measure;
 mod meters;
 mod notice;
 mod options;
@@ -38,11 +38,12 @@ pub use egress::EgressOptions;
 pub use host::{HostError, PluginHost};
 pub use info::{PluginInfo, PluginState, Quarantined};
 pub use install::InstallError;
-pub use mail::{MailBuildError, MailOptions, Security};
 pub use journal::{Line, LineLevel, PluginLogs};
+pub use mail::{MailBuildError, MailOptions, Security};
 pub use notice::{Member, Notice};
 pub use options::{Limits, Options, SecretOptions};
-pub use shadow::{
-    Difference, DifferenceKind, Said, ShadowCost, ShadowInfo, ShadowPlugin, ShadowRun, ShadowState, Verdict, VerdictCounts,
-};
 pub use rule::{MAX_ROWS, MAX_STATE, RuleAlert, RuleError, RulePlugin, RuleProblem, RuleRows, RuleRun};
+pub use shadow::{
+    Difference, DifferenceKind, Said, ShadowCost, ShadowInfo, ShadowPlugin, ShadowRun, ShadowState, Verdict,
+    VerdictCounts,
+};

@@ -7,8 +7,8 @@ use tokio::task::spawn_blocking;
 use crate::{
     Options,
     egress::Egress,
-    mail::Mailer,
     journal::Journals,
+    mail::Mailer,
     meters::Meters,
     plugin::Plugin,
     sandbox::{Cache, Code, File, GuestSetup, Lines, LoadError, Sandbox},

@@ -93,11 +93,20 @@ impl RuleRows {
             column.index.iter().map(of).fold(0, u64::wrapping_add)
         };
         let batch = &self.batch;
-        let times = batch.time.iter().fold(0, |sum: u64, at| sum.wrapping_add(at.cast_unsigned()));
-        let severities = batch.severity.iter().map(|own| u64::from(*own)).fold(0, u64::wrapping_add);
+        let times = batch
+            .time
+            .iter()
+            .fold(0, |sum: u64, at| sum.wrapping_add(at.cast_unsigned()));
+        let severities = batch
+            .severity
+            .iter()
+            .map(|own| u64::from(*own))
+            .fold(0, u64::wrapping_add);
         let columns = batch.columns.iter().map(|column| match &column.data {
             types::ColumnData::Boolean(values) => values.iter().map(|own| u64::from(*own)).fold(0, u64::wrapping_add),
-            types::ColumnData::Integer(values) => values.iter().fold(0, |sum: u64, own| sum.wrapping_add(own.cast_unsigned())),
+            types::ColumnData::Integer(values) => values
+                .iter()
+                .fold(0, |sum: u64, own| sum.wrapping_add(own.cast_unsigned())),
             types::ColumnData::Float(values) => values.iter().map(|own| own.to_bits()).fold(0, u64::wrapping_add),
             types::ColumnData::Text(texts) => text(texts),
         });

@@ -159,8 +159,7 @@ impl Drills {
     ) -> Heard {
         // Another agent may have learned the id of the drill.
         let is_own = |heard: &DrillHeard| {
-            agent == Some(heard.agent.as_str())
-                && rule_id == streamflow_model::drill::drill_rule_id(&heard.news.drill)
+            agent == Some(heard.agent.as_str()) && rule_id == streamflow_model::drill::drill_rule_id(&heard.news.drill)
         };
         loop {
             return tokio::select! {

@@ -76,7 +76,10 @@ impl TextColumn {
     fn intern(&mut self, value: &[u8], state: &FixedState) -> u32 {
         let (arena, ends) = (&self.arena, &self.ends);
         let hashed = hash(state, value);
-        if let Some(id) = self.table.find(hashed, |id| same(slice(arena, ends, *id as usize), value)) {
+        if let Some(id) = self
+            .table
+            .find(hashed, |id| same(slice(arena, ends, *id as usize), value))
+        {
             return *id;
         }
         let id = self.ends.len() as u32;

@@ -19,7 +19,11 @@ pub(super) struct Joined<'a> {
 
 /// Integers and decimals; `None` when the parts are written in different ways or must be looked at one by one.
 pub(super) fn numbers<'a>(parts: &[(&'a Batch, usize)]) -> Result<Option<Joined<'a>>, DecodeError> {
-    let columns = || parts.iter().map(|(batch, column)| (*batch, &batch.layout().columns[*column]));
+    let columns = || {
+        parts
+            .iter()
+            .map(|(batch, column)| (*batch, &batch.layout().columns[*column]))
+    };
     let Some(encoding) = columns().next().map(|(_, column)| column.place.encoding) else {
         return Ok(None);
     };
@@ -64,7 +68,10 @@ pub(super) fn plain_texts<'a>(
         if column.place.encoding != Encoding::Plain || column.present < long {
             return Ok(None);
         }
-        let [lengths, bytes] = [batch.stream(column.place.stream)?, batch.stream(column.place.stream + 1)?];
+        let [lengths, bytes] = [
+            batch.stream(column.place.stream)?,
+            batch.stream(column.place.stream + 1)?,
+        ];
         let mut reader = Reader::new(lengths, "string lengths");
         let mut sum = 0u64;
         for _ in 0..column.present {

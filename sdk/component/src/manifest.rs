@@ -333,7 +333,11 @@ mod tests {
     fn only_channels_are_told_of_acknowledgements() {
         let notices = "[notices]\nacknowledgements = true\n";
         assert!(!Manifest::parse(SMALLEST).unwrap().acknowledgements);
-        assert!(Manifest::parse(&format!("{SMALLEST}{notices}")).unwrap().acknowledgements);
+        assert!(
+            Manifest::parse(&format!("{SMALLEST}{notices}"))
+                .unwrap()
+                .acknowledgements
+        );
         let rule = SMALLEST.replace("channel", "rule");
         let refused = Manifest::parse(&format!("{rule}{notices}")).unwrap_err().to_string();
         assert!(refused.contains("notices"), "{refused}");

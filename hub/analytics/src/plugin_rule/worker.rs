@@ -181,7 +181,10 @@ impl Worker {
                     }
                     if let Some(shadow) = &self.shadow {
                         let spent = self.run.spent().saturating_sub(spent);
-                        shadow.events(columns, &rows, position, last.span.stored_at, || Said { alerts: said, spent });
+                        shadow.events(columns, &rows, position, last.span.stored_at, || Said {
+                            alerts: said,
+                            spent,
+                        });
                     }
                     // In the order of the log, whatever order the plugin answered in; of one place and key the last word counts, because it comes last.
                     found.sort_by_key(|(standing, _)| standing.place);

@@ -4,10 +4,7 @@ use serde_json::{Map, Value, json};
 use streamflow_plugin_host::{ChannelSender, PluginState, RuleAlert, RuleError, RuleRun};
 use streamflow_proto::{batch::Batch, build::BatchBuilder, filter::Columns};
 
-use crate::{
-    fixture::Running,
-    shipped::built,
-};
+use crate::{fixture::Running, shipped::built};
 
 pub fn batch(events: &[Value]) -> Batch {
     let mut builder = BatchBuilder::new();

@@ -95,7 +95,10 @@ mod tests {
         let manifest: Table = toml::from_str(&text).unwrap();
         assert!(manifest["dependencies"]["wit-bindgen"]["version"].is_str(), "{text}");
         let derive = fs::read_to_string(dir.path().join("sdk/derive/Cargo.toml")).unwrap();
-        assert!(!derive.contains("workspace") && derive.contains("proc-macro = true"), "{derive}");
+        assert!(
+            !derive.contains("workspace") && derive.contains("proc-macro = true"),
+            "{derive}"
+        );
         for file in [
             "sdk/src/lib.rs",
             "sdk/src/rule/events.rs",

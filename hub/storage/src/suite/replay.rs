@@ -52,11 +52,7 @@ pub async fn replays_are_whole_and_in_time(fixture: &mut dyn Fixture) {
     let at = |number: u64| event_json(number)["timestamp"].as_i64().unwrap();
     for round in 0..2 {
         for (from, to) in [(i64::MIN, i64::MAX), (T0, T0 + 1), (T0 + 2500, T0 + 4000), (0, 5)] {
-            for filter in [
-                None,
-                Some("type == 'type.1'"),
-                Some("user_id == 'nobody we know'"),
-            ] {
+            for filter in [None, Some("type == 'type.1'"), Some("user_id == 'nobody we know'")] {
                 let (shown, replayed) = replay(&*store, from, to, filter).await;
                 let mut once = shown.clone();
                 once.dedup();

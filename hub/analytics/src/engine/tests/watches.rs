@@ -370,7 +370,10 @@ fn a_negation_that_no_longer_waits_for_a_host_says_so() {
     engine.ingest(&frame(2, "shop", 50_000, &[("x", "k9", 50_000)]));
     engine.ingest(&frame(3, "shop", 60_000, &[("a", "k1", 60_000)]));
     let told = engine.ingest(&frame(4, "shop", 80_000, &[("x", "k9", 80_000)])).signals;
-    assert!(told.len() == 1 && told[0].met && told[0].completeness.complete, "{told:?}");
+    assert!(
+        told.len() == 1 && told[0].met && told[0].completeness.complete,
+        "{told:?}"
+    );
 }
 
 #[test]
