@@ -15,7 +15,10 @@ mod routes;
 mod run;
 mod schedule;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use prometheus::Registry;
 use streamflow_alerting::AlertingHandle;
@@ -25,7 +28,7 @@ use streamflow_ingest::IngestHandle;
 use streamflow_model::{Drill, DrillRequest, HopName, Instant};
 use streamflow_storage::{Origin, Receipt, Store, StoreError};
 use streamflow_web::{ApiError, ApiResult};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::meters::Meters;
@@ -77,7 +80,9 @@ struct Inner {
     stop: CancellationToken,
     /// Of events that begin here: a random epoch for every start, so that sequences need not be remembered.
     epoch: u64,
-    last_seq: Mutex<u64>,
+    last_seq: AtomicU64,
+    /// Whose turn it is to hand an event to the store.
+    turn: Semaphore,
     schedules: schedule::Schedules,
 }
 
@@ -98,7 +103,8 @@ impl Drills {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             epoch: uuid::Uuid::new_v4().as_u64_pair().0 >> 1,
-            last_seq: Mutex::new(0),
+            last_seq: AtomicU64::new(0),
+            turn: Semaphore::new(1),
             schedules,
         })))
     }
@@ -174,9 +180,10 @@ impl Drills {
             agent: HUB.into(),
             epoch: self.0.epoch,
         };
-        let mut last = self.0.last_seq.lock().await;
-        let frame = copy::frame(event, now.0, *last + 1)?;
-        *last += 1;
+        let _turn = self.0.turn.acquire().await.map_err(|error| error.to_string())?;
+        let seq = self.0.last_seq.load(Ordering::Relaxed) + 1;
+        let frame = copy::frame(event, now.0, seq)?;
+        self.0.last_seq.store(seq, Ordering::Relaxed);
         let receipt = self.0.rooms.store.append(origin, frame).await;
         receipt.map_err(|error| error.to_string())
     }

@@ -95,7 +95,7 @@ fn rules(all: usize, matching: usize, aggregates: &[&str], window: &Value) -> Ve
     let one = |number: usize| {
         let filter = if number < matching {
             format!("type == 'type.{}'", number % TYPES)
-        } else if number % 2 == 0 {
+        } else if number.is_multiple_of(2) {
             format!("type == 'absent.{number}' && data.ms > 5")
         } else {
             format!("source == 'absent-{number}'")

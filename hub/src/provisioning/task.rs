@@ -282,7 +282,7 @@ impl Provisioning {
         }
         self.take_groups(groups, &mistakes, memory).await;
         self.meters.show(&views, &done);
-        if !again || !(done.added.is_empty() && done.changed.is_empty() && done.removed.is_empty()) {
+        if !(again && done.added.is_empty() && done.changed.is_empty() && done.removed.is_empty()) {
             tracing::info!(
                 files = views.len(),
                 added = done.added.join(", "),

@@ -86,7 +86,7 @@ struct RawRule {
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Text {
-    Text(String),
+    Plain(String),
     Number(serde_json::Number),
     Bool(bool),
 }
@@ -94,7 +94,7 @@ enum Text {
 impl Text {
     fn into_text(self) -> String {
         match self {
-            Self::Text(text) => text,
+            Self::Plain(text) => text,
             Self::Number(number) => number.to_string(),
             Self::Bool(is) => is.to_string(),
         }
