@@ -100,7 +100,7 @@ impl<'a> Pass<'a> {
             } else {
                 let name = self.cursor.string()?;
                 let is_it = |field: &&str| field.strip_suffix('"') == Some(name.as_str());
-                let field = FIELDS.iter().position(|field| is_it(&field))?;
+                let field = FIELDS.iter().position(is_it)?;
                 found.order[place] = field as u8;
                 field
             };

@@ -324,6 +324,6 @@ fn rows_of_no_span_are_no_events() {
         (2, vec![0..1, 2..3]),
         "the middle one was a drill's"
     );
-    assert_eq!(judged(&[(0, 0), (1, 2), (2, 3)]), (2, vec![1..3]));
+    assert_eq!(judged(&[(0, 0), (1, 2), (2, 3)]), (2, std::iter::once(1..3).collect()));
     assert_eq!(judged(&[(0, 0)]), (0, vec![]));
 }
