@@ -86,7 +86,10 @@ impl Alerting {
     ///
     /// # Errors
     /// When the store cannot be read.
-    #[expect(clippy::too_many_arguments, reason = "each is another room's handle, and the hub calls this once")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is another room's handle, and the hub calls this once"
+    )]
     pub async fn build(
         options: &Options,
         data_dir: &Path,

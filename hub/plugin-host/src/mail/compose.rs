@@ -90,8 +90,7 @@ pub(crate) fn compose(draft: &Draft, sender: &Mailbox, unique: u128) -> Result<C
         }
     }
     let inside = id.strip_prefix('<').and_then(|id| id.strip_suffix('>'));
-    if inside.is_none_or(|inside| !inside.contains('@') || inside.contains(['<', '>', ' ']))
-    {
+    if inside.is_none_or(|inside| !inside.contains('@') || inside.contains(['<', '>', ' '])) {
         return Err("header \"Message-ID\" is not <left@right>".to_owned());
     }
     let mut builder = Message::builder()
