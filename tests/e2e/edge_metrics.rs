@@ -42,7 +42,7 @@ impl Dice {
 
 /// Every third event is one that need not be sent.
 fn event(begin: i64, n: u64) -> Value {
-    let kind = if n % 3 == 0 { "noise" } else { "ledger" };
+    let kind = if n.is_multiple_of(3) { "noise" } else { "ledger" };
     let at = begin + i64::try_from(n * 7919 % 600_000).unwrap();
     json!({"type": kind, "source": format!("s{}", n % 5), "timestamp": at, "user_id": format!("u{}", n % 97),
         "data": {"n": n, "ms": n * 31 % 997}})

@@ -21,10 +21,10 @@ async fn made(api: &Api, path: &str, body: Value) -> Value {
 }
 
 /// Says what is said in the channels of an IRC server to whoever listens.
-async fn irc() -> (u16, mpsc::UnboundedReceiver<String>) {
+async fn irc() -> (u16, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let (said, hear) = mpsc::unbounded_channel();
+    let (said, hear) = mpsc::channel(64);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let (read, mut write) = stream.into_split();
@@ -42,7 +42,7 @@ async fn irc() -> (u16, mpsc::UnboundedReceiver<String>) {
                     "PING" => format!(":server PONG server {argument}\r\n"),
                     "JOIN" => format!(":{nick}!user@host JOIN {argument}\r\n"),
                     "PRIVMSG" if argument.starts_with('#') => {
-                        drop(said.send(line));
+                        drop(said.send(line).await);
                         continue;
                     }
                     _ => continue,

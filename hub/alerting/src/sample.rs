@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use streamflow_model::{Channel, Completeness, Escalation, Rule, RuleDraft, Signal};
+use streamflow_model::{Channel, Completeness, Escalation, Instant, Routing, RoutingDraft, Rule, RuleDraft, Signal};
 
 use crate::{
     book::{Book, Stored},
     incident::{FlapLimit, Terms},
     options::Options,
     question,
+    route::{Compiled, Known},
 };
 
 static NO_POLICIES: BTreeMap<String, Escalation> = BTreeMap::new();
@@ -100,4 +101,21 @@ pub(crate) fn incomplete(window: i64, value: f64) -> Signal {
         completeness,
         ..signal(window, value)
     }
+}
+
+/// A routing tree as it is written, and ready to work.
+pub(crate) fn routing(draft: serde_json::Value) -> (Routing, Compiled) {
+    let draft: RoutingDraft = serde_json::from_value(draft).unwrap();
+    let known = Known {
+        channel: &|_| Ok(()),
+        escalation: &|_| true,
+    };
+    let compiled = Compiled::compile(&draft, &known).unwrap();
+    let routing = Routing {
+        draft,
+        version: 1,
+        updated_at: Instant(T0),
+        provisioned: None,
+    };
+    (routing, compiled)
 }

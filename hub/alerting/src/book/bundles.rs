@@ -1,5 +1,6 @@
 //! Alerts that share notifications, by the routing tree.
 
+mod shown;
 mod taken;
 
 use std::{
@@ -473,24 +474,6 @@ impl Book {
             self.bundle_timers.remove(&(before, name.to_owned()));
         }
         self.bundle_timers.extend(due.map(|due| (due, name.to_owned())));
-    }
-
-    /// A group's document.
-    pub(crate) fn group(&self, key: &str) -> Option<&Group> {
-        self.bundles.get(key).map(|bundle| &bundle.group)
-    }
-
-    /// Groups that are told of together.
-    pub(crate) fn groups(&self) -> impl Iterator<Item = &Group> {
-        self.bundles.values().map(|bundle| &bundle.group)
-    }
-
-    /// The ids of a group's alerts.
-    pub(crate) fn members(&self, key: &str) -> impl Iterator<Item = &String> {
-        self.bundles
-            .get(key)
-            .into_iter()
-            .flat_map(|bundle| bundle.members.keys())
     }
 }
 

@@ -50,15 +50,12 @@ impl Book {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use streamflow_model::{
-        Account, Alert, AlertState, Inhibition, Instant, Routing, RoutingDraft, Signal, drill::drill_rule_id,
-    };
+    use streamflow_model::{Account, Alert, AlertState, Inhibition, Signal, drill::drill_rule_id};
 
     use crate::{
         book::Book,
         outbox::Outgoing,
-        route::{Compiled, Known},
-        sample::{T0, book, channel, rule, signal},
+        sample::{self, T0, book, channel, rule, signal},
     };
 
     fn drill(fields: serde_json::Value) -> (Book, String) {
@@ -84,18 +81,7 @@ mod tests {
     }
 
     fn route(book: &mut Book, draft: serde_json::Value) {
-        let draft: RoutingDraft = serde_json::from_value(draft).unwrap();
-        let known = Known {
-            channel: &|_| Ok(()),
-            escalation: &|_| true,
-        };
-        let compiled = Compiled::compile(&draft, &known).unwrap();
-        let routing = Routing {
-            draft,
-            version: 1,
-            updated_at: Instant(T0),
-            provisioned: None,
-        };
+        let (routing, compiled) = sample::routing(draft);
         book.set_routing(routing, compiled, T0);
     }
 

@@ -204,13 +204,10 @@ impl Book {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use streamflow_model::{Instant, Routing, RoutingDraft, Signal};
+    use streamflow_model::Signal;
 
     use super::*;
-    use crate::{
-        route::{Compiled, Known},
-        sample::{MINUTE, T0, book, rule, signal},
-    };
+    use crate::sample::{self, MINUTE, T0, book, rule, signal};
 
     const MANY: usize = 6000;
 
@@ -225,18 +222,7 @@ mod tests {
 
     fn routed() -> Book {
         let draft = json!({"route": {"channels": ["ops"], "group_by": ["alertname"], "group_wait": "0s", "group_interval": "1m"}});
-        let draft: RoutingDraft = serde_json::from_value(draft).unwrap();
-        let known = Known {
-            channel: &|_| Ok(()),
-            escalation: &|_| true,
-        };
-        let compiled = Compiled::compile(&draft, &known).unwrap();
-        let routing = Routing {
-            draft,
-            version: 1,
-            updated_at: Instant(T0),
-            provisioned: None,
-        };
+        let (routing, compiled) = sample::routing(draft);
         let mut book = book(vec![rule(json!({"channels": []}))]);
         book.set_routing(routing, compiled, T0);
         book

@@ -11,6 +11,7 @@ use tokio::{sync::mpsc, task::JoinHandle};
 use tower::ServiceExt;
 
 use super::*;
+use crate::realtime::Snapshot;
 
 mod ill;
 

@@ -1,7 +1,7 @@
 //! Routes, groups, silences, inhibition, escalation and on-call people, at work on incidents; and what a crash leaves of them.
 
 use serde_json::{Value, json};
-use streamflow_model::{AlertState, Instant, Matcher, OncallSchedule, RoutingDraft, Silence};
+use streamflow_model::{AlertState, Instant, Matcher, OncallSchedule, Silence};
 
 use super::super::*;
 use super::stored_as;
@@ -9,8 +9,7 @@ use crate::{
     matchers::Matchers,
     mute::Window,
     oncall::Roster,
-    route::Known,
-    sample::{MINUTE, T0, book, channel, rule, signal},
+    sample::{MINUTE, T0, book, channel, routing, rule, signal},
 };
 
 const SECOND: i64 = 1000;
@@ -33,24 +32,8 @@ fn told(book: &mut Book) -> Vec<String> {
         .collect()
 }
 
-fn compiled(draft: Value) -> (Routing, Compiled) {
-    let draft: RoutingDraft = serde_json::from_value(draft).unwrap();
-    let known = Known {
-        channel: &|_| Ok(()),
-        escalation: &|_| true,
-    };
-    let compiled = Compiled::compile(&draft, &known).unwrap();
-    let routing = Routing {
-        draft,
-        version: 1,
-        updated_at: Instant(T0),
-        provisioned: None,
-    };
-    (routing, compiled)
-}
-
 fn route(book: &mut Book, draft: Value, now: i64) {
-    let (routing, compiled) = compiled(draft);
+    let (routing, compiled) = routing(draft);
     book.set_routing(routing, compiled, now);
 }
 
@@ -429,7 +412,7 @@ impl Disk {
         let groups = self.groups.values().cloned().collect();
         let stored = Stored {
             groups,
-            routing: Some(compiled(routed())),
+            routing: Some(routing(routed())),
             ..stored_as(vec![rule(json!({"channels": []}))], incidents.collect())
         };
         Book::load(Options::default(), "", stored, now)
