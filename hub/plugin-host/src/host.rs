@@ -274,6 +274,17 @@ impl PluginHost {
         self.read().list()
     }
 
+    /// Adds which of a plugin's rights were approved. A shipped one is trusted as the hub's own binary is.
+    pub(crate) fn with_granted(&self, mut info: PluginInfo) -> PluginInfo {
+        info.granted = if info.signature == Trust::Shipped.text() {
+            info.capabilities.clone()
+        } else {
+            let record = self.folder.record(&info.name);
+            record.map(|record| record.capabilities).unwrap_or_default()
+        };
+        info
+    }
+
     /// Plugins that failed too often and are not called until somebody enables them.
     #[must_use]
     pub fn quarantined(&self) -> Vec<Quarantined> {

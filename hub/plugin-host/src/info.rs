@@ -1,10 +1,10 @@
 //! What is told about a plugin.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
-use streamflow_component::Manifest;
+use streamflow_component::{FieldType, Manifest};
 use streamflow_model::Instant;
 
 /// What runs under a plugin's name, as `GET /api/v1/plugins` shows it.
@@ -24,6 +24,14 @@ pub struct PluginInfo {
     pub description: String,
     /// Rights that its manifest asks for.
     pub capabilities: Vec<String>,
+    /// Rights that somebody has approved; what is asked for beyond them waits for somebody's word.
+    pub granted: Vec<String>,
+    /// Fields of an event that it is shown.
+    pub fields: Vec<PluginField>,
+    /// How often a rule hears of time, ms.
+    pub tick_ms: Option<u64>,
+    /// What it may take; null while it is not loaded.
+    pub limits: Option<PluginLimits>,
     /// JSON schema of its configuration; secrets are marked `writeOnly`.
     #[schema(value_type = Object)]
     pub config_schema: Map<String, Value>,
@@ -35,6 +43,8 @@ pub struct PluginInfo {
     pub traps: u64,
     /// Mean computing time of an event; for a channel an event is one notification.
     pub cpu_ns_per_event: Option<u64>,
+    /// Mean time of a call, with all that it waits for.
+    pub ns_per_call: Option<u64>,
     /// Memory of the instance that was called last.
     pub memory_bytes: u64,
     /// Whose word there is for it: `shipped`, `signed by KEY` or `unsigned`.
@@ -47,6 +57,39 @@ pub struct PluginInfo {
     pub quarantine_cause: Option<String>,
     /// Since when it is in quarantine.
     pub quarantined_since: Option<Instant>,
+}
+
+/// A field of an event that a plugin is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct PluginField {
+    /// Where it sits, such as `data.value`.
+    pub path: String,
+    /// As what it is read.
+    #[serde(rename = "type")]
+    #[schema(value_type = String, example = "float")]
+    pub kind: FieldType,
+}
+
+/// What a plugin may take: the hub's limits, or less when its manifest says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct PluginLimits {
+    /// Memory of an instance.
+    pub memory_bytes: u64,
+    /// Computing time of a call.
+    pub deadline_ms: u64,
+    /// Time of a call with all that it waits for.
+    pub call_ms: u64,
+}
+
+impl PluginLimits {
+    pub(crate) fn new(memory: usize, deadline: Duration, call: Duration) -> Self {
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            memory_bytes: memory as u64,
+            deadline_ms: ms(deadline),
+            call_ms: ms(call),
+        }
+    }
 }
 
 /// Whether a plugin runs.
@@ -94,11 +137,16 @@ impl PluginInfo {
             reason: Some(reason),
             description: String::new(),
             capabilities: Vec::new(),
+            granted: Vec::new(),
+            fields: Vec::new(),
+            tick_ms: None,
+            limits: None,
             config_schema: Map::new(),
             calls: 0,
             errors: 0,
             traps: 0,
             cpu_ns_per_event: None,
+            ns_per_call: None,
             memory_bytes: 0,
             signature: String::new(),
             previous_version: None,
@@ -118,11 +166,16 @@ impl PluginInfo {
             reason,
             description: manifest.description.clone(),
             capabilities: manifest.capabilities(),
+            granted: Vec::new(),
+            fields: fields(manifest),
+            tick_ms: manifest.input.tick_ms,
+            limits: None,
             config_schema: manifest.schema.clone(),
             calls: 0,
             errors: 0,
             traps: 0,
             cpu_ns_per_event: None,
+            ns_per_call: None,
             memory_bytes: 0,
             signature: String::new(),
             previous_version: None,
@@ -131,4 +184,13 @@ impl PluginInfo {
             quarantined_since: None,
         }
     }
+}
+
+fn fields(manifest: &Manifest) -> Vec<PluginField> {
+    let fields = manifest.input.fields.iter();
+    let shown = fields.map(|field| PluginField {
+        path: field.path.clone(),
+        kind: field.kind,
+    });
+    shown.collect()
 }

@@ -36,7 +36,7 @@ pub mod trial;
 pub use channel::{ChannelError, ChannelSender, DeliverError};
 pub use egress::EgressOptions;
 pub use host::{HostError, PluginHost};
-pub use info::{PluginInfo, PluginState, Quarantined};
+pub use info::{PluginField, PluginInfo, PluginLimits, PluginState, Quarantined};
 pub use install::InstallError;
 pub use journal::{Line, LineLevel, PluginLogs};
 pub use mail::{MailBuildError, MailOptions, Security};

@@ -215,6 +215,18 @@ impl PluginMeters {
         (events > 0).then(|| (self.cpu.get() * 1e9 / events as f64) as u64)
     }
 
+    /// Mean time of a call with all its waiting, once there was one.
+    pub(crate) fn ns_per_call(&self) -> Option<u64> {
+        let calls = self.seconds.get_sample_count();
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a mean of nanoseconds, for people"
+        )]
+        (calls > 0).then(|| (self.seconds.get_sample_sum() * 1e9 / calls as f64) as u64)
+    }
+
     pub(crate) fn trap(&self, cause: Cause) {
         if let Some(index) = Cause::ALL.iter().position(|own| *own == cause) {
             self.traps[index].inc();

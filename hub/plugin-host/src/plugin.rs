@@ -17,6 +17,7 @@ use url::Host;
 use crate::{
     ChannelError, DeliverError, Limits, Notice, PluginInfo, PluginState, Quarantined, RuleError, RuleProblem,
     health::Health,
+    info::PluginLimits,
     journal::{self, LineLevel},
     meters::PluginMeters,
     rule::{self, ProjectField},
@@ -409,6 +410,8 @@ impl Plugin {
             errors: self.meters.transient.get() + self.meters.permanent.get(),
             traps: self.meters.traps(),
             cpu_ns_per_event: self.meters.cpu_ns_per_event(),
+            ns_per_call: self.meters.ns_per_call(),
+            limits: Some(PluginLimits::new(self.memory, self.call.deadline, self.call.wall)),
             memory_bytes: self.meters.memory.get().unsigned_abs(),
             ..PluginInfo::of(self.manifest(), state, quarantine.map(|quarantine| quarantine.reason))
         }

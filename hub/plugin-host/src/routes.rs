@@ -39,6 +39,11 @@ impl PluginHost {
     }
 }
 
+/// What the API shows of a plugin: also which rights were approved.
+fn shown(host: &PluginHost, info: PluginInfo) -> axum::Json<Data<PluginInfo>> {
+    Data::json(host.with_granted(info))
+}
+
 impl From<InstallError> for ApiError {
     fn from(error: InstallError) -> Self {
         match &error {
@@ -65,7 +70,8 @@ async fn list_plugins(
 ) -> ApiResult<axum::Json<Page<PluginInfo>>> {
     identity.require(Role::Viewer)?;
     // A hub has dozens of plugins at most: always one page.
-    Ok(axum::Json(Page::new(host.list(), None)))
+    let list = host.list().into_iter().map(|info| host.with_granted(info));
+    Ok(axum::Json(Page::new(list.collect(), None)))
 }
 
 /// Reads a plugin
@@ -74,7 +80,7 @@ async fn list_plugins(
 async fn read_plugin(State(host): State<Arc<PluginHost>>, identity: Identity, Path(name): Path<String>) -> Answer {
     identity.require(Role::Viewer)?;
     let info = host.read().info(&name).ok_or(InstallError::Unknown(name))?;
-    Ok(Data::json(info))
+    Ok(shown(&host, info))
 }
 
 /// Which lines of a plugin are wanted.
@@ -156,7 +162,7 @@ async fn install_plugin(
     } else {
         host.install(bytes, query.approve, by).await?
     };
-    Ok(Data::json(info))
+    Ok(shown(&host, info))
 }
 
 /// Approves the version that waits
@@ -164,7 +170,8 @@ async fn install_plugin(
     responses((status = 200, body = Data<PluginInfo>), (status = 404, description = "No such plugin."), (status = 409, description = "Nothing waits.")))]
 async fn approve_plugin(State(host): State<Arc<PluginHost>>, identity: Identity, Path(name): Path<String>) -> Answer {
     identity.require(Role::Admin)?;
-    Ok(Data::json(host.approve(&name, &identity.name).await?))
+    let info = host.approve(&name, &identity.name).await?;
+    Ok(shown(&host, info))
 }
 
 /// Switches a plugin on
@@ -174,7 +181,8 @@ async fn approve_plugin(State(host): State<Arc<PluginHost>>, identity: Identity,
     responses((status = 200, body = Data<PluginInfo>), (status = 404, description = "No plugin of this name was loaded.")))]
 async fn enable_plugin(State(host): State<Arc<PluginHost>>, identity: Identity, Path(name): Path<String>) -> Answer {
     identity.require(Role::Admin)?;
-    Ok(Data::json(host.set_enabled(&name, true, &identity.name).await?))
+    let info = host.set_enabled(&name, true, &identity.name).await?;
+    Ok(shown(&host, info))
 }
 
 /// Switches a plugin off
@@ -184,7 +192,8 @@ async fn enable_plugin(State(host): State<Arc<PluginHost>>, identity: Identity, 
     responses((status = 200, body = Data<PluginInfo>), (status = 404, description = "No plugin of this name was loaded.")))]
 async fn disable_plugin(State(host): State<Arc<PluginHost>>, identity: Identity, Path(name): Path<String>) -> Answer {
     identity.require(Role::Admin)?;
-    Ok(Data::json(host.set_enabled(&name, false, &identity.name).await?))
+    let info = host.set_enabled(&name, false, &identity.name).await?;
+    Ok(shown(&host, info))
 }
 
 /// Goes back to the version before
@@ -192,7 +201,8 @@ async fn disable_plugin(State(host): State<Arc<PluginHost>>, identity: Identity,
     responses((status = 200, body = Data<PluginInfo>), (status = 404, description = "No such plugin."), (status = 409, description = "There is no version before.")))]
 async fn rollback_plugin(State(host): State<Arc<PluginHost>>, identity: Identity, Path(name): Path<String>) -> Answer {
     identity.require(Role::Admin)?;
-    Ok(Data::json(host.rollback(&name, &identity.name).await?))
+    let info = host.rollback(&name, &identity.name).await?;
+    Ok(shown(&host, info))
 }
 
 /// Removes a plugin with all its versions
@@ -229,7 +239,8 @@ async fn read_shadow(
     responses((status = 200, body = Data<PluginInfo>), (status = 404, description = "No such plugin."), (status = 409, description = "It has no shadow.")))]
 async fn promote_plugin(State(host): State<Arc<PluginHost>>, identity: Identity, Path(name): Path<String>) -> Answer {
     identity.require(Role::Admin)?;
-    Ok(Data::json(host.promote(&name, &identity.name).await?))
+    let info = host.promote(&name, &identity.name).await?;
+    Ok(shown(&host, info))
 }
 
 /// Ends the version in the shadow
@@ -237,5 +248,6 @@ async fn promote_plugin(State(host): State<Arc<PluginHost>>, identity: Identity,
     responses((status = 200, body = Data<PluginInfo>), (status = 404, description = "No such plugin."), (status = 409, description = "It has no shadow.")))]
 async fn discard_plugin(State(host): State<Arc<PluginHost>>, identity: Identity, Path(name): Path<String>) -> Answer {
     identity.require(Role::Admin)?;
-    Ok(Data::json(host.discard(&name, &identity.name).await?))
+    let info = host.discard(&name, &identity.name).await?;
+    Ok(shown(&host, info))
 }
