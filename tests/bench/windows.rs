@@ -1,6 +1,10 @@
 //! The window engine and the backtest, measured in-process by examples of their own room, and peers that compute the same windows.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Command, Stdio},
+};
 
 use streamflow_tests::binaries::root;
 
@@ -18,30 +22,32 @@ fn example(name: &str) -> PathBuf {
     path
 }
 
-/// Rows that another program prints as lines of a table.
+/// Rows that another program prints as lines of a table; each is shown as soon as it is known.
 fn rows(command: &mut Command) -> Vec<Row> {
-    let output = command.output().expect("a program that runs");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success(),
-        "{command:?}: {}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let cells = |line: &str| -> Option<Row> {
-        let line = line.strip_prefix("| ")?.strip_suffix(" |")?;
-        let [what, ours, baseline, ratio, target]: [&str; 5] = line.split(" | ").collect::<Vec<_>>().try_into().ok()?;
-        // They live as long as the table.
-        let kept = |text: &str| -> &'static str { Box::leak(text.to_owned().into_boxed_str()) };
-        Some(Row {
-            what: kept(what),
-            ours: ours.to_owned(),
-            baseline: baseline.to_owned(),
-            ratio: ratio.parse().ok(),
-            target: kept(target),
-        })
-    };
-    text.lines().filter_map(cells).collect()
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("a program that runs");
+    let printed = BufReader::new(child.stdout.take().expect("its output"));
+    let rows = printed.lines().map_while(Result::ok).filter_map(|line| {
+        println!("{line}");
+        cells(&line)
+    });
+    let rows = rows.collect();
+    let status = child.wait().expect("a program that ends");
+    assert!(status.success(), "{command:?}: {status}");
+    rows
+}
+
+fn cells(line: &str) -> Option<Row> {
+    let line = line.strip_prefix("| ")?.strip_suffix(" |")?;
+    let [what, ours, baseline, ratio, target]: [&str; 5] = line.split(" | ").collect::<Vec<_>>().try_into().ok()?;
+    // They live as long as the table.
+    let kept = |text: &str| -> &'static str { Box::leak(text.to_owned().into_boxed_str()) };
+    Some(Row {
+        what: kept(what),
+        ours: ours.to_owned(),
+        baseline: baseline.to_owned(),
+        ratio: ratio.parse().ok(),
+        target: kept(target),
+    })
 }
 
 /// The engine alone: speed by rules and aggregates, growth, size of its state.

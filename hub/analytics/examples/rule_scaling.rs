@@ -1,7 +1,7 @@
 //! The engine's speed and size: events per second of one core, how cost grows with rules, and bytes of state.
 //!
-//! `cargo run --release -p streamflow-analytics --example rule_scaling [--quick]`; `make bench` takes its rows into the table. The baseline of the first rows is
-//! the decoding of the same frames into checked views, in the same run.
+//! `cargo run --release -p streamflow-analytics --example rule_scaling [--quick] [PART…]` with the parts `count`, `sum`, `sketches`, `growth`, `windows` and
+//! `state`; `make bench` takes its rows into the table. The baseline of the first rows is the decoding of the same frames into checked views, in the same run.
 
 #![allow(
     clippy::print_stdout,
@@ -109,10 +109,10 @@ fn best_of(runs: usize, mut work: impl FnMut() -> Duration) -> Duration {
     (0..runs).map(|_| work()).min().unwrap()
 }
 
-/// How long the log takes when every rule knows every key already, and how long it took before, when each was new.
+/// How long the log takes when every rule knows every key of it already, and how long it took before, when each was new.
 fn measure(rules: &[Rule], log: &[LogBatch]) -> (Duration, Duration) {
     let mut new = Duration::MAX;
-    let known = best_of(3, || {
+    let known = best_of(2, || {
         let mut engine = Engine::new(Options::default(), i64::MIN);
         assert!(engine.set_rules(rules).is_empty());
         let mut pass = || {
@@ -192,86 +192,96 @@ fn row(what: &str, ours: &str, baseline: &str, ratio: Option<f64>, target: &str)
     println!("| {what} | {ours} | {baseline} | {ratio} | {target} |");
 }
 
-#[expect(clippy::cast_precision_loss, reason = "figures for people")]
-fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [flag, panes, aggregate] = arguments.as_slice()
-        && flag == "--state"
-    {
-        println!("{}", state(panes.parse().unwrap(), aggregate));
-        return;
+/// What the rows are measured on.
+struct Setting {
+    log: Vec<LogBatch>,
+    events: f64,
+    /// Million events a second that are decoded.
+    views: f64,
+    minute: Value,
+}
+
+impl Setting {
+    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+    fn new(batches: usize) -> Self {
+        let frames = frames(batches);
+        let events = (BATCH * batches) as f64;
+        let decode = best_of(3, || {
+            let began = Instant::now();
+            frames.iter().for_each(|frame| drop(black_box(frame.decode().unwrap())));
+            began.elapsed()
+        });
+        Self {
+            log: log(&frames),
+            events,
+            views: millions(events, decode),
+            minute: json!("1m"),
+        }
     }
-    let quick = arguments.iter().any(|argument| argument == "--quick");
-    let batches = if quick { 100 } else { 1000 };
-    let frames = frames(batches);
-    let events = (BATCH * batches) as f64;
-    let decode = best_of(3, || {
-        let began = Instant::now();
-        frames.iter().for_each(|frame| drop(black_box(frame.decode().unwrap())));
-        began.elapsed()
-    });
-    let views = millions(events, decode);
-    let log = log(&frames);
-    drop(frames);
-    let baseline = format!("decoding the same frames into checked views {views:.1} M");
-    let minute = json!("1m");
-    for (aggregates, name, target) in [
-        (&["count()"][..], "`count()`", "≥ 2 M, 0.2 ×"),
-        (&["sum(data.ms)"], "`sum`", "≥ 2 M, 0.2 ×"),
-        (
-            &["p99(data.ms)", "distinct(data.path)"],
-            "half `p99` (DDSketch), half `distinct` (HyperLogLog)",
-            "≥ 1 M",
-        ),
-    ] {
-        let (known, new) = measure(&rules(100, 100, aggregates, &minute), &log);
-        let rate = millions(events, known);
+
+    fn took(&self, all: usize, matching: usize, window: &Value) -> Duration {
+        measure(&rules(all, matching, &["count()"], window), &self.log).0
+    }
+
+    fn speed(&self, aggregates: &[&str], name: &str, target: &str) {
+        let (known, new) = measure(&rules(100, 100, aggregates, &self.minute), &self.log);
+        let rate = millions(self.events, known);
         row(
             &format!("window engine, 100 rules on {TYPES} types by {KEYS} keys, {name}, events/s of one core"),
-            &format!("{rate:.2} M ({:.2} M while keys are new)", millions(events, new)),
-            &baseline,
-            Some(rate / views),
+            &format!("{rate:.2} M ({:.2} M while keys are new)", millions(self.events, new)),
+            &format!("decoding the same frames into checked views {:.1} M", self.views),
+            Some(rate / self.views),
             target,
         );
     }
-    let (ten, _) = measure(&rules(10, 10, &["count()"], &minute), &log);
-    for all in [100, 1000] {
-        let (took, _) = measure(&rules(all, 10, &["count()"], &minute), &log);
-        row(
-            &format!("the same with {all} rules of which 10 match, events/s"),
-            &format!("{:.2} M", millions(events, took)),
-            &format!("10 rules, all of which match: {:.2} M", millions(events, ten)),
-            Some(ten.as_secs_f64() / took.as_secs_f64()),
-            "near 1: what does not match costs nothing",
-        );
+
+    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+    fn growth(&self) {
+        let ten = self.took(10, 10, &self.minute);
+        for all in [100, 1000] {
+            let took = self.took(all, 10, &self.minute);
+            row(
+                &format!("the same with {all} rules of which 10 match, events/s"),
+                &format!("{:.2} M", millions(self.events, took)),
+                &format!("10 rules, all of which match: {:.2} M", millions(self.events, ten)),
+                Some(ten.as_secs_f64() / took.as_secs_f64()),
+                "near 1: what does not match costs nothing",
+            );
+        }
+        for matching in [100, 1000] {
+            let took = self.took(matching, matching, &self.minute);
+            // Each event has one type, so of the matching rules one in twenty concerns it.
+            let each =
+                |took: Duration, rules: usize| took.as_nanos() as f64 / (self.events * rules as f64 / TYPES as f64);
+            row(
+                &format!("{matching} rules that match, ns per event and rule that it concerns"),
+                &format!("{:.0} ns", each(took, matching)),
+                &format!("10 rules: {:.0} ns", each(ten, 10)),
+                Some(each(took, matching) / each(ten, 10)),
+                "≤ 1: no worse than linear",
+            );
+        }
     }
-    for matching in [100, 1000] {
-        let (took, _) = measure(&rules(matching, matching, &["count()"], &minute), &log);
-        // Each event has one type, so of the matching rules one in twenty concerns it.
-        let each = |took: Duration, rules: usize| took.as_nanos() as f64 / (events * rules as f64 / TYPES as f64);
-        row(
-            &format!("{matching} rules that match, ns per event and rule that it concerns"),
-            &format!("{:.0} ns", each(took, matching)),
-            &format!("10 rules: {:.0} ns", each(ten, 10)),
-            Some(each(took, matching) / each(ten, 10)),
-            "≤ 1: no worse than linear",
-        );
+
+    fn windows(&self) {
+        let tumbling = self.took(100, 100, &self.minute);
+        for (window, name) in [
+            (json!({"size": "1m", "slide": "1s"}), "sliding, 60 panes"),
+            (json!({"session_gap": "10s"}), "session"),
+        ] {
+            let took = self.took(100, 100, &window);
+            row(
+                &format!("100 rules, {name} windows, events/s"),
+                &format!("{:.2} M", millions(self.events, took)),
+                &format!("tumbling {:.2} M", millions(self.events, tumbling)),
+                Some(tumbling.as_secs_f64() / took.as_secs_f64()),
+                "–",
+            );
+        }
     }
-    for (window, name) in [
-        (json!({"size": "1m", "slide": "1s"}), "sliding, 60 panes"),
-        (json!({"session_gap": "10s"}), "session"),
-    ] {
-        let (tumbling, _) = measure(&rules(100, 100, &["count()"], &minute), &log);
-        let (took, _) = measure(&rules(100, 100, &["count()"], &window), &log);
-        row(
-            &format!("100 rules, {name} windows, events/s"),
-            &format!("{:.2} M", millions(events, took)),
-            &format!("tumbling {:.2} M", millions(events, tumbling)),
-            Some(tumbling.as_secs_f64() / took.as_secs_f64()),
-            "–",
-        );
-    }
-    drop(log);
+}
+
+fn sizes() {
     for (panes, aggregate) in [(1_usize, "count()"), (10, "sum(data.ms)")] {
         // In a process of its own, whose memory nothing else has touched.
         let own = std::env::current_exe().unwrap();
@@ -289,5 +299,45 @@ fn main() {
             None,
             "≤ 200 B",
         );
+    }
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [flag, panes, aggregate] = arguments.as_slice()
+        && flag == "--state"
+    {
+        println!("{}", state(panes.parse().unwrap(), aggregate));
+        return;
+    }
+    let quick = arguments.iter().any(|argument| argument == "--quick");
+    let parts: Vec<&str> = arguments
+        .iter()
+        .filter(|one| !one.starts_with("--"))
+        .map(String::as_str)
+        .collect();
+    let wanted = |part: &str| parts.is_empty() || parts.contains(&part);
+    if parts != ["state"] {
+        // Twenty events of each key, so one of each rule and key.
+        let setting = Setting::new(if quick { 50 } else { 200 });
+        if wanted("count") {
+            setting.speed(&["count()"], "`count()`", "≥ 2 M, 0.2 ×");
+        }
+        if wanted("sum") {
+            setting.speed(&["sum(data.ms)"], "`sum`", "≥ 2 M, 0.2 ×");
+        }
+        if wanted("sketches") {
+            let halves = ["p99(data.ms)", "distinct(data.path)"];
+            setting.speed(&halves, "half `p99` (DDSketch), half `distinct` (HyperLogLog)", "≥ 1 M");
+        }
+        if wanted("growth") {
+            setting.growth();
+        }
+        if wanted("windows") {
+            setting.windows();
+        }
+    }
+    if wanted("state") {
+        sizes();
     }
 }
