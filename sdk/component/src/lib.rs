@@ -8,6 +8,6 @@ mod package;
 mod schema;
 mod sections;
 
-pub use input::{Field, FieldType, Input};
+pub use input::{ColumnsError, Field, FieldType, Input};
 pub use manifest::{HttpGrant, Kind, Manifest, ManifestError, is_plugin_name};
 pub use package::{Package, PackageError, encode, sign_with};

@@ -30,7 +30,7 @@ pub struct Manifest {
     pub deadline_ms: Option<u32>,
     /// A channel that is also told when somebody acknowledges an alert.
     pub acknowledgements: bool,
-    /// What a rule is given.
+    /// What a rule or a transform is given.
     pub input: Input,
     /// JSON schema of its configuration.
     pub schema: Map<String, Value>,
@@ -228,10 +228,7 @@ impl Manifest {
                 }
             }
         }
-        let input = input.check()?;
-        if plugin.kind != Kind::Rule && input != Input::default() {
-            return refuse("input", "only rules have one".to_owned());
-        }
+        let input = input.check(plugin.kind)?;
         if plugin.kind != Kind::Channel && notices.acknowledgements {
             return refuse("notices", "only channels have them".to_owned());
         }
@@ -362,6 +359,15 @@ mod tests {
         refused(format!("{rule}{}", input.replace("float", "double")), "double");
         let twice = input.replace("[{", "[{ path = \"data.value\", type = \"text\" }, {");
         refused(format!("{rule}{twice}"), "twice");
+
+        let transform = SMALLEST.replace("channel", "transform");
+        let fields = "[input]\nfields = [{ path = \"config:fields\", type = \"text\" }]\n";
+        assert_eq!(
+            Manifest::parse(&format!("{transform}{fields}")).unwrap().input.fields[0].path,
+            "config:fields"
+        );
+        refused(format!("{rule}{fields}"), "only transforms");
+        refused(format!("{transform}{input}"), "input.tick");
     }
 
     #[test]
