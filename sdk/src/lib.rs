@@ -28,6 +28,36 @@
 //!
 //! export_rule!(TooHot);
 //! ```
+//! A transform changes events where they arise, on the agents. It implements [`Transform`] and names itself with [`export_transform!`]:
+//! ```
+//! use streamflow_sdk::{Events, Output, Transform, export_transform};
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Config {
+//!     below: f64,
+//! }
+//!
+//! struct Celsius(Config);
+//!
+//! impl Transform for Celsius {
+//!     type Config = Config;
+//!
+//!     fn init(config: Config) -> Result<Self, String> {
+//!         Ok(Self(config))
+//!     }
+//!
+//!     fn apply(&mut self, events: &Events) -> Result<Output, String> {
+//!         let fahrenheit = events.floats("data.fahrenheit")?;
+//!         let celsius = |row| fahrenheit.get(row).map(|value| (value - 32.0) / 1.8);
+//!         let mut output = Output::unchanged(events);
+//!         output.keep(|row| celsius(row).is_none_or(|value| value >= self.0.below));
+//!         output.set_floats("data.celsius", celsius);
+//!         Ok(output)
+//!     }
+//! }
+//!
+//! export_transform!(Celsius);
+//! ```
 //! A channel implements [`Channel`] and names itself with [`export_channel!`]:
 //! ```
 //! use streamflow_sdk::{Channel, Failure, Notice, export_channel, http};
@@ -62,6 +92,7 @@ extern crate self as streamflow_sdk;
 #[doc(hidden)]
 pub mod bindings;
 mod channel;
+mod events;
 pub mod group;
 mod host;
 pub mod http;
@@ -72,12 +103,17 @@ mod rule;
 pub mod schema;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+mod transform;
 pub mod window;
 
 pub use channel::{Channel, Failure, Level, Notice, State};
 #[doc(hidden)]
 pub use channel::{Slot, deliver, empty_slot, init};
+pub use events::{Booleans, Events, Floats, Integers, Severity, Texts};
 #[doc(hidden)]
 pub use rule::glue;
-pub use rule::{Alert, Booleans, Events, Floats, Integers, Rule, Severity, Texts};
+pub use rule::{Alert, Rule};
 pub use schema::Schema;
+#[doc(hidden)]
+pub use transform::glue as transform_glue;
+pub use transform::{Output, Transform};

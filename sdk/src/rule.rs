@@ -1,13 +1,12 @@
 //! A rule: the trait, what it is given, and what it answers.
 
 mod alert;
-mod events;
 pub mod glue;
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::Events;
 pub use alert::Alert;
-pub use events::{Booleans, Events, Floats, Integers, Severity, Texts};
 
 /// Looks at events and raises alerts. One instance serves one rule of a hub, one call at a time, and sees the log in order.
 ///

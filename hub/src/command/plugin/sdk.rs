@@ -101,7 +101,7 @@ mod tests {
         );
         for file in [
             "sdk/src/lib.rs",
-            "sdk/src/rule/events.rs",
+            "sdk/src/events.rs",
             "sdk/derive/src/lib.rs",
             "wit/streamflow-plugin.wit",
         ] {

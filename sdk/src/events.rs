@@ -1,15 +1,12 @@
 //! Events as columns: a row is a number, a field is looked up once and then read by row.
 
-use crate::{
-    bindings::channel::streamflow::plugin::types::{Column, ColumnData, TextColumn},
-    rule::glue::Batch,
-};
+use crate::bindings::channel::streamflow::plugin::types::{Batch, Column, ColumnData, TextColumn};
 
 pub use crate::bindings::channel::streamflow::plugin::types::Severity;
 
 const NS_PER_MS: i64 = 1_000_000;
 
-/// A part of the log. Fields other than type, source, severity and time are there when the manifest's `[input]` names them.
+/// A part of the log, or of what an agent has read. Fields other than type, source, severity and time are there when the manifest's `[input]` names them.
 #[derive(Debug)]
 pub struct Events(Batch);
 
@@ -198,5 +195,18 @@ impl<'a> Texts<'a> {
     #[must_use]
     pub fn get(&self, row: usize) -> Option<&'a str> {
         has(self.present, row).then(|| text(self.texts, row))
+    }
+
+    /// Each text that there is, once: whoever computes something from a text can do so once for each, and not for each row.
+    #[must_use]
+    pub fn dict(&self) -> &'a [String] {
+        &self.texts.dict
+    }
+
+    /// The number of the row's text in [`Self::dict`].
+    #[must_use]
+    pub fn number(&self, row: usize) -> Option<usize> {
+        let index = *self.texts.index.get(row)? as usize;
+        (index < self.texts.dict.len() && has(self.present, row)).then_some(index)
     }
 }
