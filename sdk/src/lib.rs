@@ -109,7 +109,7 @@ pub mod window;
 pub use channel::{Channel, Failure, Level, Notice, State};
 #[doc(hidden)]
 pub use channel::{Slot, deliver, empty_slot, init};
-pub use events::{Booleans, Events, Floats, Integers, Severity, Texts};
+pub use events::{Booleans, Dict, Events, Floats, Integers, Severity, Texts};
 #[doc(hidden)]
 pub use rule::glue;
 pub use rule::{Alert, Rule};

@@ -1,10 +1,14 @@
 //! A fake host for tests that run natively: it records what a plugin sends and logs, and answers as told.
 
+mod events;
 mod rule;
+mod transform;
 
 use std::{cell::RefCell, collections::VecDeque, rc::Rc};
 
-pub use rule::{Event, RuleTest, event};
+pub use events::{Event, event};
+pub use rule::RuleTest;
+pub use transform::TransformTest;
 
 use crate::{
     Channel, Failure, Level, Notice, State,

@@ -7,6 +7,8 @@ use serde::de::DeserializeOwned;
 
 use crate::Events;
 pub use output::Output;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use output::bit;
 
 /// Changes events before they leave the host on which they arose: drops some, sets fields, takes fields away.
 ///

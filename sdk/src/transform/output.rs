@@ -94,10 +94,8 @@ impl Output {
 
     fn set_places(&mut self, path: impl Into<String>, words: Words, places: &[Option<u32>]) {
         let data = |index| {
-            ColumnData::Text(TextColumn {
-                dict: words.dict,
-                index,
-            })
+            let Words { texts, ends, .. } = words;
+            ColumnData::Text(TextColumn { texts, ends, index })
         };
         self.set_values(path, |row| places.get(row).copied().flatten(), data);
     }
@@ -128,7 +126,9 @@ impl Output {
 /// Texts that were seen, each once.
 #[derive(Default)]
 struct Words {
-    dict: Vec<String>,
+    /// One after the other, and where each of them ends.
+    texts: String,
+    ends: Vec<u32>,
     places: HashMap<String, u32>,
 }
 
@@ -138,8 +138,10 @@ impl Words {
         if let Some(place) = self.places.get(text) {
             return *place;
         }
-        let place = u32::try_from(self.dict.len()).unwrap_or(u32::MAX);
-        self.dict.push(text.to_owned());
+        let short = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+        let place = short(self.ends.len());
+        self.texts.push_str(text);
+        self.ends.push(short(self.texts.len()));
         self.places.insert(text.to_owned(), place);
         place
     }

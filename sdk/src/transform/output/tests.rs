@@ -3,7 +3,8 @@ use crate::bindings::channel::streamflow::plugin::types::Batch;
 
 fn events(count: u32) -> Events {
     let none = || TextColumn {
-        dict: Vec::new(),
+        texts: String::new(),
+        ends: Vec::new(),
         index: Vec::new(),
     };
     Events::new(Batch {
@@ -40,7 +41,7 @@ fn bits_begin_with_the_least_and_conditions_add_up() {
 fn texts_are_sent_once_and_a_field_is_set_once() {
     let mut output = Output::unchanged(&events(4));
     output.set_texts("data.word", |_| Some("earlier"));
-    output.set_texts("data.word", |row| [Some("a"), None, Some("b"), Some("a")][row]);
+    output.set_texts("data.word", |row| [Some("a"), None, Some("bc"), Some("a")][row]);
     output.set_floats("data.ratio", |row| Some([f64::INFINITY, 1.0, 0.5, f64::NAN][row]));
     output.drop("data.old");
     output.drop("data.old");
@@ -49,7 +50,7 @@ fn texts_are_sent_once_and_a_field_is_set_once() {
     let [word, ratio] = answer.set.as_slice() else {
         panic!("{answer:?}");
     };
-    let ColumnData::Text(TextColumn { dict, index }) = &word.column.data else {
+    let ColumnData::Text(TextColumn { texts, ends, index }) = &word.column.data else {
         panic!("{word:?}");
     };
     assert_eq!(
@@ -57,8 +58,8 @@ fn texts_are_sent_once_and_a_field_is_set_once() {
         ("data.word", "data.word")
     );
     assert_eq!(
-        (dict.as_slice(), index.as_slice()),
-        (&["a".to_owned(), "b".to_owned()][..], &[0, 0, 1, 0][..])
+        (texts.as_str(), ends.as_slice(), index.as_slice()),
+        ("abc", &[1, 3][..], &[0, 0, 1, 0][..])
     );
     assert_eq!(word.column.present, Some(vec![0b1101]));
     assert_eq!(ratio.column.present, Some(vec![0b0110]), "infinity is no value");

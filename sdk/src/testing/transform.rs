@@ -1,0 +1,176 @@
+//! A transform under test: events in, events out.
+
+use serde_json::{Map, Value, json};
+
+use super::events::{Event, Field, Manifest, batch, keys};
+use crate::{
+    Severity, Transform,
+    bindings::channel::streamflow::plugin::types::{Column, ColumnData},
+    events::dict,
+    transform::bit,
+    transform_glue::Answer,
+};
+
+/// What may be set as a whole, and not only below it.
+const TEXTS: [&str; 4] = ["type", "correlation_id", "session_id", "user_id"];
+/// What may be removed as a whole.
+const REMOVABLE: [&str; 6] = ["data", "metadata", "tags", "correlation_id", "session_id", "user_id"];
+
+/// A transform that is shown events as an agent would show them, only the fields that the manifest names, and whose answer is applied as an agent would.
+///
+/// ```
+/// # use streamflow_sdk::{Events, Output, Transform};
+/// # struct Loud;
+/// # impl Transform for Loud {
+/// #     type Config = serde_json::Value;
+/// #     fn init(_: serde_json::Value) -> Result<Self, String> { Ok(Self) }
+/// #     fn apply(&mut self, events: &Events) -> Result<Output, String> {
+/// #         let words = events.texts("data.word")?;
+/// #         let mut output = Output::unchanged(events);
+/// #         output.set_texts_by("data.loud", &words, |number| words.dict().get(number).map(str::to_uppercase));
+/// #         Ok(output)
+/// #     }
+/// # }
+/// use serde_json::json;
+/// use streamflow_sdk::testing::{TransformTest, event};
+/// # let manifest = "[input]\nfields = [{ path = \"data.word\", type = \"text\" }]";
+/// let mut loud = TransformTest::<Loud>::start(manifest, &json!({})).unwrap();
+/// let events = loud.apply(&[event("said", "me").data(json!({"word": "hey"}))]).unwrap();
+/// assert_eq!(events[0].get("data"), Some(&json!({"word": "hey", "loud": "HEY"})));
+/// ```
+#[derive(Debug)]
+pub struct TransformTest<T: Transform> {
+    transform: T,
+    fields: Vec<Field>,
+}
+
+impl<T: Transform> TransformTest<T> {
+    /// Makes the transform as an agent would. `manifest` is the text of `plugin.toml`.
+    ///
+    /// # Errors
+    /// What would be shown to the person who wrote the configuration.
+    pub fn start(manifest: &str, config: &Value) -> Result<Self, String> {
+        let typed = serde_json::from_value(config.clone()).map_err(|error| format!("configuration: {error}"))?;
+        Ok(Self {
+            transform: T::init(typed)?,
+            fields: chosen(Manifest::read(manifest)?.input.fields, config)?,
+        })
+    }
+
+    /// Shows events in one call and answers those that are left of them, in their order, as they are now.
+    ///
+    /// # Errors
+    /// The transform's own, or why an agent would not take the answer.
+    pub fn apply(&mut self, events: &[Event]) -> Result<Vec<Event>, String> {
+        let output = self.transform.apply(&batch(&self.fields, events)?)?;
+        changed(events, &Answer::from(output))
+    }
+}
+
+/// The fields of the manifest, and those that the configuration names.
+fn chosen(fields: Vec<Field>, config: &Value) -> Result<Vec<Field>, String> {
+    let (from_config, mut all): (Vec<Field>, Vec<Field>) =
+        fields.into_iter().partition(|field| field.path.starts_with("config:"));
+    for field in from_config {
+        let key = field.path.trim_start_matches("config:");
+        let paths: Vec<String> = match config.get(key) {
+            None | Some(Value::Null) => Vec::new(),
+            Some(Value::String(path)) => vec![path.clone()],
+            Some(list) => serde_json::from_value(list.clone())
+                .map_err(|_| format!("config.{key}: not a path or a list of paths"))?,
+        };
+        for path in paths {
+            if !all.iter().any(|known| known.path == path) {
+                let kind = field.kind.clone();
+                all.push(Field { path, kind });
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn changed(events: &[Event], answer: &Answer) -> Result<Vec<Event>, String> {
+    let mut left = Vec::with_capacity(events.len());
+    for (row, event) in events.iter().enumerate() {
+        let mut event = event.clone();
+        for path in &answer.drop {
+            event.remove(path)?;
+        }
+        for named in &answer.set {
+            if let Some(value) = value(&named.column, row) {
+                event.set(&named.name, value)?;
+            }
+        }
+        if answer.keep.as_ref().is_none_or(|bits| bit(bits, row)) {
+            left.push(event);
+        }
+    }
+    Ok(left)
+}
+
+fn value(column: &Column, row: usize) -> Option<Value> {
+    if !column.present.as_ref().is_none_or(|bits| bit(bits, row)) {
+        return None;
+    }
+    match &column.data {
+        ColumnData::Boolean(values) => values.get(row).map(|value| json!(*value != 0)),
+        ColumnData::Integer(values) => values.get(row).map(|value| json!(value)),
+        ColumnData::Float(values) => values.get(row).map(|value| json!(value)),
+        ColumnData::Text(texts) => {
+            let number = *texts.index.get(row)? as usize;
+            dict(texts).get(number).map(|text| json!(text))
+        }
+    }
+}
+
+impl Event {
+    fn remove(&mut self, path: &str) -> Result<(), String> {
+        let keys = keys(path).ok_or_else(|| format!("`{path}` is not a path"))?;
+        match keys.as_slice() {
+            [root] if REMOVABLE.contains(&root.as_str()) => {
+                self.fields.remove(root);
+            }
+            [root, between @ .., last] if root == "data" || root == "metadata" => {
+                let parent = between
+                    .iter()
+                    .try_fold(self.fields.get_mut(root), |value, key| Some(value?.get_mut(key)));
+                if let Some(Some(Value::Object(parent))) = parent {
+                    parent.remove(last);
+                }
+            }
+            _ => return Err(format!("`{path}` cannot be removed")),
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, path: &str, value: Value) -> Result<(), String> {
+        let keys = keys(path).ok_or_else(|| format!("`{path}` is not a path"))?;
+        match (keys.as_slice(), value) {
+            ([root], Value::String(text)) if root == "severity" => {
+                self.severity = match text.as_str() {
+                    "low" => Severity::Low,
+                    "medium" => Severity::Medium,
+                    "high" => Severity::High,
+                    "critical" => Severity::Critical,
+                    other => return Err(format!("`{other}` is not a severity")),
+                };
+            }
+            ([root], Value::String(kind)) if root == "type" => self.kind = kind,
+            ([root], Value::String(text)) if TEXTS.contains(&root.as_str()) => {
+                self.fields.insert(root.clone(), text.into());
+            }
+            ([root, keys @ ..], value) if !keys.is_empty() && (root == "data" || root == "metadata") => {
+                let mut place = self.fields.entry(root.clone()).or_insert(Value::Null);
+                for key in keys {
+                    if !place.is_object() {
+                        *place = Value::Object(Map::new());
+                    }
+                    place = &mut place[key.as_str()];
+                }
+                *place = value;
+            }
+            _ => return Err(format!("`{path}` cannot be set, or not to this")),
+        }
+        Ok(())
+    }
+}
