@@ -96,6 +96,7 @@ mod events;
 pub mod group;
 mod host;
 pub mod http;
+pub mod keyed;
 pub mod log;
 pub mod mail;
 pub mod message;

@@ -88,8 +88,7 @@ impl RuleRows {
     #[must_use]
     pub fn walk(&self) -> u64 {
         let text = |column: &types::TextColumn| -> u64 {
-            let lengths: Vec<u64> = column.dict.iter().map(|text| text.len() as u64).collect();
-            let of = |index: &u32| lengths.get(*index as usize).copied().unwrap_or(0);
+            let of = |index: &u32| column.ends.get(*index as usize).copied().map_or(0, u64::from);
             column.index.iter().map(of).fold(0, u64::wrapping_add)
         };
         let batch = &self.batch;

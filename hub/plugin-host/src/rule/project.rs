@@ -1,7 +1,5 @@
 //! From a batch of the log to the batch that a rule plugin gets: only the rows of the call, and only the columns of its manifest.
 
-use std::rc::Rc;
-
 use streamflow_component::{Field, FieldType, Manifest};
 use streamflow_proto::{
     batch::{DecodeError, Dict},
@@ -81,7 +79,7 @@ fn part(
             Ok(path) => columns.labels(&path)?,
             Err(_) => None,
         };
-        Ok(text(dict.as_ref(), rows, &mut bytes).0)
+        Ok(text(dict.as_deref(), rows, &mut bytes))
     };
     let kind = fixed(columns, "type")?;
     let source = fixed(columns, "source")?;
@@ -93,25 +91,26 @@ fn part(
                 let values = pick(rows, |row| {
                     u8::from(bools.as_ref().is_some_and(|bools| bools.values.get(row)))
                 });
-                (
-                    types::ColumnData::Boolean(values),
-                    bits(bools.as_ref().map(|bools| &bools.present), rows),
-                )
+                let present = present(bools.as_ref().map(|bools| &bools.present), rows);
+                (types::ColumnData::Boolean(values), present)
             }
             FieldType::Integer => {
                 let integers = columns.batch().integers(path)?;
                 let values = pick(rows, |row| integers.as_ref().map_or(0, |integers| integers.values[row]));
-                let present = bits(integers.as_ref().map(|integers| &integers.present), rows);
+                let present = present(integers.as_ref().map(|integers| &integers.present), rows);
                 (types::ColumnData::Integer(values), present)
             }
             FieldType::Float => {
                 let numbers = columns.numbers(path)?;
                 let values = pick(rows, |row| numbers.as_ref().map_or(0.0, |numbers| numbers.values[row]));
-                let present = bits(numbers.as_ref().map(|numbers| &numbers.present), rows);
+                let present = present(numbers.as_ref().map(|numbers| &numbers.present), rows);
                 (types::ColumnData::Float(values), present)
             }
             FieldType::Text => {
-                let (column, present) = text(columns.strings(path)?.as_ref(), rows, &mut bytes);
+                let dict = columns.strings(path)?;
+                let dict = dict.as_deref();
+                let column = text(dict, rows, &mut bytes);
+                let present = bits(rows, |row| dict.is_some_and(|dict| dict.get(row).is_some()));
                 (types::ColumnData::Text(column), present)
             }
         };
@@ -136,47 +135,41 @@ fn pick<T>(rows: &[u32], value: impl Fn(usize) -> T) -> Vec<T> {
     rows.iter().map(|row| value(*row as usize)).collect()
 }
 
+fn present(present: Option<&Bitmap>, rows: &[u32]) -> Option<Vec<u8>> {
+    bits(rows, |row| present.is_some_and(|present| present.get(row)))
+}
+
 /// One bit a row of the call; none when every row has a value.
-fn bits(present: Option<&Bitmap>, rows: &[u32]) -> Option<Vec<u8>> {
-    let has = |row: u32| present.is_some_and(|present| present.get(row as usize));
-    if rows.iter().all(|row| has(*row)) {
+fn bits(rows: &[u32], has: impl Fn(usize) -> bool) -> Option<Vec<u8>> {
+    if rows.iter().all(|row| has(*row as usize)) {
         return None;
     }
-    let byte = |chunk: &[u32]| {
-        chunk
-            .iter()
-            .rev()
-            .fold(0_u8, |byte, row| byte << 1 | u8::from(has(*row)))
-    };
+    let bit = |row: &u32| u8::from(has(*row as usize));
+    let byte = |chunk: &[u32]| chunk.iter().rev().fold(0_u8, |byte, row| byte << 1 | bit(row));
     Some(rows.chunks(8).map(byte).collect())
 }
 
-/// The texts of these rows by a dictionary of their own, which holds nothing that no row has.
-fn text(dict: Option<&Rc<Dict>>, rows: &[u32], bytes: &mut usize) -> (types::TextColumn, Option<Vec<u8>>) {
+/// The texts of these rows by a dictionary of their own, which holds nothing that no row has. `bytes` grows by their length.
+fn text(dict: Option<&Dict>, rows: &[u32], bytes: &mut usize) -> types::TextColumn {
     const UNSEEN: u32 = u32::MAX;
-    let (mut own, mut index) = (Vec::new(), Vec::with_capacity(rows.len()));
-    let mut present = Bitmap::new(rows.len(), false);
+    let (mut texts, mut ends) = (String::new(), Vec::new());
     let mut places = vec![UNSEEN; dict.map_or(0, |dict| dict.values.len())];
-    for (at, row) in rows.iter().enumerate() {
-        let id = dict
-            .and_then(|dict| dict.ids.get(*row as usize))
-            .copied()
-            .unwrap_or(Dict::ABSENT);
-        let (Some(place), Some(dict)) = (places.get_mut(id as usize), dict) else {
-            index.push(0);
-            continue;
+    let number = |row: &u32| -> u32 {
+        let id = dict.and_then(|dict| dict.ids.get(*row as usize));
+        let id = id.copied().unwrap_or(Dict::ABSENT) as usize;
+        let (Some(place), Some(text)) = (places.get_mut(id), dict.and_then(|dict| dict.values.get(id))) else {
+            return 0;
         };
         if *place == UNSEEN {
-            *place = u32::try_from(own.len()).unwrap_or(0);
-            let value = &dict.values[id as usize];
-            *bytes += value.len();
-            own.push(value.clone());
+            *place = u32::try_from(ends.len()).unwrap_or(0);
+            texts.push_str(text);
+            ends.push(u32::try_from(texts.len()).unwrap_or(u32::MAX));
         }
-        present.set(at, true);
-        index.push(*place);
-    }
-    let numbers: Vec<u32> = (0..u32::try_from(rows.len()).unwrap_or(0)).collect();
-    (types::TextColumn { dict: own, index }, bits(Some(&present), &numbers))
+        *place
+    };
+    let index = rows.iter().map(number).collect();
+    *bytes += texts.len();
+    types::TextColumn { texts, ends, index }
 }
 
 #[cfg(test)]
@@ -204,6 +197,12 @@ mod tests {
         }
     }
 
+    fn shown(column: &types::TextColumn, row: usize) -> &str {
+        let number = column.index[row] as usize;
+        let begin = number.checked_sub(1).map_or(0, |before| column.ends[before]);
+        &column.texts[begin as usize..column.ends[number] as usize]
+    }
+
     fn has(present: &Option<Vec<u8>>, row: usize) -> bool {
         present.as_ref().is_none_or(|bits| bits[row / 8] >> (row % 8) & 1 == 1)
     }
@@ -228,7 +227,7 @@ mod tests {
             prop_assert_eq!(made.count as usize, rows.len());
             for (at, row) in rows.iter().enumerate() {
                 let (number, text, flag) = &values[*row as usize];
-                prop_assert_eq!(&made.source.dict[made.source.index[at] as usize], &format!("s{}", text.len()));
+                prop_assert_eq!(shown(&made.source, at), &format!("s{}", text.len()));
                 let [integer, float, texts, flags, gone] = made.columns.as_slice() else { panic!() };
                 prop_assert_eq!(has(&integer.present, at), number.is_some());
                 prop_assert_eq!(has(&float.present, at), number.is_some());
@@ -237,7 +236,7 @@ mod tests {
                 prop_assert!(!has(&gone.present, at));
                 if let (Some(number), types::ColumnData::Integer(values)) = (number, &integer.data) { prop_assert_eq!(values[at], i64::from(*number)); }
                 if let (Some(number), types::ColumnData::Float(values)) = (number, &float.data) { prop_assert_eq!(values[at], f64::from(*number)); }
-                if let (false, types::ColumnData::Text(column)) = (text.is_empty(), &texts.data) { prop_assert_eq!(&column.dict[column.index[at] as usize], text); }
+                if let (false, types::ColumnData::Text(column)) = (text.is_empty(), &texts.data) { prop_assert_eq!(shown(column, at), text); }
                 if let (Some(flag), types::ColumnData::Boolean(values)) = (flag, &flags.data) { prop_assert_eq!(values[at] == 1, *flag); }
             }
         }

@@ -58,8 +58,9 @@ impl RuleText {
                 (data (i32.const 64) "key")
                 {fields}
                 (func (export "streamflow:plugin/rule@0.1.0#init") (param i32 i32 i32 i32 i32) (result i32) (i32.const 0))
-                (func (export "streamflow:plugin/rule@0.1.0#on-events")
-                    (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) (local $i i32) {events})
+                (func $events (param i32) (result i32) (local $i i32) {events})
+                (func (export "streamflow:plugin/rule@0.1.0#on-events") (param $batch i32) (result i32)
+                    (call $events (i32.load (local.get $batch))))
                 (func (export "streamflow:plugin/rule@0.1.0#on-tick") (param i64) (result i32) (call $list (i32.const 0) (i32.const 0)))
                 (func (export "streamflow:plugin/rule@0.1.0#save") (result i32) (call $list (i32.const 0) (i32.const 0)))
             )"#
