@@ -4,6 +4,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/say.sh
 scripts/build.sh
-cargo build --locked --release -p streamflow-analytics --examples
+cargo build --locked --release -p streamflow-analytics -p streamflow-plugin-host --examples
 step "measuring; takes some minutes"
 exec "${CARGO_TARGET_DIR:-target}/release/streamflow-bench" "$@"

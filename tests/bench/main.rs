@@ -20,6 +20,7 @@ mod footprint;
 mod generator;
 mod http_load;
 mod peers;
+mod plugins;
 mod quic_client;
 mod quic_load;
 mod report;
@@ -87,6 +88,9 @@ async fn main() {
     }
     if wanted("alert-memory") {
         rows.extend(alert_memory::active(100_000).await);
+    }
+    if wanted("plugins") {
+        rows.extend(plugins::rule(quick));
     }
     if wanted("idle") {
         rows.extend(footprint::idle(if quick { 5 } else { 20 }).await);

@@ -10,20 +10,16 @@ use streamflow_tests::binaries::root;
 
 use crate::report::Row;
 
-/// An example of the analytics room, built beside this program.
-fn example(name: &str) -> PathBuf {
+/// An example of a room, built beside this program.
+pub fn example(name: &str) -> PathBuf {
     let own = std::env::current_exe().expect("this program's own path");
     let path = own.with_file_name("examples").join(name);
-    assert!(
-        path.is_file(),
-        "{} is missing; `cargo build --release -p streamflow-analytics --examples` builds it",
-        path.display()
-    );
+    assert!(path.is_file(), "{} is missing; `make bench` builds it", path.display());
     path
 }
 
 /// Rows that another program prints as lines of a table; each is shown as soon as it is known.
-fn rows(command: &mut Command) -> Vec<Row> {
+pub fn rows(command: &mut Command) -> Vec<Row> {
     let mut child = command.stdout(Stdio::piped()).spawn().expect("a program that runs");
     let printed = BufReader::new(child.stdout.take().expect("its output"));
     let rows = printed.lines().map_while(Result::ok).filter_map(|line| {

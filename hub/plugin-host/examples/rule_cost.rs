@@ -1,7 +1,7 @@
-//! What a rule costs as a plugin, beside the same lines compiled natively: `rule_cost plugins/dist/testbed/rule-count.wasm`.
+//! What a rule costs as a plugin, beside the same lines compiled natively: `rule_cost plugins/dist/testbed/rule-count.wasm [--quick] [--sources N]`.
 //!
-//! Prints a figure, what it is compared with, and the ratio. Native on columns is the same algorithm on the same columns; native on rows is the same on
-//! events as JSON objects. Medians of many calls, one thread.
+//! Prints rows of a table: our figure, what it is compared with, the ratio, what is wanted. Native on columns is the same algorithm on the same columns;
+//! native on rows is the same on events as JSON objects. Medians of many calls, one thread, plugin and native by turns.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -18,77 +18,113 @@ use std::{
 };
 
 use serde_json::{Map, Value, json};
-use streamflow_plugin_host::{Options, measure, trial::Trial};
+use streamflow_plugin_host::{Options, RuleRun, measure, trial::Trial};
 use streamflow_proto::{batch::Batch, build::BatchBuilder, filter::Columns, path::Path};
 
 const FROM: i64 = 1_700_000_000_000;
-/// How long each figure is measured.
-const TIME: Duration = Duration::from_secs(2);
+const THRESHOLD: f64 = 50.0;
+const MANY: u64 = 1_000_000_000;
+/// How often plugin and native take turns.
+const TURNS: u32 = 8;
+
+struct Setup {
+    file: String,
+    sources: usize,
+    /// How long each figure is measured.
+    time: Duration,
+}
 
 fn main() {
-    let file = std::env::args().nth(1).expect("usage: rule_cost FILE.wasm");
-    let bytes = std::fs::read(&file).unwrap();
+    let setup = setup(std::env::args().skip(1));
+    assert!(
+        !setup.file.is_empty(),
+        "usage: rule_cost FILE.wasm [--quick] [--sources N]"
+    );
+    let bytes = std::fs::read(&setup.file).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(measure_all(bytes));
+    runtime.block_on(measure_all(bytes, &setup));
 }
 
-async fn measure_all(bytes: Vec<u8>) {
+fn setup(mut arguments: impl Iterator<Item = String>) -> Setup {
+    let mut setup = Setup {
+        file: String::new(),
+        sources: 100,
+        time: Duration::from_secs(2),
+    };
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--quick" => setup.time /= 5,
+            "--sources" => setup.sources = arguments.next().unwrap().parse().unwrap(),
+            _ => setup.file = argument,
+        }
+    }
+    setup
+}
+
+async fn measure_all(bytes: Vec<u8>, setup: &Setup) {
     let trial = Trial::open(bytes, &Options::default()).await.unwrap();
-    let config = json!({"threshold": 50.0, "many": 1_000_000_000_u64});
+    let config = json!({"threshold": THRESHOLD, "many": MANY});
     let config: &Map<String, Value> = config.as_object().unwrap();
-    println!("{:<44} {:>12} {:>12} {:>8}   wanted", "", "plugin", "beside", "ratio");
     for size in [256, 1_000, 4_096] {
-        let events: Vec<Value> = (0..size).map(event).collect();
+        let events: Vec<Value> = (0..size).map(|n| event(n, setup.sources)).collect();
         let batch = batch(&events);
-        let cost = measure::batch_cost(&trial.rule(), config, &batch, TIME).await.unwrap();
-        let columns = native_columns(&batch) / size as f64;
-        let rows = native_rows(&events) / size as f64;
-        let most = match size {
-            1_000 => "< 3",
-            4_096 => "< 2",
-            _ => "",
+        let run = trial.rule().start("bench", config, None).await.unwrap();
+        let cost = cost(&trial, run, &batch, &events, setup.time).await;
+        let (columns, rows) = match size {
+            1_000 => ("< 3, goal 1.5", "< 1"),
+            4_096 => ("< 2, goal 1.5", "< 1"),
+            _ => ("–", "–"),
         };
-        line(
-            &format!("{size} events: ns/event, native columns"),
-            cost.call_ns_per_event,
+        let each = |ns: f64| format!("{:.2} ns", ns / size as f64);
+        let what = format!("rule as a plugin, {size} events a call, deadline on: an event");
+        let beside = format!("the same rule native on the same columns {}", each(cost.native));
+        row(
+            &what,
+            &each(cost.plugin),
+            &beside,
+            Some(cost.plugin / cost.native),
             columns,
-            most,
         );
-        line(
-            &format!("{size} events: ns/event, native rows"),
-            cost.call_ns_per_event,
+        let beside = format!("native on events as objects {}", each(cost.native_rows));
+        row(
+            "the same",
+            &each(cost.plugin),
+            &beside,
+            Some(cost.plugin / cost.native_rows),
             rows,
-            if size > 256 { "< 1" } else { "" },
         );
-        line(
-            &format!("{size} events: making the columns, ns/event"),
-            cost.columns_ns_per_event,
-            rows,
-            "",
+        let beside = format!("the call {}", each(cost.plugin));
+        row(
+            "making its columns out of a batch of the log: an event",
+            &each(cost.columns),
+            &beside,
+            Some(cost.columns / cost.plugin),
+            "–",
         );
     }
     let call = measure::tick_cost(&trial.rule(), config).await.unwrap().as_secs_f64() * 1e6;
-    line("a call without events, us", call, 2.0, "< 1 (2 us)");
+    row("a call without events", &format!("{call:.2} µs"), "–", None, "< 2 µs");
 
     let mut loads = Vec::new();
     for _ in 0..101 {
         loads.push(trial.load_again().await.unwrap().1.as_secs_f64() * 1e3);
     }
     loads.sort_by(f64::total_cmp);
-    line("loading it from the cache, ms", loads[50], 5.0, "< 1 (5 ms)");
-    line(
-        "  beside compiling it, ms",
-        loads[50],
-        trial.compiled_in.as_secs_f64() * 1e3,
-        "",
+    let compiled = trial.compiled_in.as_secs_f64() * 1e3;
+    row(
+        "a plugin loaded from the cache",
+        &format!("{:.2} ms", loads[50]),
+        &format!("compiled {compiled:.0} ms"),
+        Some(loads[50] / compiled),
+        "< 5 ms",
     );
 
     let before = resident_mib();
     let mut running = Vec::new();
-    let shown = batch(&(0..1_000).map(event).collect::<Vec<_>>());
+    let shown = batch(&(0..1_000).map(|n| event(n, setup.sources)).collect::<Vec<_>>());
     let rows: Vec<u32> = (0..1_000).collect();
     for _ in 0..100 {
         let (plugin, _) = trial.load_again().await.unwrap();
@@ -98,28 +134,75 @@ async fn measure_all(bytes: Vec<u8>) {
         }
         running.push((plugin, run));
     }
-    line(
-        "100 plugins loaded and at work, MiB",
-        resident_mib() - before,
-        100.0,
-        "< 1 (100 MiB)",
-    );
+    let grown = format!("{:.0} MiB", resident_mib() - before);
+    row("100 plugins loaded and at work: memory", &grown, "–", None, "< 100 MiB");
     drop(running);
 }
 
-fn line(what: &str, figure: f64, beside: f64, wanted: &str) {
-    println!(
-        "{what:<44} {figure:>12.2} {beside:>12.2} {:>8.2}   {wanted}",
-        figure / beside
-    );
+fn row(what: &str, ours: &str, beside: &str, ratio: Option<f64>, wanted: &str) {
+    let ratio = ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}"));
+    println!("| {what} | {ours} | {beside} | {ratio} | {wanted} |");
 }
 
-/// About 220 bytes as JSON, from a hundred sources; half of the numbers count.
-fn event(n: usize) -> Value {
+/// ns of a batch.
+struct Cost {
+    plugin: f64,
+    columns: f64,
+    native: f64,
+    native_rows: f64,
+}
+
+async fn cost(trial: &Trial, mut run: RuleRun, batch: &Batch, events: &[Value], time: Duration) -> Cost {
+    let all: Vec<u32> = (0..u32::try_from(batch.len()).unwrap()).collect();
+    let plugin = trial.rule();
+    let parts = plugin.project(&mut Columns::new(batch), &all).unwrap();
+    let mut native = Native::new(batch);
+    let mut counts = HashMap::new();
+    let (mut calls, mut making, mut natives, mut rows) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let turn = time / TURNS;
+    for _ in 0..TURNS {
+        let began = Instant::now();
+        while began.elapsed() < turn {
+            let at = Instant::now();
+            for part in &parts {
+                black_box(run.on_events(part).await.unwrap());
+            }
+            calls.push(at.elapsed());
+        }
+        timed(turn, &mut natives, || native.count());
+        timed(turn / 2, &mut making, || {
+            plugin.project(&mut Columns::new(batch), &all).unwrap()
+        });
+        timed(turn / 2, &mut rows, || on_rows(events, &mut counts));
+    }
+    Cost {
+        plugin: median(calls),
+        columns: median(making),
+        native: median(natives),
+        native_rows: median(rows),
+    }
+}
+
+fn timed<T>(turn: Duration, times: &mut Vec<Duration>, mut work: impl FnMut() -> T) {
+    let began = Instant::now();
+    while began.elapsed() < turn {
+        let at = Instant::now();
+        black_box(work());
+        times.push(at.elapsed());
+    }
+}
+
+fn median(mut times: Vec<Duration>) -> f64 {
+    times.sort_unstable();
+    times[times.len() / 2].as_nanos() as f64
+}
+
+/// About 220 bytes as JSON; half of the numbers count.
+fn event(n: usize, sources: usize) -> Value {
     json!({
-        "type": "device.telemetry", "source": format!("sensor-{:03}", n * 7919 % 100), "severity": "low",
+        "type": "device.telemetry", "source": format!("sensor-{:03}", n * 7919 % sources), "severity": "low",
         "timestamp": FROM + i64::try_from(n).unwrap(),
-        "data": {"value": (n * 31 % 100) as f64, "model": "thermo-4", "unit": "celsius", "site": format!("hall-{}", n % 8)},
+        "data": {"value": (n / 3 * 31 % 100) as f64, "model": "thermo-4", "unit": "celsius", "site": format!("hall-{}", n % 8)},
         "metadata": {"firmware": "1.4.2", "rack": n % 40},
     })
 }
@@ -132,59 +215,61 @@ fn batch(events: &[Value]) -> Batch {
     builder.finish(1).decode().unwrap()
 }
 
-fn median(mut work: impl FnMut()) -> f64 {
-    let (began, mut times) = (Instant::now(), Vec::new());
-    while began.elapsed() < TIME || times.len() < 10 {
-        let at = Instant::now();
-        work();
-        times.push(at.elapsed());
+/// The rule on the columns that the plugin gets.
+struct Native {
+    numbers: std::rc::Rc<streamflow_proto::batch::Numbers>,
+    sources: std::rc::Rc<streamflow_proto::batch::Dict>,
+    counts: count::Counts,
+}
+
+impl Native {
+    fn new(batch: &Batch) -> Self {
+        let mut columns = Columns::new(batch);
+        Self {
+            numbers: columns.numbers(&Path::parse("data.value").unwrap()).unwrap().unwrap(),
+            sources: columns.labels(&Path::parse("source").unwrap()).unwrap().unwrap(),
+            counts: count::Counts::default(),
+        }
     }
-    times.sort_unstable();
-    times[times.len() / 2].as_nanos() as f64
+
+    fn count(&mut self) -> Vec<(String, usize)> {
+        let Self {
+            numbers,
+            sources,
+            counts,
+        } = self;
+        let values = numbers.values.iter().copied().enumerate();
+        let columns = count::Columns {
+            sources: sources.values.as_slice(),
+            source: |row: usize| sources.ids[row] as usize,
+            values: values.filter(|(row, _)| numbers.present.get(*row)),
+        };
+        count::count(columns, THRESHOLD, MANY, counts)
+    }
 }
 
-/// ns of a batch, on the columns that the plugin gets.
-fn native_columns(batch: &Batch) -> f64 {
-    let mut columns = Columns::new(batch);
-    let numbers = columns.numbers(&Path::parse("data.value").unwrap()).unwrap().unwrap();
-    let sources = columns.labels(&Path::parse("source").unwrap()).unwrap().unwrap();
-    let columns = count::Columns {
-        sources: &sources.values,
-        source: |row: usize| sources.ids[row] as usize,
-        value: |row: usize| numbers.present.get(row).then(|| numbers.values[row]),
-    };
-    let mut counts = count::Counts::new();
-    median(|| {
-        black_box(count::count(batch.len(), &columns, 50.0, 1_000_000_000, &mut counts));
-    })
-}
-
-/// ns of a batch, on events as objects.
-fn native_rows(events: &[Value]) -> f64 {
-    let mut counts: HashMap<String, u64> = HashMap::new();
-    median(|| {
-        let mut reached = Vec::new();
-        for (row, event) in events.iter().enumerate() {
-            let value = event
-                .get("data")
-                .and_then(|data| data.get("value"))
-                .and_then(Value::as_f64);
-            let Some(source) = event.get("source").and_then(Value::as_str) else {
-                continue;
+fn on_rows(events: &[Value], counts: &mut HashMap<String, u64>) -> Vec<(String, usize)> {
+    let mut reached = Vec::new();
+    for (row, event) in events.iter().enumerate() {
+        let value = event
+            .get("data")
+            .and_then(|data| data.get("value"))
+            .and_then(Value::as_f64);
+        let Some(source) = event.get("source").and_then(Value::as_str) else {
+            continue;
+        };
+        if value.is_some_and(|value| value > THRESHOLD) {
+            let count = match counts.get_mut(source) {
+                Some(count) => count,
+                None => counts.entry(source.to_owned()).or_default(),
             };
-            if value.is_some_and(|value| value > 50.0) {
-                let count = match counts.get_mut(source) {
-                    Some(count) => count,
-                    None => counts.entry(source.to_owned()).or_default(),
-                };
-                *count += 1;
-                if *count == 1_000_000_000 {
-                    reached.push((source.to_owned(), row));
-                }
+            *count += 1;
+            if *count == MANY {
+                reached.push((source.to_owned(), row));
             }
         }
-        black_box(reached);
-    })
+    }
+    reached
 }
 
 /// Resident memory of this process.
