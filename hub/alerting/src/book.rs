@@ -39,6 +39,9 @@ mod telling;
 use bundles::Bundle;
 use resting::Cold;
 
+/// Timers of incidents that run before the changes are taken: of ten thousand that are due at once, nobody else waits for all.
+const TIMERS: usize = 1000;
+
 /// What has changed since the changes were last taken.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
@@ -99,7 +102,16 @@ pub(crate) struct Book {
     bundle_timers: BTreeSet<(i64, String)>,
     /// Ids of alerts, and groups that have told of them, which is still to be noted in them; and when they did.
     marks: VecDeque<(String, String, i64)>,
+    /// Timers that have run, and marks that were made, since the changes were last taken.
+    done: Done,
     changes: Changes,
+}
+
+/// How much of what may be very much is in the changes already; the rest is of the next ones.
+#[derive(Debug, Default)]
+struct Done {
+    timers: usize,
+    marks: usize,
 }
 
 /// What is stored, as it is read at the start.
@@ -178,6 +190,7 @@ impl Book {
             bundles: BTreeMap::new(),
             bundle_timers: BTreeSet::new(),
             marks: VecDeque::new(),
+            done: Done::default(),
             changes: Changes::default(),
         };
         if let Some(compiled) = compiled {
@@ -278,7 +291,8 @@ impl Book {
 
     /// Takes the steps of incidents whose time has come.
     fn run_timers(&mut self, now: i64) {
-        while self.timers.first().is_some_and(|(due, _)| *due <= now) {
+        while self.done.timers < TIMERS && self.timers.first().is_some_and(|(due, _)| *due <= now) {
+            self.done.timers += 1;
             if let Some((_, key)) = self.timers.pop_first() {
                 self.apply(&key, now, |incident, terms| incident.tick(terms, now));
             }
@@ -422,6 +436,7 @@ impl Book {
 
     /// What has changed since the last call.
     pub(crate) fn take_changes(&mut self) -> Changes {
+        self.done = Done::default();
         mem::take(&mut self.changes)
     }
 

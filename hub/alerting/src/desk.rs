@@ -34,6 +34,8 @@ pub(crate) struct Desk {
     ops: BTreeMap<(&'static str, String), DocOp>,
     /// Documents of finished deliveries, oldest first.
     finished: VecDeque<String>,
+    /// Given-up notifications that are to be sent again.
+    again: Vec<Outgoing>,
     rules_changed: bool,
     channels_changed: bool,
     breakers_opened: u64,
@@ -46,6 +48,8 @@ pub(crate) struct Batch {
     pub(crate) ops: Vec<DocOp>,
     /// Changes of incidents.
     pub(crate) changes: Changes,
+    /// Notifications that are to be sent again.
+    pub(crate) again: Vec<Outgoing>,
     /// Whether rules have changed.
     pub(crate) rules_changed: bool,
     /// Whether channels have changed.
@@ -71,6 +75,7 @@ impl Desk {
             options,
             ops: BTreeMap::new(),
             finished,
+            again: Vec::new(),
             rules_changed: true,
             channels_changed: true,
             breakers_opened: 0,
@@ -117,6 +122,7 @@ impl Desk {
         Ok(Batch {
             ops: std::mem::take(&mut self.ops).into_values().collect(),
             changes,
+            again: std::mem::take(&mut self.again),
             rules_changed: std::mem::take(&mut self.rules_changed),
             channels_changed: std::mem::take(&mut self.channels_changed),
             breakers_opened: std::mem::take(&mut self.breakers_opened),
@@ -159,7 +165,7 @@ impl Desk {
             }
         }
         self.write_delivery(&outgoing)?;
-        self.outbox.done(outgoing);
+        self.outbox.book(outgoing);
         Ok(delivery)
     }
 
@@ -180,7 +186,7 @@ impl Desk {
         self.finished.retain(|id| *id != document);
         outgoing.again(now);
         self.write_delivery(&outgoing)?;
-        self.outbox.push(outgoing.clone());
+        self.again.push(outgoing.clone());
         Ok(outgoing.delivery)
     }
 
@@ -359,16 +365,8 @@ fn put(
     id: String,
     body: &impl Serialize,
 ) -> ApiResult<()> {
-    let body = serde_json::to_value(body).map_err(ApiError::internal)?;
-    ops.insert(
-        (kind, id.clone()),
-        DocOp::Put {
-            kind: kind.to_owned(),
-            id,
-            body,
-            expect: None,
-        },
-    );
+    let text = serde_json::to_string(body).map_err(ApiError::internal)?.into();
+    ops.insert((kind, id.clone()), DocOp::Write { kind, id, text });
     Ok(())
 }
 

@@ -1,10 +1,10 @@
 //! The shell: one task that owns the desk, makes its changes durable, shows them, and sends notifications.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{collections::VecDeque, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use streamflow_bus::signals::{SignalMessage, SignalReceiver};
-use streamflow_model::DeliveryState;
+use streamflow_model::{Alert, DeliveryState};
 use streamflow_plugin_host::{ChannelSender, DeliverError};
 use streamflow_storage::{DocOp, Store};
 use tokio::{
@@ -18,6 +18,7 @@ use crate::{
     desk::Desk,
     error::AlertingError,
     handle::{AfterCommit, Board, Job},
+    intake::{self, Intake},
     link,
     metrics::Metrics,
     options::Options,
@@ -31,6 +32,8 @@ const MOST_AT_ONCE: usize = 256;
 const IDLE: Duration = Duration::from_secs(600);
 /// At the end, sends under way may take this long; what is not finished is sent again after the next start.
 const LAST_SENDS: Duration = Duration::from_secs(3);
+/// Sends that may end while a write is under way, and be noted by the next one. A crash repeats them, as it does those under way.
+const ENDED: usize = 64;
 /// Pauses between attempts to write.
 const WRITE_AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
@@ -50,6 +53,9 @@ pub(crate) struct Engine {
     pub(crate) clock: Clock,
     pub(crate) sends: JoinSet<Box<Sent>>,
     pub(crate) answers: Answers,
+    pub(crate) intake: Intake,
+    /// Sends that have ended and are not booked yet.
+    pub(crate) ended: VecDeque<Box<Sent>>,
 }
 
 /// Who waits for the next commit.
@@ -122,17 +128,35 @@ impl Engine {
                 let Some(event) = self.waiting() else { break };
                 self.absorb(event)?;
             }
+            self.turn();
         }
         self.stop(&token).await
     }
 
+    /// Takes in as many verdicts as one commit should hold: whoever else waits, waits for no more than that.
+    fn turn(&mut self) {
+        let (now, mut left) = (self.clock.now(), intake::AT_ONCE);
+        while let Some(signals) = self.intake.take(left) {
+            left = left.saturating_sub(signals.len());
+            self.desk.book.signals(&signals, now);
+            self.desk.tick(now);
+        }
+        self.answers.flushes.append(&mut self.intake.flushed());
+    }
+
     async fn next(&mut self, token: &CancellationToken) -> Event {
+        if token.is_cancelled() {
+            return Event::Stop;
+        }
+        if let Some(sent) = self.ended.pop_front() {
+            return Event::Sent(sent);
+        }
         let due = [
             self.desk.book.due(),
             self.desk.outbox.due(self.options.channel_concurrency),
         ];
-        // While incidents are to be laid to rest there is something to do.
-        let idle = if self.desk.book.is_tired() {
+        // While verdicts wait, or incidents are to be laid to rest, there is something to do.
+        let idle = if self.desk.book.is_tired() || !self.intake.is_empty() {
             Instant::now()
         } else {
             Instant::now() + IDLE
@@ -147,20 +171,28 @@ impl Engine {
             () = token.cancelled() => Event::Stop,
             Some(Ok(sent)) = self.sends.join_next() => Event::Sent(sent),
             Some(job) = self.jobs.recv() => Event::Job(job),
-            message = self.signals.recv(), if !self.answers.signals_ended => message.map_or(Event::SignalsEnded, Event::Signals),
+            message = self.signals.recv(), if self.listens() => message.map_or(Event::SignalsEnded, Event::Signals),
             () = tokio::time::sleep_until(wake) => Event::Time,
         }
     }
 
+    /// Whether the next verdicts may come.
+    const fn listens(&self) -> bool {
+        !self.answers.signals_ended && self.intake.has_room()
+    }
+
     /// What has arrived meanwhile and may share the commit.
     fn waiting(&mut self) -> Option<Event> {
+        if let Some(sent) = self.ended.pop_front() {
+            return Some(Event::Sent(sent));
+        }
         if let Some(Ok(sent)) = self.sends.try_join_next() {
             return Some(Event::Sent(sent));
         }
         if let Ok(job) = self.jobs.try_recv() {
             return Some(Event::Job(job));
         }
-        if self.answers.signals_ended {
+        if !self.listens() {
             return None;
         }
         self.signals
@@ -172,8 +204,14 @@ impl Engine {
     fn absorb(&mut self, event: Event) -> Result<(), AlertingError> {
         let now = self.clock.now();
         match event {
-            Event::Signals(SignalMessage::Signals(signals)) => self.desk.book.signals(&signals, now),
-            Event::Signals(SignalMessage::Flush(done)) => self.answers.flushes.push(done),
+            Event::Signals(SignalMessage::Signals(signals)) => {
+                self.intake.push(signals);
+                return Ok(());
+            }
+            Event::Signals(SignalMessage::Flush(done)) => {
+                self.intake.flush(done);
+                return Ok(());
+            }
             Event::SignalsEnded => self.answers.signals_ended = true,
             Event::Job(job) => self.answers.jobs.push(job(&mut self.desk, now)),
             Event::Sent(sent) => self.book_sent(*sent, now)?,
@@ -188,6 +226,7 @@ impl Engine {
             outgoing,
             outcome,
             took,
+            ..
         } = sent;
         let stored_at = outgoing.stored_at;
         if let Err(error) = &outcome {
@@ -221,17 +260,18 @@ impl Engine {
     async fn settle(&mut self, token: &CancellationToken) -> Result<(), AlertingError> {
         let batch = self.desk.take_batch().map_err(AlertingError::Encode)?;
         self.commit(batch.ops, token).await?;
+        // Those behind what is noted now may follow.
+        self.desk.outbox.settled();
         let changes = batch.changes;
         let book = &self.desk.book;
-        let alerts = |keys: &std::collections::BTreeSet<String>| -> Vec<_> {
-            keys.iter()
-                .filter_map(|key| book.incident(key))
-                .map(|incident| incident.alert.clone())
-                .collect()
+        let alerts = |keys: &std::collections::BTreeSet<String>| -> Vec<Arc<Alert>> {
+            let incidents = keys.iter().filter_map(|key| book.incident(key));
+            incidents.map(|incident| Arc::new(incident.alert.clone())).collect()
         };
-        self.board.show(alerts(&changes.touched).into_iter(), false);
-        self.board
-            .show(alerts(&changes.written).into_iter().chain(changes.forgotten), true);
+        self.board.show(alerts(&changes.touched), false);
+        let mut news = alerts(&changes.written);
+        news.extend(changes.forgotten.into_iter().map(Arc::new));
+        self.board.show(news, true);
         if batch.rules_changed {
             let rules = book
                 .rules()
@@ -272,10 +312,8 @@ impl Engine {
                 "too many open alerts"
             );
         }
-        changes
-            .outgoing
-            .into_iter()
-            .for_each(|outgoing| self.desk.outbox.push(outgoing));
+        let outgoing = changes.outgoing.into_iter().chain(batch.again);
+        outgoing.for_each(|outgoing| self.desk.outbox.push(outgoing));
         self.board.rest(self.desk.book.rest());
         self.answers.jobs.drain(..).for_each(|answer| answer());
         for flush in self.answers.flushes.drain(..) {
@@ -292,7 +330,9 @@ impl Engine {
             return Ok(());
         }
         let mut pause = WRITE_AGAIN.0;
-        while let Err(error) = self.store.commit(ops.clone()).await {
+        let store = Arc::clone(&self.store);
+        let mut written = self.meanwhile(store.commit(ops.clone())).await;
+        while let Err(error) = written {
             tracing::error!(%error, "alerts cannot be written, trying again");
             self.board
                 .set_failing(Some(format!("alerts cannot be written: {error}")));
@@ -300,13 +340,42 @@ impl Engine {
                 () = token.cancelled() => return Err(AlertingError::Store(error)),
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(WRITE_AGAIN.1),
             }
+            written = store.commit(ops.clone()).await;
         }
         self.board.set_failing(None);
         Ok(())
     }
 
-    /// Starts the sends that are due.
+    /// Waits for a write. Channels go on with what is durable already, so that they do not idle for each write.
+    async fn meanwhile<T>(&mut self, writing: impl Future<Output = T>) -> T {
+        let mut writing = pin!(writing);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut writing => return done,
+                Some(Ok(sent)) = self.sends.join_next(), if self.ended.len() < ENDED => {
+                    // What failed may have closed its channel: that is for the books to say. And at the end nothing is begun.
+                    if sent.outcome.is_ok() && !self.jobs.is_closed() {
+                        self.desk.outbox.leave(&sent.outgoing);
+                        self.send();
+                    }
+                    self.ended.push_back(sent);
+                }
+            }
+        }
+    }
+
+    /// Starts the sends that are due, and shows how channels do.
     fn launch(&mut self) {
+        self.send();
+        self.board.show_health(self.desk.outbox.health(self.clock.now()));
+        self.metrics
+            .waiting
+            .set(i64::try_from(self.desk.outbox.len()).unwrap_or(i64::MAX));
+    }
+
+    /// Starts the sends that are due.
+    fn send(&mut self) {
         let now = self.clock.now();
         while let Some(outgoing) = self.desk.outbox.take(now, self.options.channel_concurrency) {
             let channel = self.desk.book.channels().get(&outgoing.delivery.channel).cloned();
@@ -348,21 +417,27 @@ impl Engine {
                 })
             });
         }
-        self.board.show_health(self.desk.outbox.health(now));
-        self.metrics
-            .waiting
-            .set(i64::try_from(self.desk.outbox.len()).unwrap_or(i64::MAX));
     }
 
     /// Takes in what analytics still sent, and waits a little for the sends under way.
     async fn stop(mut self, token: &CancellationToken) -> Result<(), AlertingError> {
         self.jobs.close();
-        while let Some(event) = self.waiting() {
-            self.absorb(event)?;
+        loop {
+            while let Some(event) = self.waiting() {
+                self.absorb(event)?;
+            }
+            self.turn();
+            self.settle(token).await?;
+            if self.intake.is_empty() && self.ended.is_empty() {
+                break;
+            }
         }
-        self.settle(token).await?;
         let deadline = Instant::now() + LAST_SENDS;
         while let Ok(Some(Ok(sent))) = tokio::time::timeout_at(deadline, self.sends.join_next()).await {
+            self.book_sent(*sent, self.clock.now())?;
+        }
+        self.settle(token).await?;
+        while let Some(sent) = self.ended.pop_front() {
             self.book_sent(*sent, self.clock.now())?;
         }
         self.settle(token).await

@@ -246,24 +246,22 @@ impl Board {
     }
 
     /// Shows alerts as they are now. Values that merely moved are no news to listeners.
-    pub(crate) fn show(&self, alerts: impl Iterator<Item = Alert>, news: bool) {
+    pub(crate) fn show(&self, alerts: impl IntoIterator<Item = Arc<Alert>>, news: bool) {
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
         for alert in alerts {
             let is_open = alert.resolved_at.is_none();
             if alert.rule_id.starts_with(SELF) {
                 let mut own = self.own.write().unwrap_or_else(PoisonError::into_inner);
                 if is_open {
-                    own.insert(alert.id.clone(), alert.clone());
+                    own.insert(alert.id.clone(), Alert::clone(&alert));
                 } else {
                     own.remove(&alert.id);
                 }
             }
-            let before = {
-                let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
-                if is_open {
-                    open.insert(alert.id.clone(), Shown::Plain(Arc::new(alert.clone())))
-                } else {
-                    open.remove(&alert.id)
-                }
+            let before = if is_open {
+                open.insert(alert.id.clone(), Shown::Plain(Arc::clone(&alert)))
+            } else {
+                open.remove(&alert.id)
             };
             if let Some(before) = before {
                 self.metrics.active.with_label_values(&[before.state().name()]).dec();
@@ -272,7 +270,7 @@ impl Board {
                 self.metrics.active.with_label_values(&[alert.state.name()]).inc();
             }
             if news && self.events.receiver_count() > 0 {
-                drop(self.events.send(alert));
+                drop(self.events.send(Alert::clone(&alert)));
             }
         }
     }

@@ -19,6 +19,7 @@ mod handle;
 mod held;
 mod history;
 mod incident;
+mod intake;
 mod link;
 mod matchers;
 mod metrics;
@@ -121,7 +122,7 @@ impl Alerting {
         let book = Book::load(options.clone(), external_url, stored, clock.now());
         handle
             .board
-            .show(book.open_alerts().map(std::borrow::Cow::into_owned), false);
+            .show(book.open_alerts().map(|alert| Arc::new(alert.into_owned())), false);
         handle.board.channels.send_replace(Arc::new(book.channels().clone()));
         let mut desk = Desk::new(book, loaded.outbox, loaded.finished, options.clone());
         desk.set_acknowledging(sender.acknowledging());
@@ -150,6 +151,8 @@ impl Alerting {
             clock,
             sends: tokio::task::JoinSet::new(),
             answers: engine::Answers::default(),
+            intake: intake::Intake::default(),
+            ended: std::collections::VecDeque::new(),
         };
         Ok(Self { engine, handle, routes })
     }

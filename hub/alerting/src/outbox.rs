@@ -1,8 +1,8 @@
 //! Notifications that wait to be sent: in order for each key and channel, and a bounded number at once for each channel.
 //!
-//! Pure: the shell sends what [`Outbox::take`] hands out and reports with [`Outbox::done`].
+//! Pure: the shell sends what [`Outbox::take`] hands out and reports with [`Outbox::book`].
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use streamflow_model::{Delivery, DeliveryState, Instant};
@@ -126,6 +126,10 @@ pub(crate) struct Outbox {
     gates: BTreeMap<String, Gate>,
     limits: BreakerLimits,
     len: usize,
+    /// Lanes whose notification is sent and not booked yet, and no longer counts as under way.
+    left: HashSet<Lane>,
+    /// Lanes whose outcome is booked and not durable yet.
+    booked: Vec<Lane>,
 }
 
 impl Outbox {
@@ -187,20 +191,21 @@ impl Outbox {
     /// Adds a notification behind those of the same key and channel.
     pub(crate) fn push(&mut self, outgoing: Outgoing) {
         let lane = lane(&outgoing);
+        let held = self.booked.contains(&lane);
         let queue = self.lanes.entry(lane.clone()).or_default();
         if queue.iter().any(|waiting| waiting.delivery.id == outgoing.delivery.id) {
             return;
         }
         let channel = self.channels.entry(lane.channel).or_default();
         channel.len += 1;
-        if queue.is_empty() {
+        if queue.is_empty() && !held {
             channel.wait(outgoing.due(), lane.about);
         }
         queue.push_back(outgoing);
         self.len += 1;
     }
 
-    /// The next notification that may be sent; it stays in its place until [`Self::done`].
+    /// The next notification that may be sent; it stays in its place until [`Self::book`].
     pub(crate) fn take(&mut self, now: i64, at_once: usize) -> Option<Outgoing> {
         let (gates, lanes) = (&self.gates, &self.lanes);
         let (name, channel) = self
@@ -224,13 +229,24 @@ impl Outbox {
         self.lanes.get(&lane).and_then(VecDeque::front).cloned()
     }
 
-    /// Reports the outcome of what `take` handed out: again later, or finished.
-    pub(crate) fn done(&mut self, outgoing: Outgoing) {
+    /// What `take` handed out has left: another may be sent, though not of its lane before [`Self::settled`].
+    pub(crate) fn leave(&mut self, outgoing: &Outgoing) {
+        let lane = lane(outgoing);
+        if let Some(channel) = self.channels.get_mut(&lane.channel) {
+            channel.running = channel.running.saturating_sub(1);
+            self.left.insert(lane);
+        }
+    }
+
+    /// Books the outcome of what `take` handed out: again later, or finished. Those behind it wait for [`Self::settled`].
+    pub(crate) fn book(&mut self, outgoing: Outgoing) {
         let lane = lane(&outgoing);
         let (Some(queue), Some(channel)) = (self.lanes.get_mut(&lane), self.channels.get_mut(&lane.channel)) else {
             return;
         };
-        channel.running = channel.running.saturating_sub(1);
+        if !self.left.remove(&lane) {
+            channel.running = channel.running.saturating_sub(1);
+        }
         if outgoing.delivery.state == DeliveryState::Pending {
             queue[0] = outgoing;
         } else {
@@ -238,11 +254,25 @@ impl Outbox {
             channel.len -= 1;
             self.len -= 1;
         }
-        match queue.front() {
-            Some(head) => channel.wait(head.due(), lane.about),
-            None => drop(self.lanes.remove(&lane)),
+        self.booked.push(lane);
+    }
+
+    /// What was booked is durable: a crash would no longer repeat it, and those behind it may follow.
+    pub(crate) fn settled(&mut self) {
+        for lane in std::mem::take(&mut self.booked) {
+            let head = self.lanes.get(&lane).and_then(VecDeque::front).map(Outgoing::due);
+            match (head, self.channels.get_mut(&lane.channel)) {
+                (Some(due), Some(channel)) => channel.wait(due, lane.about),
+                _ => drop(self.lanes.remove(&lane)),
+            }
         }
         self.channels.retain(|_, queue| !queue.is_idle());
+    }
+
+    /// Books an outcome that is as good as durable.
+    pub(crate) fn done(&mut self, outgoing: Outgoing) {
+        self.book(outgoing);
+        self.settled();
     }
 
     /// When the next notification may be sent, of channels that have room.

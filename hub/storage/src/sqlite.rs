@@ -2,6 +2,7 @@
 
 mod append;
 mod command;
+mod documents;
 mod fault;
 mod merge;
 mod open;

@@ -225,6 +225,15 @@ pub enum DocOp {
         /// Version that it must have now.
         expect: Option<i64>,
     },
+    /// Writes it, whatever is there; for those who write many at once and may have to try again.
+    Write {
+        /// Its collection.
+        kind: &'static str,
+        /// Unique in the collection.
+        id: String,
+        /// New contents, as JSON.
+        text: Arc<str>,
+    },
     /// Removes it.
     Delete {
         /// Its collection.

@@ -59,7 +59,7 @@ macro_rules! store_suite {
             scans_see_what_queries_see, replays_are_whole_and_in_time, replays_pass_over_drills, an_event_is_found_by_its_id, recent_ids_are_those_of_the_agent,
             a_replay_is_known, the_log_is_dense_and_ordered, followers_see_every_commit_in_order, the_log_replays_from_every_place,
             marks_and_places_survive_everything, what_was_acknowledged_survives_a_crash, old_events_expire, totals_are_kept,
-            documents_have_versions, documents_commit_together_or_not_at_all, checkpoints_are_replaced,
+            documents_have_versions, documents_commit_together_or_not_at_all, many_documents_are_written_at_once, checkpoints_are_replaced,
             rollups_and_their_place_move_together, rollups_expire_by_resolution,
         );
     };

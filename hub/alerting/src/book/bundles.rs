@@ -375,7 +375,8 @@ impl Book {
     /// Notes in some alerts that their group has told of them. Of very many the rest follows at once, but not in the same commit:
     /// a crash between them tells of the rest once more.
     pub(super) fn mark_some(&mut self, now: i64) {
-        let some = self.marks.len().min(MARKED);
+        let some = self.marks.len().min(MARKED.saturating_sub(self.done.marks));
+        self.done.marks += some;
         let marks: Vec<_> = self.marks.drain(..some).collect();
         for (id, name, _) in marks {
             self.mark(&id, &name, now);

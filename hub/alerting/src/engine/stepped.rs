@@ -53,12 +53,20 @@ impl Stepped {
     async fn event(&mut self, event: Event, now: i64) {
         self.engine.clock = Clock::standing_at(now);
         self.engine.absorb(event).unwrap();
+        self.engine.turn();
         loop {
             self.engine.settle(&self.token).await.unwrap();
             self.engine.launch();
             let mut sent_any = false;
-            while let Some(sent) = self.engine.sends.join_next().await {
-                self.engine.absorb(Event::Sent(sent.unwrap())).unwrap();
+            loop {
+                let sent = match self.engine.ended.pop_front() {
+                    Some(sent) => sent,
+                    None => match self.engine.sends.join_next().await {
+                        Some(sent) => sent.unwrap(),
+                        None => break,
+                    },
+                };
+                self.engine.absorb(Event::Sent(sent)).unwrap();
                 sent_any = true;
             }
             if !sent_any {

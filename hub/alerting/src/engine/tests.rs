@@ -167,26 +167,34 @@ impl Store for Memory {
         }
         let versions = {
             let mut docs = self.docs.lock().unwrap();
-            let apply = |op| match op {
-                DocOp::Put { kind, id, body, .. } => {
-                    let version = docs.get(&(kind.clone(), id.clone())).map_or(1, |doc| doc.version + 1);
-                    docs.insert(
-                        (kind.clone(), id.clone()),
-                        Doc {
-                            kind,
-                            id,
-                            version,
-                            body,
-                        },
-                    );
-                    version
-                }
-                DocOp::Delete { kind, id } => {
-                    docs.remove(&(kind, id));
-                    0
-                }
+            let put = |docs: &mut BTreeMap<(String, String), Doc>, kind: String, id: String, body: Value| {
+                let version = docs.get(&(kind.clone(), id.clone())).map_or(1, |doc| doc.version + 1);
+                docs.insert(
+                    (kind.clone(), id.clone()),
+                    Doc {
+                        kind,
+                        id,
+                        version,
+                        body,
+                    },
+                );
+                version
             };
-            ops.into_iter().map(apply).collect()
+            let mut versions = Vec::new();
+            for op in ops {
+                match op {
+                    DocOp::Put { kind, id, body, .. } => versions.push(put(&mut docs, kind, id, body)),
+                    DocOp::Write { kind, id, text } => {
+                        let body = serde_json::from_str(&text).unwrap();
+                        versions.push(put(&mut docs, kind.to_owned(), id, body));
+                    }
+                    DocOp::Delete { kind, id } => {
+                        docs.remove(&(kind, id));
+                        versions.push(0);
+                    }
+                }
+            }
+            versions
         };
         self.commits.send_modify(|n| *n += 1);
         // A crash between the write and its answer.

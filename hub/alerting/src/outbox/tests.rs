@@ -1,5 +1,7 @@
 //! Order, bounds and waits.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use serde_json::json;
 use streamflow_model::Span;
@@ -110,6 +112,47 @@ fn a_channel_that_hangs_holds_up_only_itself() {
         outbox.done(one);
     }
     assert_eq!(outbox.take(T0, 2).unwrap().delivery.channel, "fast");
+}
+
+#[test]
+fn others_need_not_wait_until_an_outcome_is_durable_and_those_behind_it_do() {
+    let mut outbox = Outbox::default();
+    for (id, alert) in [("a1", "a"), ("a2", "a"), ("b1", "b"), ("c1", "c")] {
+        outbox.push(outgoing(id, "ops", alert, T0));
+    }
+    let take = |outbox: &mut Outbox| outbox.take(T0, 1).map(|one| one.delivery.id);
+    let mut first = outbox.take(T0, 1).unwrap();
+    assert_eq!(
+        (first.delivery.id.as_str(), take(&mut outbox)),
+        ("a1", None),
+        "one at once"
+    );
+    outbox.leave(&first);
+    assert_eq!(take(&mut outbox).as_deref(), Some("b1"), "the channel does not idle");
+    first.after(Ok(String::new()), T0, 0.0, &Options::default());
+    outbox.book(first);
+    assert_eq!(take(&mut outbox), None, "b1 is under way");
+    assert_eq!(outbox.len(), 3);
+    let mut b = outgoing("b1", "ops", "b", T0);
+    outbox.leave(&b);
+    assert_eq!(
+        take(&mut outbox).as_deref(),
+        Some("c1"),
+        "a2 waits until the end of a1 is durable"
+    );
+    b.after(Ok(String::new()), T0, 0.0, &Options::default());
+    outbox.book(b);
+    // A newer notification of a key whose last one is booked and not durable yet.
+    outbox.push(outgoing("b2", "ops", "b", T0));
+    outbox.settled();
+    let rest: Vec<Outgoing> = std::iter::from_fn(|| outbox.take(T0, 8)).collect();
+    let ids: BTreeSet<&str> = rest.iter().map(|one| one.delivery.id.as_str()).collect();
+    assert_eq!((rest.len(), ids), (2, BTreeSet::from(["a2", "b2"])));
+    rest.into_iter().for_each(|mut one| {
+        one.after(Ok(String::new()), T0, 0.0, &Options::default());
+        outbox.done(one);
+    });
+    assert_eq!(outbox.len(), 1, "c1 is still under way");
 }
 
 #[test]

@@ -1,12 +1,12 @@
-//! Everything but new frames inside a transaction: documents, checkpoints, chunks installed and removed.
+//! Everything but new frames inside a transaction: checkpoints, chunks installed and removed; documents and rollups have files of their own.
 
 use sqlx::SqliteConnection;
 
 use super::{
     command::{Done, Install, Task},
-    rollup,
+    documents, rollup,
 };
-use crate::{StoreError, store::DocOp};
+use crate::StoreError;
 
 /// Chunks removed in one transaction, so that no sender waits long behind it.
 const EXPIRE: i64 = 128;
@@ -14,7 +14,7 @@ const EXPIRE: i64 = 128;
 /// Applies one task. The outer error ends the transaction, the inner one concerns this task alone, which then has changed nothing.
 pub async fn apply(connection: &mut SqliteConnection, task: &Task) -> Result<Result<Done, StoreError>, sqlx::Error> {
     match task {
-        Task::Docs(ops) => docs(connection, ops).await,
+        Task::Docs(ops) => documents::write(connection, ops).await,
         Task::Checkpoint { name, position, body } => {
             sqlx::query(
                 "INSERT INTO checkpoint VALUES (?, ?, ?)
@@ -33,61 +33,6 @@ pub async fn apply(connection: &mut SqliteConnection, task: &Task) -> Result<Res
         Task::ExpireRollups { resolution, before } => rollup::expire(connection, *resolution, *before).await.map(Ok),
         Task::DropRollups { metric } => rollup::drop(connection, metric).await.map(Ok),
     }
-}
-
-async fn docs(connection: &mut SqliteConnection, ops: &[DocOp]) -> Result<Result<Done, StoreError>, sqlx::Error> {
-    sqlx::query("SAVEPOINT docs").execute(&mut *connection).await?;
-    let mut versions = Vec::with_capacity(ops.len());
-    for op in ops {
-        match doc(connection, op).await? {
-            Ok(version) => versions.push(version),
-            Err(conflict) => {
-                sqlx::query("ROLLBACK TO docs").execute(&mut *connection).await?;
-                sqlx::query("RELEASE docs").execute(connection).await?;
-                return Ok(Err(conflict));
-            }
-        }
-    }
-    sqlx::query("RELEASE docs").execute(connection).await?;
-    Ok(Ok(Done::Versions(versions)))
-}
-
-async fn doc(connection: &mut SqliteConnection, op: &DocOp) -> Result<Result<i64, StoreError>, sqlx::Error> {
-    let (kind, id, body, expect) = match op {
-        DocOp::Put { kind, id, body, expect } => (kind, id, body, *expect),
-        DocOp::Delete { kind, id } => {
-            sqlx::query("DELETE FROM doc WHERE kind = ? AND id = ?")
-                .bind(kind)
-                .bind(id)
-                .execute(connection)
-                .await?;
-            return Ok(Ok(0));
-        }
-    };
-    let found: Option<(i64,)> = sqlx::query_as("SELECT version FROM doc WHERE kind = ? AND id = ?")
-        .bind(kind)
-        .bind(id)
-        .fetch_optional(&mut *connection)
-        .await?;
-    let found = found.map_or(0, |(version,)| version);
-    if let Some(expected) = expect.filter(|expected| *expected != found) {
-        return Ok(Err(StoreError::Conflict {
-            kind: kind.clone(),
-            id: id.clone(),
-            expected,
-            found,
-        }));
-    }
-    sqlx::query(
-        "INSERT INTO doc VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET version = excluded.version, body = excluded.body",
-    )
-    .bind(kind)
-    .bind(id)
-    .bind(found + 1)
-    .bind(body.to_string())
-    .execute(connection)
-    .await?;
-    Ok(Ok(found + 1))
 }
 
 async fn install(

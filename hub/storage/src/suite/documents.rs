@@ -48,6 +48,43 @@ pub async fn documents_have_versions(fixture: &mut dyn Fixture) {
     assert_eq!(store.doc("rule", "a").await.unwrap(), None);
 }
 
+/// Many in one commit, among them some twice: each has its own version, and what is removed is gone.
+pub async fn many_documents_are_written_at_once(fixture: &mut dyn Fixture) {
+    let store = fixture.open().await;
+    let text = |n: usize, text: &str| DocOp::Write {
+        kind: "alert",
+        id: format!("{n:03}"),
+        text: json!({"n": n, "text": text}).to_string().into(),
+    };
+    let gone = |n: usize| DocOp::Delete {
+        kind: "alert".into(),
+        id: format!("{n:03}"),
+    };
+    let first: Vec<DocOp> = (0..100).map(|n| text(n, "first")).collect();
+    assert_eq!(store.commit(first).await.unwrap(), vec![1; 100]);
+    let mut second: Vec<DocOp> = (50..150).rev().map(|n| text(n, "second")).collect();
+    second.push(text(149, "third"));
+    second.push(write("a", json!("a"), Some(0)));
+    second.extend((0..50).map(gone));
+    second.push(text(0, "back"));
+    let mut versions = vec![1; 50];
+    versions.extend([2; 50]);
+    versions.extend([2, 1]);
+    versions.extend([0; 50]);
+    versions.push(1);
+    assert_eq!(store.commit(second).await.unwrap(), versions);
+    let all = store.docs("alert", None, usize::MAX).await.unwrap();
+    let ids: Vec<usize> = all.iter().map(|doc| doc.id.parse().unwrap()).collect();
+    let expected: Vec<usize> = std::iter::once(0).chain(50..150).collect();
+    assert_eq!(ids, expected);
+    assert_eq!(all[0].body, json!({"n": 0, "text": "back"}));
+    assert_eq!(all[1].body["text"], "second");
+    assert_eq!((&all[100].body["text"], all[100].version), (&json!("third"), 2));
+    let broken = vec![text(60, "lost"), gone(61), write("a", json!("b"), Some(9))];
+    assert!(matches!(store.commit(broken).await, Err(StoreError::Conflict { .. })));
+    assert_eq!(store.docs("alert", None, usize::MAX).await.unwrap(), all);
+}
+
 /// A conflict undoes the operations before it; collections are listed in the order of ids, page by page.
 pub async fn documents_commit_together_or_not_at_all(fixture: &mut dyn Fixture) {
     let store = fixture.open().await;

@@ -239,7 +239,9 @@ fn a_channel_goes_when_it_has_told_what_was_to_be_told() {
     }
     let tell = |desk: &mut Desk| {
         let outgoing = desk.outbox.take(T0, 8).unwrap();
-        desk.sent(outgoing, Ok("1".to_owned()), T0, 0.0).unwrap().status
+        let status = desk.sent(outgoing, Ok("1".to_owned()), T0, 0.0).unwrap().status;
+        desk.outbox.settled();
+        status
     };
     assert_eq!(tell(&mut desk), "firing");
 
@@ -279,6 +281,7 @@ fn a_channel_that_gave_up_is_failing_until_it_delivers_or_is_saved() {
         }
         let outgoing = desk.outbox.take(T0, 8).unwrap();
         desk.sent(outgoing, outcome, T0, 0.0).unwrap();
+        desk.outbox.settled();
     };
     let refused = || Err(DeliverError::Permanent("410".to_owned()));
     tell(&mut desk, refused());

@@ -1,0 +1,227 @@
+//! Verdicts that have come and wait for their turn.
+//!
+//! While there are few, they are taken as they came: what came in one message is of one moment, and told of together. Of very many the rules
+//! take turns, so that ten thousand verdicts of one rule do not hold up the alert of another. Those of one rule keep their order.
+//!
+//! Pure, and bounded by who asks [`Intake::has_room`] before it takes the next message.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ops::Bound,
+};
+
+use streamflow_model::Signal;
+use tokio::sync::oneshot;
+
+/// Verdicts of one turn, of which all changes become durable together.
+pub(crate) const AT_ONCE: usize = 1000;
+/// Verdicts that may wait here; the others wait with who sends them.
+const ROOM: usize = 16_384;
+
+/// The verdicts.
+#[derive(Debug, Default)]
+pub(crate) struct Intake {
+    /// As they came.
+    messages: VecDeque<(u64, Vec<Signal>)>,
+    /// Those of so many that rules take turns.
+    rules: BTreeMap<String, VecDeque<(u64, Signal)>>,
+    /// The rule whose turn was last.
+    last: String,
+    waiting: usize,
+    came: u64,
+    /// Who waits until everything before is durable.
+    flushes: VecDeque<(u64, oneshot::Sender<()>)>,
+}
+
+impl Intake {
+    /// Whether the next message may come.
+    pub(crate) const fn has_room(&self) -> bool {
+        self.waiting < ROOM
+    }
+
+    /// Whether nothing waits.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.waiting == 0
+    }
+
+    /// A message has come.
+    pub(crate) fn push(&mut self, signals: Vec<Signal>) {
+        if signals.is_empty() {
+            return;
+        }
+        self.came += 1;
+        self.waiting += signals.len();
+        self.messages.push_back((self.came, signals));
+    }
+
+    /// Somebody wants to know when everything that came before is durable.
+    pub(crate) fn flush(&mut self, done: oneshot::Sender<()>) {
+        self.flushes.push_back((self.came, done));
+    }
+
+    /// The verdicts of the next moment, at most `most`; `None` when there are none, or the moment is larger.
+    pub(crate) fn take(&mut self, most: usize) -> Option<Vec<Signal>> {
+        if self.rules.is_empty() && self.waiting <= AT_ONCE {
+            self.messages.front().filter(|(_, signals)| signals.len() <= most)?;
+            let (_, signals) = self.messages.pop_front()?;
+            self.waiting -= signals.len();
+            return Some(signals);
+        }
+        for (came, signals) in self.messages.drain(..) {
+            for signal in signals {
+                match self.rules.get_mut(&signal.rule_id) {
+                    Some(of_rule) => of_rule.push_back((came, signal)),
+                    None => drop(
+                        self.rules
+                            .insert(signal.rule_id.clone(), VecDeque::from([(came, signal)])),
+                    ),
+                }
+            }
+        }
+        let taken = self.in_turns(most);
+        self.waiting -= taken.len();
+        (!taken.is_empty()).then_some(taken)
+    }
+
+    fn in_turns(&mut self, most: usize) -> Vec<Signal> {
+        let mut taken = Vec::with_capacity(most.min(self.waiting));
+        while taken.len() < most && !self.rules.is_empty() {
+            let share = ((most - taken.len()) / self.rules.len()).max(1);
+            // Once around, from where the last turn ended.
+            for _ in 0..self.rules.len() {
+                let room = (most - taken.len()).min(share);
+                let after = (Bound::Excluded(self.last.as_str()), Bound::Unbounded);
+                let next = self
+                    .rules
+                    .range::<str, _>(after)
+                    .next()
+                    .or_else(|| self.rules.iter().next());
+                let Some(rule) = next.map(|(rule, _)| rule.clone()).filter(|_| room > 0) else {
+                    break;
+                };
+                if let Some(of_rule) = self.rules.get_mut(&rule) {
+                    let some = room.min(of_rule.len());
+                    taken.extend(of_rule.drain(..some).map(|(_, signal)| signal));
+                    if of_rule.is_empty() {
+                        self.rules.remove(&rule);
+                    }
+                }
+                self.last = rule;
+            }
+        }
+        taken
+    }
+
+    /// Those who are to be answered once what has been taken is durable.
+    pub(crate) fn flushed(&mut self) -> Vec<oneshot::Sender<()>> {
+        let message = self.messages.front().map(|(came, _)| *came);
+        let of_rules = self
+            .rules
+            .values()
+            .filter_map(|of_rule| of_rule.front())
+            .map(|(came, _)| *came);
+        let oldest = of_rules.chain(message).min().unwrap_or(u64::MAX);
+        let done = self.flushes.iter().take_while(|(came, _)| *came < oldest).count();
+        self.flushes.drain(..done).map(|(_, done)| done).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::sample::signal;
+
+    fn of(rule: &str, n: usize) -> Signal {
+        let mut signal = signal(0, n as f64);
+        rule.clone_into(&mut signal.rule_id);
+        signal
+    }
+
+    fn seen(signals: &[Signal]) -> Vec<(String, f64)> {
+        signals
+            .iter()
+            .map(|signal| (signal.rule_id.clone(), signal.value.unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn few_are_taken_message_by_message_and_of_many_the_rules_take_turns() {
+        let mut intake = Intake::default();
+        intake.push(vec![of("b", 0), of("a", 1)]);
+        intake.push(vec![of("a", 2)]);
+        assert_eq!(seen(&intake.take(AT_ONCE).unwrap()), seen(&[of("b", 0), of("a", 1)]));
+        for _ in 0..5 {
+            intake.push((0..1000).map(|n| of("storm", n)).collect());
+        }
+        intake.push(vec![of("other", 0), of("z", 0)]);
+        let first = intake.take(AT_ONCE).unwrap();
+        assert_eq!(first.len(), AT_ONCE);
+        for rule in ["a", "other", "z"] {
+            assert!(
+                first.iter().any(|signal| signal.rule_id == rule),
+                "{rule} waits for nobody"
+            );
+        }
+        // What comes while the storm goes on is of the next turn.
+        intake.push(vec![of("late", 0)]);
+        assert!(
+            intake
+                .take(AT_ONCE)
+                .unwrap()
+                .iter()
+                .any(|signal| signal.rule_id == "late")
+        );
+    }
+
+    #[test]
+    fn a_flush_is_answered_when_everything_before_it_is_taken() {
+        let mut intake = Intake::default();
+        let flush = |intake: &mut Intake| intake.flush(oneshot::channel().0);
+        flush(&mut intake);
+        assert_eq!(intake.flushed().len(), 1, "nothing waits");
+        for _ in 0..3 {
+            intake.push((0..1000).map(|n| of("storm", n)).collect());
+        }
+        flush(&mut intake);
+        intake.push(vec![of("other", 0)]);
+        flush(&mut intake);
+        let mut answered = Vec::new();
+        while intake.take(AT_ONCE).is_some() {
+            answered.push(intake.flushed().len());
+        }
+        assert_eq!(answered.iter().sum::<usize>(), 2);
+        assert_eq!(answered[0], 0);
+        assert!(intake.is_empty() && intake.flushes.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn each_is_taken_once_and_those_of_a_rule_in_their_order(
+            messages in prop::collection::vec(prop::collection::vec(0_usize..5, 0..400), 0..20),
+            most in 1_usize..1500,
+        ) {
+            let (mut intake, mut n, mut taken, mut came) = (Intake::default(), 0, Vec::new(), Vec::new());
+            for (nth, rules) in messages.iter().enumerate() {
+                let message: Vec<Signal> = rules.iter().map(|rule| { n += 1; of(&rule.to_string(), n) }).collect();
+                came.extend(seen(&message));
+                intake.push(message);
+                if nth % 3 == 2 {
+                    taken.extend(seen(&intake.take(most.max(AT_ONCE)).unwrap_or_default()));
+                }
+            }
+            while let Some(some) = intake.take(AT_ONCE) {
+                prop_assert!(some.len() <= AT_ONCE);
+                taken.extend(seen(&some));
+            }
+            prop_assert!(intake.is_empty());
+            for rule in 0..5 {
+                let of_rule = |all: &[(String, f64)]| -> Vec<f64> {
+                    all.iter().filter(|(own, _)| *own == rule.to_string()).map(|(_, n)| *n).collect()
+                };
+                prop_assert_eq!(of_rule(&taken), of_rule(&came));
+            }
+        }
+    }
+}
