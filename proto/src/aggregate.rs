@@ -3,6 +3,7 @@
 //! Invariants: `merge` of two parts equals the whole (exactly for counts, extremes, first and last; within rounding for sums; within the sketch's error for
 //! percentiles, distinct counts and the most frequent values). A value that is not a finite number is left out and counted. An accumulator's size is bounded whatever it sees.
 
+mod accumulators;
 mod distinct;
 mod fold;
 mod frequent;
@@ -11,6 +12,7 @@ mod quantile;
 mod spec;
 mod state;
 
+pub use accumulators::{Accumulators, Picked};
 pub use fold::fold;
 pub use frequent::Frequent;
 pub use spec::{AggregateError, AggregateSpec, Func, MAX_TOP};

@@ -66,6 +66,7 @@ impl Bitmap {
     }
 
     /// Is this row in the set? Rows beyond the end are not.
+    #[inline]
     pub fn get(&self, row: usize) -> bool {
         row < self.len && self.words[row / 64] >> (row % 64) & 1 == 1
     }
@@ -172,6 +173,7 @@ pub struct Ones<'a> {
 impl Iterator for Ones<'_> {
     type Item = usize;
 
+    #[inline]
     fn next(&mut self) -> Option<usize> {
         while self.word == 0 {
             self.index += 1;

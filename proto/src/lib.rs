@@ -12,6 +12,7 @@ mod column;
 pub mod event;
 pub mod filter;
 pub mod frame;
+pub mod groups;
 pub mod metric;
 pub mod path;
 pub mod wire;

@@ -18,6 +18,5 @@ mod tests;
 pub use ask::{Ask, GroupKey};
 pub use device::Device;
 pub use gains::{Gain, Gains, OTHER};
-use groups::RowGroups;
 pub use partial::{Carrier, FORMAT, MAX_CARRIED, PARTIALS, Partial, PartialError, carried, carriers, pack, unpack};
 pub use sheet::Sheet;

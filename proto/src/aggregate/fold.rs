@@ -18,9 +18,20 @@ pub fn fold<A: AsMut<Accumulator>>(
     groups: &[u32],
     accumulators: &mut [A],
 ) -> Result<(), DecodeError> {
+    let pairs = || rows.iter_ones().map(move |row| (row, groups[row] as usize));
+    add(spec, columns, pairs, accumulators)
+}
+
+/// Adds each of these rows to the accumulator whose number is beside it.
+pub(super) fn add<A: AsMut<Accumulator>, P: Iterator<Item = (usize, usize)>>(
+    spec: &AggregateSpec,
+    columns: &mut Columns<'_>,
+    pairs: impl Fn() -> P,
+    accumulators: &mut [A],
+) -> Result<(), DecodeError> {
     let Some(path) = &spec.path else {
-        for row in rows.iter_ones() {
-            accumulators[groups[row] as usize].as_mut().add_events(1);
+        for (_, group) in pairs() {
+            accumulators[group].as_mut().add_events(1);
         }
         return Ok(());
     };
@@ -29,17 +40,17 @@ pub fn fold<A: AsMut<Accumulator>>(
             return Ok(());
         };
         // Each value once where most rows are added; of few rows only their own.
-        let all = rows.count_ones() > dict.values.len();
+        let all = pairs().count() > dict.values.len();
         let known = if all { dict.values.as_slice() } else { &[] };
         let coupons: Vec<_> = known.iter().map(|value| Distinct::coupon(value)).collect();
-        for row in rows.iter_ones() {
+        for (row, group) in pairs() {
             let id = dict.ids[row];
             if id != Dict::ABSENT {
                 let coupon = match coupons.get(id as usize) {
                     Some(coupon) => *coupon,
                     None => Distinct::coupon(&dict.values[id as usize]),
                 };
-                accumulators[groups[row] as usize].as_mut().add_coupon(coupon);
+                accumulators[group].as_mut().add_coupon(coupon);
             }
         }
         return Ok(());
@@ -48,13 +59,13 @@ pub fn fold<A: AsMut<Accumulator>>(
         let Some(dict) = columns.labels(path)? else {
             return Ok(());
         };
-        let all = rows.count_ones() > dict.values.len();
+        let all = pairs().count() > dict.values.len();
         let known = if all { dict.values.as_slice() } else { &[] };
         let hashed: Vec<_> = known.iter().map(|value| Hashed::new(value)).collect();
-        for row in rows.iter_ones() {
+        for (row, group) in pairs() {
             let id = dict.ids[row];
             if id != Dict::ABSENT {
-                let accumulator = accumulators[groups[row] as usize].as_mut();
+                let accumulator = accumulators[group].as_mut();
                 match hashed.get(id as usize) {
                     Some(value) => accumulator.add_value(value),
                     None => accumulator.add_value(&Hashed::new(&dict.values[id as usize])),
@@ -71,12 +82,10 @@ pub fn fold<A: AsMut<Accumulator>>(
     } else {
         None
     };
-    for row in rows.iter_ones() {
+    for (row, group) in pairs() {
         if numbers.present.get(row) {
             let at = times.as_ref().map_or(0, |times| times[row]);
-            accumulators[groups[row] as usize]
-                .as_mut()
-                .add_number(at, numbers.values[row]);
+            accumulators[group].as_mut().add_number(at, numbers.values[row]);
         }
     }
     Ok(())

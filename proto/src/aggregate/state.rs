@@ -99,6 +99,15 @@ impl Accumulator {
         }
     }
 
+    /// One of which this is known.
+    pub(super) const fn of(state: State, samples: u64, ignored: u64) -> Self {
+        Self {
+            state,
+            samples,
+            ignored,
+        }
+    }
+
     /// Adds events that carry no value of their own: `count()` and `rate()`.
     pub(super) const fn add_events(&mut self, count: u64) {
         self.samples += count;

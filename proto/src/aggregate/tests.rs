@@ -165,6 +165,57 @@ proptest! {
     }
 }
 
+proptest! {
+    /// Kept in columns, aggregates are what each of them is by itself.
+    #[test]
+    fn aggregates_side_by_side_are_those_that_stand_alone(
+        rows in prop::collection::vec((0_u32..3, any::<bool>(), prop_oneof![3 => (-9i32..9).prop_map(|n| n.to_string()), 1 => Just("\"x\"".to_owned())]), 1..120),
+    ) {
+        const PLACES: [u32; 3] = [4, 0, 2];
+        let mut builder = BatchBuilder::new();
+        for (n, (_, _, value)) in rows.iter().enumerate() {
+            let json = format!(r#"{{"type":"t","source":"s","timestamp":{},"data":{{"x":{value}}}}}"#, 1_700_000_000_000 + n);
+            builder.push_json(json.as_bytes(), 1_700_000_000_000).unwrap();
+        }
+        let batch = builder.finish(1).decode().unwrap();
+        let mut picked = Picked { counts: vec![0; 3], ..Picked::default() };
+        let mut places = vec![0; rows.len()];
+        for (row, (group, chosen, _)) in (0_u32..).zip(&rows) {
+            places[row as usize] = PLACES[*group as usize];
+            if *chosen {
+                picked.rows.push(row);
+                picked.groups.push(*group);
+                picked.counts[*group as usize] += 1;
+            }
+        }
+        let chosen = Bitmap::from_fn(rows.len(), |row| rows[row].1);
+        for text in ALL {
+            let spec = AggregateSpec::parse(text).unwrap();
+            let mut alone = vec![Accumulator::new(&spec); 5];
+            let mut together = Accumulators::new(&spec);
+            (0..5).for_each(|_| together.push(&spec));
+            // Twice, so that something was there before.
+            for _ in 0..2 {
+                let mut columns = Columns::new(&batch);
+                fold(&spec, &mut columns, &chosen, &places, &mut alone).unwrap();
+                together.fold(&spec, &mut columns, &picked, &PLACES).unwrap();
+            }
+            let bytes = bincode::serde::encode_to_vec(&together, bincode::config::standard()).unwrap();
+            let (read, _): (Accumulators, _) = bincode::serde::decode_from_slice(&bytes, bincode::config::standard()).unwrap();
+            for (number, alone) in alone.iter().enumerate() {
+                for together in [&together, &read] {
+                    prop_assert_eq!(together.value(number, 10_000), alone.value(10_000), "{}", text);
+                    prop_assert_eq!(together.only_grows(number), alone.only_grows(), "{}", text);
+                    prop_assert_eq!(together.top(number), alone.top());
+                    let whole = together.get(number);
+                    prop_assert_eq!((whole.samples(), whole.ignored()), (alone.samples(), alone.ignored()));
+                    prop_assert_eq!(whole.value(10_000), alone.value(10_000));
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn sums_do_not_drift() {
     let spec = AggregateSpec::parse("sum(data.x)").unwrap();

@@ -2,12 +2,13 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{Ask, RowGroups};
+use super::Ask;
 use crate::{
     aggregate::{self, Accumulator},
     batch::DecodeError,
     bitmap::Bitmap,
     filter::Columns,
+    groups::RowGroups,
 };
 
 /// What every label of the series of all surplus series is.
@@ -81,7 +82,7 @@ impl Gains {
             let group = groups.of(row);
             let entry = &mut tables[table].1[group];
             if *entry == NONE {
-                *entry = self.slot(ask, start, groups.labels(group), most);
+                *entry = self.slot(ask, start, groups.labels(group).map(str::to_owned).collect(), most);
             }
             self.slot_of_row[row] = *entry;
         }

@@ -2,11 +2,12 @@
 
 use std::{collections::HashMap, rc::Rc};
 
-use super::{Ask, Gains, GroupKey, RowGroups};
+use super::{Ask, Gains, GroupKey, groups::series};
 use crate::{
     batch::{Batch, DecodeError},
     bitmap::Bitmap,
     filter::Columns,
+    groups::RowGroups,
 };
 
 /// A batch at work. The one kernel of metrics: hosts and the hub both count with it.
@@ -65,7 +66,7 @@ impl<'a> Sheet<'a> {
         let groups = match self.groups.get(&ask.group_by) {
             Some(known) => Rc::clone(known),
             None => {
-                let fresh = Rc::new(RowGroups::new(&mut self.columns, &ask.group_by)?);
+                let fresh = Rc::new(series(&mut self.columns, &ask.group_by)?);
                 self.groups.insert(ask.group_by.clone(), Rc::clone(&fresh));
                 fresh
             }
