@@ -141,7 +141,7 @@ struct InstallQuery {
 ///
 /// The body is the file. It is checked and compiled first; then it takes the place of the version before, without a restart. State of rules is kept.
 #[utoipa::path(post, path = "/api/v1/plugins", tag = "plugins", params(InstallQuery),
-    request_body(content = Vec<u8>, content_type = "application/wasm", description = "A file of `streamflow-hub plugin build`, at most 16 MiB"),
+    request_body(content = Vec<u8>, content_type = "application/wasm", description = "A file of `streamflow-hub plugin build`, at most 32 MiB"),
     responses(
         (status = 200, body = Data<PluginInfo>),
         (status = 403, description = "Nobody whom the hub trusts has signed it."),

@@ -7,7 +7,10 @@ use sha2::{Digest, Sha256};
 use wasm_encoder::{ComponentSection, CustomSection};
 use wasmparser::{Parser, Payload};
 
-use crate::{Manifest, ManifestError, schema, sections::sections};
+use crate::{
+    Manifest, ManifestError, schema,
+    sections::{Section, sections},
+};
 
 const MANIFEST_SECTION: &str = "streamflow:manifest";
 const SIGNATURE_SECTION: &str = "streamflow:signature";
@@ -33,8 +36,13 @@ pub enum PackageError {
     #[error("not a WebAssembly component: it is cut off")]
     Cut,
     /// A core module: it was not made into a component.
-    #[error("a core module, not a component; build it with `streamflow-hub plugin build`")]
+    #[error(
+        "a core module, not a component; build it with `streamflow-hub plugin build`, or pack it with `streamflow-hub plugin pack`"
+    )]
     CoreModule,
+    /// To be packed, and packed already.
+    #[error("it has a manifest already; pack the file that the compiler made")]
+    Packed,
     /// No manifest inside.
     #[error("no manifest inside (custom section {MANIFEST_SECTION})")]
     NoManifest,
@@ -70,17 +78,29 @@ pub struct Package<'a> {
     pub manifest_text: &'a str,
     /// The signature, in the format of minisign.
     pub signature: Option<&'a str>,
+    /// Names of what the component imports from its host.
+    pub imports: Vec<String>,
     /// The bytes without a signature.
     unsigned: &'a [u8],
 }
 
-/// Makes a component of a compiled core module, with its manifest inside.
+/// Makes a component of a compiled core module, with its manifest inside. What is a component already, as the tools of other languages
+/// make it, gets the manifest.
 ///
 /// # Errors
 /// When the module does not fit the interface that it was built against, or the manifest or the schema that the code brings does not hold.
-pub fn encode(core_module: &[u8], manifest: &str) -> Result<Vec<u8>, PackageError> {
+pub fn encode(code: &[u8], manifest: &str) -> Result<Vec<u8>, PackageError> {
     Manifest::parse(manifest)?;
-    let (core_module, manifest) = schema::take(core_module, manifest)?;
+    if Parser::is_component(code) {
+        well_formed(code)?;
+        let sections = sections(code).ok_or(PackageError::Cut)?;
+        let packed = |section: &Section<'_>| section.custom.is_some_and(|(name, _)| name == MANIFEST_SECTION);
+        if sections.iter().any(packed) {
+            return Err(PackageError::Packed);
+        }
+        return pack(code.to_vec(), manifest);
+    }
+    let (core_module, manifest) = schema::take(code, manifest)?;
     // The encoder's errors explain themselves over several causes; the alternate form prints them all.
     let component = wit_component::ComponentEncoder::default()
         .validate(true)
@@ -140,10 +160,10 @@ impl<'a> Package<'a> {
     /// # Errors
     /// When the bytes are not a component with exactly one manifest that holds, or were altered.
     pub fn read(bytes: &'a [u8]) -> Result<Self, PackageError> {
-        well_formed(bytes)?;
+        let imports = well_formed(bytes)?;
         let sections = sections(bytes).ok_or(PackageError::Cut)?;
         let named = |name: &str| {
-            let is = |section: &&crate::sections::Section<'a>| section.custom.is_some_and(|(own, _)| own == name);
+            let is = |section: &&Section<'a>| section.custom.is_some_and(|(own, _)| own == name);
             sections.iter().filter(is).collect::<Vec<_>>()
         };
         let manifests = named(MANIFEST_SECTION);
@@ -152,7 +172,7 @@ impl<'a> Package<'a> {
             [one] => *one,
             _ => return Err(PackageError::ManyManifests),
         };
-        let text = |section: &crate::sections::Section<'a>, most: usize| {
+        let text = |section: &Section<'a>, most: usize| {
             let (_, data) = section.custom.ok_or(PackageError::NoManifest)?;
             if data.len() > most {
                 return Err(PackageError::LargeManifest(data.len()));
@@ -181,23 +201,33 @@ impl<'a> Package<'a> {
             manifest,
             manifest_text,
             signature,
+            imports,
             unsigned,
         })
     }
 }
 
-/// Whether the bytes are a component at all, with all that is nested in it.
-fn well_formed(bytes: &[u8]) -> Result<(), PackageError> {
-    let mut first = true;
+/// Whether the bytes are a component at all, with all that is nested in it. Answers what the outermost component imports.
+fn well_formed(bytes: &[u8]) -> Result<Vec<String>, PackageError> {
+    let (mut first, mut depth, mut imports) = (true, 0_usize, Vec::new());
     for payload in Parser::new(0).parse_all(bytes) {
-        if let Payload::Version { encoding, .. } = payload?
-            && std::mem::take(&mut first)
-            && encoding == wasmparser::Encoding::Module
-        {
-            return Err(PackageError::CoreModule);
+        match payload? {
+            Payload::Version { encoding, .. } => {
+                if std::mem::take(&mut first) && encoding == wasmparser::Encoding::Module {
+                    return Err(PackageError::CoreModule);
+                }
+            }
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                for import in section {
+                    imports.push(import?.name.full_name().into_owned());
+                }
+            }
+            _ => {}
         }
     }
-    Ok(())
+    Ok(imports)
 }
 
 #[cfg(test)]
@@ -284,6 +314,24 @@ mod tests {
                 .is_ok_and(|read| read.manifest_text == package.manifest_text && read.signature == Some("first"));
             assert!(!same, "byte {at} may change unseen");
         }
+    }
+
+    #[test]
+    fn a_component_of_another_language_gets_the_manifest_once() {
+        let component = wat::parse_str(
+            r#"(component (import "a:b/c@0.1.0" (instance)) (component (import "inner" (func)) (core module (import "x" "y" (func)))) (import "d" (func)))"#,
+        )
+        .unwrap();
+        let packed = encode(&component, MANIFEST).unwrap();
+        assert!(packed.starts_with(&component));
+        let package = Package::read(&packed).unwrap();
+        assert_eq!(
+            (package.manifest.name.as_str(), package.imports),
+            ("a", vec!["a:b/c@0.1.0".to_owned(), "d".to_owned()])
+        );
+        assert!(matches!(encode(&packed, MANIFEST), Err(PackageError::Packed)));
+        let cut = &component[..component.len() - 1];
+        assert!(matches!(encode(cut, MANIFEST), Err(PackageError::Malformed(_))));
     }
 
     #[test]

@@ -19,8 +19,8 @@ use super::{
 };
 use crate::signature::{SignatureError, Trust, TrustedKeys};
 
-/// Largest plugin file.
-pub(crate) const MAX_FILE: usize = 16 << 20;
+/// Largest plugin file. A component that holds Python's interpreter has 18 MiB.
+pub(crate) const MAX_FILE: usize = 32 << 20;
 
 /// The interface that this host speaks.
 const PACKAGE: &str = "streamflow:plugin/";
@@ -81,6 +81,8 @@ pub(crate) enum LoadError {
 pub(crate) struct File {
     pub(crate) bytes: Vec<u8>,
     pub(crate) manifest: Manifest,
+    /// What the component imports, as it is written in the file.
+    imports: Vec<String>,
 }
 
 impl File {
@@ -101,8 +103,12 @@ impl File {
         if bytes.len() > MAX_FILE {
             return Err(LoadError::Large(bytes.len()));
         }
-        let manifest = Package::read(&bytes)?.manifest;
-        Ok(Self { bytes, manifest })
+        let Package { manifest, imports, .. } = Package::read(&bytes)?;
+        Ok(Self {
+            bytes,
+            manifest,
+            imports,
+        })
     }
 
     /// Whose word there is for it.
@@ -131,15 +137,19 @@ impl Code {
         if manifest.api != API {
             return Err(LoadError::Api(manifest.api.clone()));
         }
+        let check = |import: String| match allowed(&import, manifest) {
+            Ok(()) => Ok(()),
+            Err(reason) => Err(LoadError::Import(import, reason)),
+        };
+        // What can be refused at once is not compiled first, which takes long. What counts is what the compiler found, below.
+        file.imports.iter().cloned().try_for_each(check)?;
         let engine = &sandbox.engine;
         let component = match cache {
             Some(cache) => cache.compile(engine, &file.bytes, &file.sha256()),
             None => Component::new(engine, &file.bytes),
         };
         let component = component.map_err(|error| LoadError::Compile(error.root_cause().to_string()))?;
-        for import in imports(engine, &component) {
-            allowed(&import, manifest).map_err(|reason| LoadError::Import(import, reason))?;
-        }
+        imports(engine, &component).into_iter().try_for_each(check)?;
         let link = |error: wasmtime::Error| LoadError::Link(format!("{error:#}"));
         let pre = sandbox.linker.instantiate_pre(&component).map_err(link)?;
         let exports = match manifest.kind {
@@ -194,6 +204,11 @@ fn imports(engine: &Engine, component: &Component) -> Vec<String> {
 /// Whether a manifest entitles to an import.
 fn allowed(import: &str, manifest: &Manifest) -> Result<(), &'static str> {
     const NOT_OFFERED: &str = "this hub does not offer";
+    const NO_WASI: &str = "this hub does not offer: no plugin gets WASI, and tools that want it can leave it out (componentize-py and \
+         componentize-qjs with `--stub-wasi`, componentize-js with `disableFeatures`, Rust for the target wasm32-unknown-unknown)";
+    if import.starts_with("wasi:") {
+        return Err(NO_WASI);
+    }
     let (interface, version) = import
         .strip_prefix(PACKAGE)
         .and_then(|name| name.split_once('@'))
@@ -249,6 +264,11 @@ mod tests {
                 "{import}"
             );
         }
+        assert!(
+            allowed("wasi:cli/stdout@0.2.12", &http)
+                .unwrap_err()
+                .contains("--stub-wasi")
+        );
         for version in ["0.2.0", "0.10.0", "1.0.0", "0.1"] {
             let import = format!("streamflow:plugin/log@{version}");
             assert!(

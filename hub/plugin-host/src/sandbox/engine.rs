@@ -19,11 +19,11 @@ pub(crate) const TICK: Duration = Duration::from_millis(10);
 /// Enough for recursive decoders, small enough for many fibers.
 const MAX_STACK: usize = 512 << 10;
 
-/// What wasmtime has and guests do not get: each is surface that our plugins do not need.
+/// What wasmtime has and guests do not get: each is surface that our plugins do not need. Several memories are among what they get: a
+/// component that is composed of others, as QuickJS is, copies between theirs, and the budget counts all of them together.
 const WITHOUT: WasmFeatures = WasmFeatures::THREADS
     .union(WasmFeatures::SHARED_EVERYTHING_THREADS)
     .union(WasmFeatures::MEMORY64)
-    .union(WasmFeatures::MULTI_MEMORY)
     .union(WasmFeatures::GC)
     .union(WasmFeatures::FUNCTION_REFERENCES)
     .union(WasmFeatures::STACK_SWITCHING)

@@ -219,7 +219,7 @@ async fn files_that_are_no_plugins_change_nothing() {
     running.host.install(version("1.0.0", ""), true, "test").await.unwrap();
     for (bytes, words) in [
         (b"#!/bin/sh".to_vec(), "not a WebAssembly"),
-        (vec![0; (16 << 20) + 1], "16777217 bytes"),
+        (vec![0; (32 << 20) + 1], "33554433 bytes"),
         (version("2.0.0", "[config.schema]\ntype = \"text\"\n"), "schema"),
     ] {
         let error = running.host.install(bytes, true, "test").await.unwrap_err();

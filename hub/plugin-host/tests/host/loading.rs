@@ -85,7 +85,7 @@ async fn files_that_are_no_plugins_are_listed_with_their_reason() {
             ),
         )
         .file("shipped/twin.wasm", &empty("healthy", ""))
-        .file("shipped/huge.wasm", &vec![0; (16 << 20) + 1])
+        .file("shipped/huge.wasm", &vec![0; (32 << 20) + 1])
         .file("shipped/readme.txt", b"not a plugin")
         .start()
         .await;
@@ -105,7 +105,7 @@ async fn files_that_are_no_plugins_are_listed_with_their_reason() {
         ("caller", "a rule has no http"),
         ("hollow", "does not fit the plugin interface"),
         ("new-api", "version 0.2"),
-        ("huge", "16777217 bytes"),
+        ("huge", "33554433 bytes"),
     ] {
         let info = running.info(name);
         assert_eq!(info.state, PluginState::Failed, "{name}");

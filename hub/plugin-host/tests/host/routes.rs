@@ -121,7 +121,7 @@ async fn a_file_is_installed_over_http_by_an_admin_alone_and_within_bounds() {
         StatusCode::UNPROCESSABLE_ENTITY
     );
     assert_eq!(
-        post(Role::Admin, install, vec![0; (16 << 20) + 1]).await.0,
+        post(Role::Admin, install, vec![0; (32 << 20) + 1]).await.0,
         StatusCode::PAYLOAD_TOO_LARGE
     );
     assert_eq!(

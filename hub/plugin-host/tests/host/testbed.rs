@@ -278,13 +278,13 @@ async fn unsigned_altered_and_huge_files_are_refused() {
     let mut huge = plain.clone();
     let padding = wasm_encoder::CustomSection {
         name: "padding".into(),
-        data: vec![0; 16 << 20].into(),
+        data: vec![0; 32 << 20].into(),
     };
     wasm_encoder::ComponentSection::append_to_component(&padding, &mut huge);
     let files = vec![
         ("unsigned", plain, "not signed"),
         ("altered", altered, ""),
-        ("huge", huge, "16777216 are allowed"),
+        ("huge", huge, "33554432 are allowed"),
     ];
     refused(&running, signed, files).await;
 }
