@@ -49,6 +49,20 @@ pub enum PluginCommand {
         #[arg(long, default_value = ".", value_name = "FOLDER")]
         dir: PathBuf,
     },
+    /// Make a plugin of what the tools of another language have built; its path is the last line of the output
+    #[command(after_help = "Example:\n  streamflow-hub plugin pack rule.wasm --manifest plugin.toml")]
+    Pack {
+        #[command(flatten)]
+        common: Common,
+        /// A component, or a core module with the bindings of wit-bindgen
+        file: PathBuf,
+        /// Its manifest
+        #[arg(long, default_value = "plugin.toml", value_name = "FILE")]
+        manifest: PathBuf,
+        /// File to write; NAME.wasm beside the manifest when absent
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
     /// Run the tests of a plugin's folder
     Test {
         #[command(flatten)]

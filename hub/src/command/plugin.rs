@@ -4,6 +4,7 @@ mod api;
 mod bench;
 mod events;
 mod logs;
+mod pack;
 mod project;
 mod run;
 mod scaffold;
@@ -39,6 +40,16 @@ pub fn run(command: PluginCommand) -> anyhow::Result<()> {
         }
         PluginCommand::Build { common, dir } => {
             let file = project::build(&dir)?;
+            checked(&file)?;
+            print::done(common.output, &file.display().to_string(), &json!({"file": file}))
+        }
+        PluginCommand::Pack {
+            common,
+            file,
+            manifest,
+            out,
+        } => {
+            let file = pack::pack(&file, &manifest, out)?;
             checked(&file)?;
             print::done(common.output, &file.display().to_string(), &json!({"file": file}))
         }

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, bail};
 use serde_json::Value;
 
-use super::super::UsageError;
+use super::{super::UsageError, pack};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
@@ -23,15 +23,9 @@ pub(super) fn build(dir: &Path) -> anyhow::Result<PathBuf> {
     require_target()?;
     let manifest = dir.join("plugin.toml");
     let text = fs::read_to_string(&manifest).with_context(|| format!("{} cannot be read", manifest.display()))?;
-    let name = streamflow_component::Manifest::parse(&text)
-        .with_context(|| manifest.display().to_string())?
-        .name;
-    let module = compile(&dir)?;
-    let module_bytes = fs::read(&module).with_context(|| format!("{} cannot be read", module.display()))?;
-    let packed = streamflow_component::encode(&module_bytes, &text).with_context(|| module.display().to_string())?;
-    let file = dir.join(format!("{name}.wasm"));
-    fs::write(&file, packed).with_context(|| format!("{} cannot be written", file.display()))?;
-    Ok(file)
+    // Before a minute of compiling.
+    streamflow_component::Manifest::parse(&text).with_context(|| manifest.display().to_string())?;
+    pack::pack(&compile(&dir)?, &manifest, None)
 }
 
 /// Runs the plugin's tests.
