@@ -323,7 +323,10 @@ async fn a_plugin_that_traps_is_contained_and_its_events_are_seen_by_the_mended_
     assert!(command(&hub, &["plugin", "disable", "testbed-rule-trap"]).contains("disabled"));
     assert!(command(&hub, &["plugin", "enable", "testbed-rule-trap"]).contains("active"));
     assert!(command(&hub, &["plugin", "rollback", "testbed-rule-trap"]).contains("1.0.0: active"));
-    assert!(command(&hub, &["plugin", "remove", "testbed-rule-trap"]).contains("removed"));
+    let used = hub.command(&["plugin", "remove", "testbed-rule-trap"]);
+    let said = String::from_utf8_lossy(&used.stderr);
+    assert!(!used.status.success() && said.contains("is used by rule"), "{used:?}");
+    assert!(command(&hub, &["plugin", "remove", "testbed-rule-trap", "--force"]).contains("removed"));
     assert_eq!(plugin(&api, "testbed-rule-trap").await, Value::Null);
     let tokens = api.get("/api/v1/tokens").await.1;
     assert!(

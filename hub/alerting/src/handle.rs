@@ -14,6 +14,7 @@ use crate::{
     desk::{Desk, no_alert},
     documents,
     external::{self, PostedAlert},
+    id::AlertId,
     metrics::Metrics,
     outbox::ChannelHealth,
     packed::Packed,
@@ -39,7 +40,7 @@ pub struct AlertingHandle {
 /// The durable state as everybody may see it.
 #[derive(Debug)]
 pub(crate) struct Board {
-    open: RwLock<BTreeMap<String, Shown>>,
+    open: RwLock<BTreeMap<AlertId, Shown>>,
     /// Those of them that the hub tells of itself, at hand: they are asked for every few seconds.
     own: RwLock<BTreeMap<String, Alert>>,
     failing: RwLock<Option<String>>,
@@ -180,6 +181,19 @@ impl AlertingHandle {
         self.board.rules.borrow().clone()
     }
 
+    /// Names of the rules and of the channels that use a plugin.
+    #[must_use]
+    pub fn users_of(&self, plugin: &str) -> (Vec<String>, Vec<String>) {
+        let rules = self.rules();
+        let rules = rules.iter().filter(|rule| rule.draft.plugin.as_deref() == Some(plugin));
+        let channels = self.board.channels.borrow().clone();
+        let channels = channels.values().filter(|channel| channel.plugin == plugin);
+        (
+            rules.map(|rule| rule.draft.name.clone()).collect(),
+            channels.map(|channel| channel.name.clone()).collect(),
+        )
+    }
+
     /// An alert, open or over, as long as it is kept.
     ///
     /// # Errors
@@ -218,7 +232,7 @@ impl AlertingHandle {
 
 impl Board {
     /// Alerts that are not over, by id.
-    pub(crate) fn open(&self) -> BTreeMap<String, Shown> {
+    pub(crate) fn open(&self) -> BTreeMap<AlertId, Shown> {
         self.open.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -226,13 +240,13 @@ impl Board {
     pub(crate) fn alert(&self, id: &str) -> Option<Arc<Alert>> {
         let shown = {
             let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
-            open.get(id).cloned()
+            open.get(&AlertId::of(id)).cloned()
         };
-        shown?.alert()
+        shown?.alert().filter(|alert| alert.id == id)
     }
 
     /// Alerts that rest from now on, as they were shown last.
-    pub(crate) fn rest(&self, resting: Vec<(String, Arc<Packed>)>) {
+    pub(crate) fn rest(&self, resting: Vec<(AlertId, Arc<Packed>)>) {
         if resting.is_empty() {
             return;
         }
@@ -259,9 +273,9 @@ impl Board {
                 }
             }
             let before = if is_open {
-                open.insert(alert.id.clone(), Shown::Plain(Arc::clone(&alert)))
+                open.insert(AlertId::of(&alert.id), Shown::Plain(Arc::clone(&alert)))
             } else {
-                open.remove(&alert.id)
+                open.remove(&AlertId::of(&alert.id))
             };
             if let Some(before) = before {
                 self.metrics.active.with_label_values(&[before.state().name()]).dec();
@@ -273,6 +287,18 @@ impl Board {
                 drop(self.events.send(Alert::clone(&alert)));
             }
         }
+    }
+
+    /// Shows all alerts that are there at the start.
+    pub(crate) fn show_all(&self, alerts: impl Iterator<Item = (AlertId, Shown)>) {
+        let (packed, plain): (Vec<_>, Vec<_>) = alerts.partition(|(_, shown)| matches!(shown, Shown::Packed(..)));
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        for (id, shown) in packed {
+            self.metrics.active.with_label_values(&[shown.state().name()]).inc();
+            open.insert(id, shown);
+        }
+        drop(open);
+        self.show(plain.iter().filter_map(|(_, shown)| shown.alert()), false);
     }
 
     /// Shows how channels do.

@@ -29,6 +29,7 @@ use crate::{
     sandbox::{Cache, CacheError, LoadError, Sandbox, SandboxError},
     secrets::{SecretError, Secrets},
     signature::{SignatureError, Trust, TrustedKeys},
+    users::{PluginUsers, Users},
 };
 
 /// How often idle instances are looked for.
@@ -40,9 +41,11 @@ pub struct PluginHost {
     catalogue: RwLock<Catalogue>,
     pub(crate) loader: Loader,
     pub(crate) folder: Folder,
+    egress: Arc<Egress>,
     /// One change of plugins at a time: whoever has the one permit. It guards no data, and is never closed.
     pub(crate) changing: Semaphore,
     changed: watch::Sender<u64>,
+    pub(crate) users: Users,
 }
 
 /// Why no plugin can run.
@@ -91,12 +94,12 @@ impl PluginHost {
         data_dir: &Path,
         registry: &Registry,
     ) -> Result<Arc<Self>, HostError> {
-        let egress = Egress::new(egress)?;
+        let egress = Arc::new(Egress::new(egress)?);
         let loader = Loader {
             mailer: Arc::new(Mailer::build(mail, &egress)?),
             sandbox: Arc::new(Sandbox::new()?),
-            cache: Arc::new(Cache::open(data_dir.join("plugin-cache"))?),
-            egress: Arc::new(egress),
+            cache: Some(Arc::new(Cache::open(data_dir.join("plugin-cache"))?)),
+            egress: Some(Arc::clone(&egress)),
             secrets: Arc::new(Secrets::read(&options.secrets)?),
             meters: Meters::register(registry)?,
             keys: TrustedKeys::parse(&options.trusted_keys)?,
@@ -107,8 +110,10 @@ impl PluginHost {
             catalogue: RwLock::default(),
             loader,
             folder: Folder::new(options.installed(data_dir)),
+            egress,
             changing: Semaphore::new(1),
             changed: watch::Sender::default(),
+            users: Users::default(),
         };
         match options.shipped() {
             Some(folder) => {
@@ -125,7 +130,7 @@ impl PluginHost {
         host.load_files(host.folder.files().map_err(unreadable)?, false).await;
         host.load_waiting(host.folder.waiting().map_err(unreadable)?).await;
         host.load_shadows(host.folder.shadows().map_err(unreadable)?).await;
-        host.loader.cache.sweep();
+        host.loader.sweep();
         Ok(Arc::new(host))
     }
 
@@ -143,6 +148,7 @@ impl PluginHost {
                     );
                     self.put(entry);
                 }
+                Err((Some(manifest), LoadError::ForAgents)) => self.list_for_agents(&manifest),
                 Err((manifest, LoadError::NotApproved(reason))) => {
                     tracing::warn!(path = %path.display(), reason, "plugin waits for approval");
                     if let Some(manifest) = manifest {
@@ -167,6 +173,9 @@ impl PluginHost {
             } else {
                 self.loader.trust(&file)?
             };
+            if manifest.kind == Kind::Transform {
+                return Err(LoadError::ForAgents);
+            }
             // Who can put files into this folder has the operator's rights; rights beyond computing are still asked for.
             let fresh = Record {
                 approved: true,
@@ -209,6 +218,14 @@ impl PluginHost {
     pub(crate) async fn previous_version(&self, name: &str) -> Option<String> {
         let file = self.loader.read(&self.folder.previous(name)).await.ok()?;
         Some(file.manifest.version)
+    }
+
+    /// Transforms are shown, so that somebody who looks for one learns where it runs.
+    fn list_for_agents(&self, manifest: &Manifest) {
+        tracing::debug!(plugin = manifest.name, "a transform, which agents run");
+        let reason = LoadError::ForAgents.to_string();
+        let info = PluginInfo::of(manifest, PluginState::ForAgents, Some(reason));
+        self.write().failed.push(info);
     }
 
     fn list_failed(&self, path: &Path, manifest: Option<&Manifest>, error: &LoadError) {
@@ -304,7 +321,12 @@ impl PluginHost {
     /// The one way out, for requests of the hub's own.
     #[must_use]
     pub fn egress(&self) -> Arc<Egress> {
-        Arc::clone(&self.loader.egress)
+        Arc::clone(&self.egress)
+    }
+
+    /// Says whom to ask which rules and channels use a plugin. Once; until then nobody uses any.
+    pub fn ask_users(&self, ask: impl Fn(&str) -> PluginUsers + Send + Sync + 'static) {
+        self.users.ask(Box::new(ask));
     }
 
     /// Counts whenever a plugin was installed, replaced, removed, switched on or off, or let out of quarantine.

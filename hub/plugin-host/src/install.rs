@@ -2,8 +2,10 @@
 
 use std::{io, sync::Arc};
 
+use streamflow_component::Kind;
+
 use crate::{
-    PluginHost, PluginInfo,
+    PluginHost, PluginInfo, PluginUsers,
     catalogue::{Entry, Waiting},
     folder::gone,
     plugin::Plugin,
@@ -27,6 +29,14 @@ pub enum InstallError {
     /// It came with the hub.
     #[error("plugin `{0}` came with the hub; it can be disabled, but not replaced or removed")]
     Shipped(String),
+    /// Rules or channels use it.
+    #[error("plugin `{name}` is used by {users}; change or delete them first, or remove it all the same by force")]
+    Used {
+        /// The plugin.
+        name: String,
+        /// Who they are.
+        users: PluginUsers,
+    },
     /// Nothing waits for approval.
     #[error("no version of plugin `{0}` waits for approval")]
     NothingWaits(String),
@@ -69,6 +79,9 @@ impl PluginHost {
             return Err(InstallError::Shipped(name.to_owned()));
         }
         let trust = self.loader.trust(&file)?;
+        if manifest.kind == Kind::Transform {
+            return Err(LoadError::ForAgents.into());
+        }
         let bytes = file.bytes.clone();
         let plugin = self.loader.load(file).await?;
         let mut record = self.folder.record(name).unwrap_or_else(|| Record {
@@ -210,11 +223,11 @@ impl PluginHost {
         Ok(info)
     }
 
-    /// Removes a plugin with all its versions.
+    /// Removes a plugin with all its versions. Rules that use it stop, and channels can deliver nothing: only `force` removes one that has such users.
     ///
     /// # Errors
-    /// When there is none, it came with the hub, or its files cannot be removed.
-    pub async fn remove(&self, name: &str, by: &str) -> Result<(), InstallError> {
+    /// When there is none, it is used or came with the hub, or its files cannot be removed.
+    pub async fn remove(&self, name: &str, force: bool, by: &str) -> Result<(), InstallError> {
         let _one_at_a_time = self.changing.acquire().await;
         let entry = self.entry(name);
         let waits = self.read().waiting.contains_key(name);
@@ -223,6 +236,11 @@ impl PluginHost {
         }
         if entry.as_ref().is_some_and(|entry| entry.trust == Trust::Shipped) {
             return Err(InstallError::Shipped(name.to_owned()));
+        }
+        let users = self.users.of(name);
+        if !force && !users.is_empty() {
+            let name = name.to_owned();
+            return Err(InstallError::Used { name, users });
         }
         self.folder
             .remove(name, entry.as_ref().map(|entry| entry.path.as_path()))?;
@@ -235,7 +253,7 @@ impl PluginHost {
         self.loader.meters.removed(name);
         self.loader.journals.forget(name);
         self.has_changed();
-        tracing::info!(plugin = name, by, "plugin removed");
+        tracing::info!(plugin = name, %users, by, "plugin removed");
         Ok(())
     }
 

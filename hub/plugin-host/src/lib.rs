@@ -32,6 +32,7 @@ mod shadows;
 mod shelf;
 pub mod signature;
 pub mod trial;
+mod users;
 
 pub use channel::{ChannelError, ChannelSender, DeliverError};
 pub use egress::EgressOptions;
@@ -47,3 +48,4 @@ pub use shadow::{
     Difference, DifferenceKind, Said, ShadowCost, ShadowInfo, ShadowPlugin, ShadowRun, ShadowState, Verdict,
     VerdictCounts,
 };
+pub use users::PluginUsers;

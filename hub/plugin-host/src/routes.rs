@@ -50,6 +50,10 @@ impl From<InstallError> for ApiError {
             InstallError::Unfit(_) => Self::unprocessable(error.to_string()).with_details(json!({"field": "body"})),
             InstallError::Untrusted(_) => Self::forbidden(error.to_string()),
             InstallError::Unknown(_) => Self::not_found(error.to_string()),
+            InstallError::Used { users, .. } => {
+                let details = json!({"code": "plugin_in_use", "rules": users.rules, "channels": users.channels});
+                Self::conflict(error.to_string()).with_details(details)
+            }
             InstallError::Shipped(_)
             | InstallError::NothingWaits(_)
             | InstallError::NoPrevious(_)
@@ -205,16 +209,28 @@ async fn rollback_plugin(State(host): State<Arc<PluginHost>>, identity: Identity
     Ok(shown(&host, info))
 }
 
+/// How a plugin is removed.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct RemoveQuery {
+    /// Also when rules or channels use it. The rules stop, and the channels can deliver nothing, until there is a plugin of this name again.
+    force: bool,
+}
+
 /// Removes a plugin with all its versions
-#[utoipa::path(delete, path = "/api/v1/plugins/{name}", tag = "plugins", params(("name" = String, Path, description = "Name of the plugin")),
-    responses((status = 204), (status = 404, description = "No such plugin."), (status = 409, description = "It came with the hub.")))]
+///
+/// One that rules or channels use stays: the answer has the code `plugin_in_use` and names them as `rules` and `channels`.
+#[utoipa::path(delete, path = "/api/v1/plugins/{name}", tag = "plugins", params(("name" = String, Path, description = "Name of the plugin"), RemoveQuery),
+    responses((status = 204), (status = 404, description = "No such plugin."), (status = 409, description = "It is used, or it came with the hub.")))]
 async fn remove_plugin(
     State(host): State<Arc<PluginHost>>,
     identity: Identity,
     Path(name): Path<String>,
+    Query(query): Query<RemoveQuery>,
 ) -> ApiResult<StatusCode> {
     identity.require(Role::Admin)?;
-    host.remove(&name, &identity.name).await?;
+    host.remove(&name, query.force, &identity.name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -25,9 +25,16 @@ impl PluginHost {
         let manifest = file.manifest.clone();
         let name = manifest.name.as_str();
         if self.entry(name).is_none() {
-            return Err(InstallError::NoShadowOf(format!(
-                "no plugin is called `{name}`, so that there is nothing to compare it with; install it without --shadow"
-            )));
+            let waits = self.read().waiting.contains_key(name);
+            return Err(InstallError::NoShadowOf(if waits {
+                format!(
+                    "plugin `{name}` waits for approval and does not run, so that there is nothing to compare it with; approve it, or install this file without --shadow"
+                )
+            } else {
+                format!(
+                    "no plugin is called `{name}`, so that there is nothing to compare it with; install it without --shadow"
+                )
+            }));
         }
         let active = self.own(name)?;
         if manifest.kind != Kind::Rule || active.plugin.manifest().kind != Kind::Rule {

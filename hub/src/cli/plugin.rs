@@ -235,5 +235,8 @@ pub enum PluginCommand {
         on: OnHub,
         /// Name of the plugin
         name: String,
+        /// Also when rules or channels use it: they stop until there is a plugin of this name again
+        #[arg(long)]
+        force: bool,
     },
 }

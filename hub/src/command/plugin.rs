@@ -140,8 +140,8 @@ pub fn run(command: PluginCommand) -> anyhow::Result<()> {
         PluginCommand::Enable { on, name } => act(&on, &name, "enable"),
         PluginCommand::Disable { on, name } => act(&on, &name, "disable"),
         PluginCommand::Rollback { on, name } => act(&on, &name, "rollback"),
-        PluginCommand::Remove { on, name } => on_hub(&on, async |api: &Api| {
-            api.remove(&name).await?;
+        PluginCommand::Remove { on, name, force } => on_hub(&on, async |api: &Api| {
+            api.remove(&name, force).await?;
             print::done(
                 on.common.output,
                 &format!("removed {name}"),

@@ -3,7 +3,7 @@
 use std::fs;
 
 use streamflow_plugin_host::{
-    DeliverError, InstallError, PluginState,
+    DeliverError, InstallError, PluginState, PluginUsers,
     signature::{KeyTexts, SigningKey},
 };
 
@@ -75,10 +75,10 @@ async fn a_new_version_takes_over_and_the_old_one_comes_back() {
     let running = fixture.try_start().await.unwrap();
     assert_eq!(answer(&running).await, "1");
     assert_eq!(running.host.rollback("mine", "test").await.unwrap().version, "2.0.0");
-    running.host.remove("mine", "test").await.unwrap();
+    running.host.remove("mine", false, "test").await.unwrap();
     assert!(matches!(running.deliver("mine").await, Err(DeliverError::Permanent(_))));
     assert!(matches!(
-        running.host.remove("mine", "test").await,
+        running.host.remove("mine", false, "test").await,
         Err(InstallError::Unknown(_))
     ));
     assert_eq!(fs::read_dir(fixture.dir.path().join("plugins")).unwrap().count(), 0);
@@ -159,7 +159,7 @@ async fn what_came_with_the_hub_is_not_replaced() {
     let refused = running.host.install(version("2.0.0", ""), true, "test").await;
     assert!(matches!(refused, Err(InstallError::Shipped(_))));
     assert!(matches!(
-        running.host.remove("mine", "test").await,
+        running.host.remove("mine", false, "test").await,
         Err(InstallError::Shipped(_))
     ));
     assert!(matches!(
@@ -230,4 +230,23 @@ async fn files_that_are_no_plugins_change_nothing() {
     }
     assert_eq!(answer(&running).await, "1");
     assert_eq!(running.host.list().len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_used_is_removed_by_force_only() {
+    let fixture = unsigned();
+    let running = fixture.try_start().await.unwrap();
+    running.host.install(version("1.0.0", ""), true, "test").await.unwrap();
+    running.host.ask_users(|plugin| PluginUsers {
+        rules: Vec::new(),
+        channels: vec![format!("ops of {plugin}")],
+    });
+    let refused = running.host.remove("mine", false, "test").await.unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "plugin `mine` is used by channel `ops of mine`; change or delete them first, or remove it all the same by force"
+    );
+    assert_eq!(answer(&running).await, "1");
+    running.host.remove("mine", true, "test").await.unwrap();
+    assert!(running.deliver("mine").await.is_err());
 }

@@ -5,6 +5,7 @@ use http_body_util::BodyExt;
 use hyper::{Request, StatusCode};
 use serde_json::{Value, json};
 use streamflow_model::Role;
+use streamflow_plugin_host::PluginUsers;
 use streamflow_web::Identity;
 use tower::ServiceExt;
 
@@ -143,8 +144,20 @@ async fn a_file_is_installed_over_http_by_an_admin_alone_and_within_bounds() {
     );
     let (_, body) = post(Role::Admin, "/api/v1/plugins/mine/disable", Vec::new()).await;
     assert_eq!(body["data"]["state"], json!("disabled"));
+    running.host.ask_users(|_| PluginUsers {
+        rules: vec!["hot".to_owned()],
+        channels: Vec::new(),
+    });
+    let (status, used) = ask(router(&running, Role::Admin), "DELETE", "/api/v1/plugins/mine").await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    assert_eq!(
+        (&used["code"], &used["rules"], &used["channels"]),
+        (&json!("plugin_in_use"), &json!(["hot"]), &json!([]))
+    );
     let remove = || {
-        let request = Request::delete("/api/v1/plugins/mine").body(Body::empty()).unwrap();
+        let request = Request::delete("/api/v1/plugins/mine?force=true")
+            .body(Body::empty())
+            .unwrap();
         router(&running, Role::Admin).oneshot(request)
     };
     assert_eq!(remove().await.unwrap().status(), StatusCode::NO_CONTENT);

@@ -231,6 +231,16 @@ async fn only_an_installed_rule_has_a_shadow_and_it_is_there_after_a_restart() {
     );
     running
         .host
+        .install(version("1.0.0", ONE, ""), false, "test")
+        .await
+        .unwrap();
+    assert!(
+        refused(&running, version("2.0.0", TWO, ""))
+            .await
+            .contains("waits for approval and does not run")
+    );
+    running
+        .host
         .install(version("1.0.0", ONE, ""), true, "test")
         .await
         .unwrap();
@@ -254,7 +264,7 @@ async fn only_an_installed_rule_has_a_shadow_and_it_is_there_after_a_restart() {
         .unwrap();
     let after = running.host.shadow("mine").unwrap();
     assert!(!before.is(&after), "beside another version it is another comparison");
-    running.host.remove("mine", "test").await.unwrap();
+    running.host.remove("mine", false, "test").await.unwrap();
     assert_eq!(
         std::fs::read_dir(fixture.dir.path().join("plugins")).unwrap().count(),
         0

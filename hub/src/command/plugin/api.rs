@@ -46,8 +46,9 @@ impl Api {
         self.ask(Method::POST, &path(name, &format!("/{what}")), None).await
     }
 
-    pub(super) async fn remove(&self, name: &str) -> anyhow::Result<()> {
-        self.ask(Method::DELETE, &path(name, ""), None).await.map(|_| ())
+    pub(super) async fn remove(&self, name: &str, force: bool) -> anyhow::Result<()> {
+        let path = path(name, &format!("?force={force}"));
+        self.ask(Method::DELETE, &path, None).await.map(|_| ())
     }
 
     /// The `data` of the answer.
