@@ -140,6 +140,18 @@ impl<V, N: Numbered> Here<'_, V, N> {
         self.texts.text(number)
     }
 
+    /// How many are remembered in all, of this call's texts and of others.
+    #[must_use]
+    pub const fn remembered(&self) -> usize {
+        self.keyed.len()
+    }
+
+    /// Forgets all for which this is false, of this call's texts and of others.
+    pub fn retain(&mut self, keep: impl FnMut(&str, &mut V) -> bool) {
+        self.keyed.retain(keep);
+        self.places.fill(UNSEEN);
+    }
+
     /// What is remembered of the text of this number, if anything is.
     pub fn get_mut(&mut self, number: usize) -> Option<&mut V> {
         let place = self.places.get_mut(number)?;
@@ -249,8 +261,12 @@ mod tests {
         let kept = |n: &&u64| *n % 10 == 8;
         assert_eq!(keyed.sorted().iter().map(|(_, n)| *n).filter(kept).count(), 10);
         assert_eq!((keyed.get("source-17"), keyed.get("source-18")), (Some(&18), None));
-        let mut here = keyed.of(&["source-18"][..]);
+        let mut here = keyed.of(&["source-18", "source-17"][..]);
         assert_eq!(here.or_default(0), Some(&mut 0));
+        here.retain(|_, n| *n > 0);
+        assert_eq!(here.get_mut(0), None);
+        assert_eq!(here.get_mut(1), Some(&mut 18));
+        assert_eq!(here.remembered(), 10);
     }
 
     #[test]

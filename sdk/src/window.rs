@@ -19,10 +19,31 @@ const PARTS: i64 = 60;
 /// assert_eq!(last_minute.count(100_000), 0);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Saved")]
 pub struct Sliding {
     span_ms: i64,
     /// Beginnings and counts, oldest first.
     parts: VecDeque<(i64, u64)>,
+    /// Of all parts: a count is this without the parts outside, of which there are none as a rule.
+    #[serde(skip)]
+    total: u64,
+}
+
+#[derive(Deserialize)]
+struct Saved {
+    span_ms: i64,
+    parts: VecDeque<(i64, u64)>,
+}
+
+impl From<Saved> for Sliding {
+    fn from(Saved { span_ms, parts }: Saved) -> Self {
+        let total = sum(parts.iter());
+        Self { span_ms, parts, total }
+    }
+}
+
+fn sum<'a>(parts: impl Iterator<Item = &'a (i64, u64)>) -> u64 {
+    parts.fold(0, |sum, (_, count)| sum.saturating_add(*count))
 }
 
 impl Sliding {
@@ -32,6 +53,7 @@ impl Sliding {
         Self {
             span_ms: span_ms.max(1),
             parts: VecDeque::new(),
+            total: 0,
         }
     }
 
@@ -43,12 +65,21 @@ impl Sliding {
     pub fn add(&mut self, at_ms: i64, n: u64) {
         let part = self.part();
         let begin = at_ms.div_euclid(part).saturating_mul(part);
-        let newest = self.parts.back().map_or(begin, |(newest, _)| begin.max(*newest));
-        self.forget(newest);
+        let newest = self.parts.back().map_or(begin, |(newest, _)| *newest);
+        self.forget(newest.max(begin));
         if begin < newest.saturating_sub(self.span_ms) {
             return;
         }
-        let place = self.parts.partition_point(|(own, _)| *own < begin);
+        self.total = self.total.saturating_add(n);
+        // Most events are of the newest part, or of the one after it.
+        if begin > newest || self.parts.is_empty() {
+            self.parts.push_back((begin, n));
+            return;
+        }
+        let place = match self.parts.back() {
+            Some((own, _)) if *own == begin => self.parts.len() - 1,
+            _ => self.parts.partition_point(|(own, _)| *own < begin),
+        };
         match self.parts.get_mut(place) {
             Some((own, count)) if *own == begin => *count = count.saturating_add(n),
             _ => self.parts.insert(place, (begin, n)),
@@ -59,11 +90,9 @@ impl Sliding {
     #[must_use]
     pub fn count(&self, now_ms: i64) -> u64 {
         let from = now_ms.saturating_sub(self.span_ms);
-        let within = self
-            .parts
-            .iter()
-            .filter(|(begin, _)| *begin >= from && *begin <= now_ms);
-        within.map(|(_, count)| *count).fold(0, u64::saturating_add)
+        let before = sum(self.parts.iter().take_while(|(begin, _)| *begin < from));
+        let after = sum(self.parts.iter().rev().take_while(|(begin, _)| *begin > now_ms));
+        self.total.saturating_sub(before).saturating_sub(after)
     }
 
     /// When the newest part of what was counted began. A tick tells of a time that all events have passed, and newer ones may have been counted by then.
@@ -82,8 +111,8 @@ impl Sliding {
 
     fn forget(&mut self, now_ms: i64) {
         let from = now_ms.saturating_sub(self.span_ms);
-        while self.parts.front().is_some_and(|(begin, _)| *begin < from) {
-            self.parts.pop_front();
+        while let Some((_, count)) = self.parts.pop_front_if(|(begin, _)| *begin < from) {
+            self.total = self.total.saturating_sub(count);
         }
     }
 }
@@ -107,5 +136,22 @@ mod tests {
         assert_eq!(window.count(999_990), count + 1);
         assert!(!window.is_over(1_000_000) && window.is_over(2_000_000));
         assert_eq!(window.newest_ms(), Some(999_000));
+    }
+
+    #[test]
+    fn a_count_is_the_sum_of_the_parts_within_in_any_order_and_after_a_restart() {
+        let mut window = Sliding::new(6_000);
+        let mut at = 1_i64;
+        for n in 0..5_000 {
+            at = (at * 48_271) % 2_147_483_647;
+            window.add(n * 20 + at % 9_000, 1 + n.unsigned_abs() % 3);
+            let now = n * 20 + at % 10_007;
+            let within = |(begin, _): &&(i64, u64)| *begin >= now - 6_000 && *begin <= now;
+            assert_eq!(window.count(now), sum(window.parts.iter().filter(within)), "{n}");
+            assert!(window.parts.iter().is_sorted_by_key(|(begin, _)| *begin));
+        }
+        let saved = serde_json::to_string(&window).unwrap();
+        assert!(saved.starts_with("{\"span_ms\":6000,\"parts\":[[") && !saved.contains("total"));
+        assert_eq!(serde_json::from_str::<Sliding>(&saved).unwrap(), window);
     }
 }

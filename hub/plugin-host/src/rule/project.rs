@@ -23,6 +23,15 @@ pub(crate) struct ProjectField {
 
 /// The fields of a manifest; the error names the field.
 pub(crate) fn fields(manifest: &Manifest) -> Result<Vec<ProjectField>, (String, PathError)> {
+    // What the configuration of a transform names is read with the configuration.
+    let fixed = manifest.input.fields.iter().filter(|field| !field.is_chosen());
+    read_fields(fixed)
+}
+
+/// Fields with their paths read; the error names the field.
+pub(crate) fn read_fields<'a>(
+    fields: impl IntoIterator<Item = &'a Field>,
+) -> Result<Vec<ProjectField>, (String, PathError)> {
     let read = |field: &Field| match Path::parse(&field.path) {
         Ok(path) => Ok(ProjectField {
             path,
@@ -30,7 +39,25 @@ pub(crate) fn fields(manifest: &Manifest) -> Result<Vec<ProjectField>, (String, 
         }),
         Err(error) => Err((field.path.clone(), error)),
     };
-    manifest.input.fields.iter().map(read).collect()
+    fields.into_iter().map(read).collect()
+}
+
+/// All rows of a batch that is small enough for one call.
+pub(crate) fn whole(
+    columns: &mut Columns<'_>,
+    fields: &[ProjectField],
+    max_rows: usize,
+) -> Result<types::Batch, String> {
+    let count = columns.batch().len();
+    let rows: Vec<u32> = (0..u32::try_from(count).unwrap_or(u32::MAX)).collect();
+    if count > max_rows {
+        return Err(format!("it has {count} events; at most {max_rows} are shown at once"));
+    }
+    let (batch, text) = part(columns, fields, &rows).map_err(|error| error.to_string())?;
+    if text > MAX_TEXT {
+        return Err(format!("it has {text} bytes of text; at most {MAX_TEXT} are shown at once"));
+    }
+    Ok(batch)
 }
 
 pub(super) fn project(
@@ -136,7 +163,11 @@ fn pick<T>(rows: &[u32], value: impl Fn(usize) -> T) -> Vec<T> {
 }
 
 fn present(present: Option<&Bitmap>, rows: &[u32]) -> Option<Vec<u8>> {
-    bits(rows, |row| present.is_some_and(|present| present.get(row)))
+    match present {
+        None => bits(rows, |_| false),
+        Some(present) if present.is_full() => None,
+        Some(present) => bits(rows, |row| present.get(row)),
+    }
 }
 
 /// One bit a row of the call; none when every row has a value.
@@ -153,16 +184,17 @@ fn bits(rows: &[u32], has: impl Fn(usize) -> bool) -> Option<Vec<u8>> {
 fn text(dict: Option<&Dict>, rows: &[u32], bytes: &mut usize) -> types::TextColumn {
     const UNSEEN: u32 = u32::MAX;
     let (mut texts, mut ends) = (String::new(), Vec::new());
-    let mut places = vec![UNSEEN; dict.map_or(0, |dict| dict.values.len())];
+    let Some(dict) = dict else {
+        let index = vec![0; rows.len()];
+        return types::TextColumn { texts, ends, index };
+    };
+    let mut places = vec![UNSEEN; dict.values.len()];
     let number = |row: &u32| -> u32 {
-        let id = dict.and_then(|dict| dict.ids.get(*row as usize));
-        let id = id.copied().unwrap_or(Dict::ABSENT) as usize;
-        let (Some(place), Some(text)) = (places.get_mut(id), dict.and_then(|dict| dict.values.get(id))) else {
-            return 0;
-        };
+        let id = dict.ids.get(*row as usize).copied().unwrap_or(Dict::ABSENT) as usize;
+        let Some(place) = places.get_mut(id) else { return 0 };
         if *place == UNSEEN {
             *place = u32::try_from(ends.len()).unwrap_or(0);
-            texts.push_str(text);
+            texts.push_str(&dict.values[id]);
             ends.push(u32::try_from(texts.len()).unwrap_or(u32::MAX));
         }
         *place

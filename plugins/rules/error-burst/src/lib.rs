@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use streamflow_sdk::{Alert, Events, Rule, Schema, Severity, export_rule, export_schema, window::Sliding};
+use streamflow_sdk::{
+    Alert, Events, Rule, Schema, Severity, export_rule, export_schema, keyed::Keyed, window::Sliding,
+};
 
 /// Most sources that are counted at a time; windows that have emptied make room.
 const MAX_SOURCES: usize = 500;
@@ -60,7 +62,7 @@ impl Burst {
 
 impl Rule for Burst {
     type Config = Config;
-    type State = BTreeMap<String, Source>;
+    type State = Keyed<Source>;
 
     fn init(config: Config) -> Result<Self, String> {
         let span_ms = i64::from(config.within_seconds) * 1000;
@@ -68,34 +70,44 @@ impl Rule for Burst {
     }
 
     fn on_events(&mut self, events: &Events, sources: &mut Self::State) -> Result<Vec<Alert>, String> {
-        let mut alerts: BTreeMap<&str, Alert> = BTreeMap::new();
+        let mut here = sources.of(events.sources());
+        // The last row of each source that is in a burst, and its count there.
+        let mut bursts: BTreeMap<usize, (usize, u64)> = BTreeMap::new();
         for row in events.rows().filter(|row| self.counts(events.severity(*row))) {
-            let (name, at) = (events.source(row), events.time_ms(row));
-            if !sources.contains_key(name) {
-                if sources.len() >= MAX_SOURCES {
-                    sources.retain(|_, source| source.firing || !source.errors.is_over(at));
-                }
-                if sources.len() >= MAX_SOURCES {
+            let (number, at) = (events.source_number(row), events.time_ms(row));
+            if here.remembered() >= MAX_SOURCES && here.get_mut(number).is_none() {
+                here.retain(|_, source| source.firing || !source.errors.is_over(at));
+                if here.remembered() >= MAX_SOURCES {
                     continue;
                 }
             }
-            let source = sources.entry(name.to_owned()).or_insert_with(|| Source {
+            let new = || Source {
                 errors: Sliding::new(self.span_ms),
                 firing: false,
-            });
+            };
+            let Some(source) = here.or_insert_with(number, new) else {
+                continue;
+            };
             source.errors.add(at, 1);
             let count = source.errors.count(at);
             if count >= self.config.errors {
                 source.firing = true;
-                alerts.insert(name, self.alert(name, count).row(row));
+                bursts.insert(number, (row, count));
             }
         }
-        Ok(alerts.into_values().collect())
+        let alert = |(number, (row, count)): (&usize, &(usize, u64))| {
+            let source = events.sources().get(*number)?;
+            Some(self.alert(source, *count).row(*row))
+        };
+        Ok(bursts.iter().filter_map(alert).collect())
     }
 
     fn on_tick(&mut self, now_ms: i64, sources: &mut Self::State) -> Result<Vec<Alert>, String> {
-        let mut alerts = Vec::new();
-        for (name, source) in sources.iter_mut().filter(|(_, source)| source.firing) {
+        let mut alerts: Vec<Alert> = Vec::new();
+        sources.retain(|name, source| {
+            if !source.firing {
+                return !source.errors.is_over(now_ms);
+            }
             // A tick comes after events that are newer than its time: they are part of the burst.
             let newest = source.errors.newest_ms().unwrap_or(now_ms);
             let count = source.errors.count(now_ms.max(newest));
@@ -108,8 +120,9 @@ impl Rule for Burst {
                         .label("source", name),
                 );
             }
-        }
-        sources.retain(|_, source| source.firing || !source.errors.is_over(now_ms));
+            source.firing || !source.errors.is_over(now_ms)
+        });
+        alerts.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(alerts)
     }
 }
