@@ -218,15 +218,24 @@ impl Parts {
                 (func (export "streamflow:plugin/channel@0.1.0#deliver") (param i32) (result i32) {deliver})
             )"#
         );
-        let mut module = wat::parse_str(&text).unwrap();
-        let mut resolve = Resolve::default();
-        let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
-        let (package, _) = resolve.push_dir(&wit).unwrap();
-        let world = resolve.select_world(&[package], Some("channel-plugin")).unwrap();
-        wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).unwrap();
-        let manifest = manifest(name, "channel", self.manifest).replace("1.0.0", version);
-        streamflow_component::encode(&module, &manifest).unwrap()
+        encoded(
+            &text,
+            "channel",
+            &manifest(name, "channel", self.manifest).replace("1.0.0", version),
+        )
     }
+}
+
+/// A plugin of this kind out of a core module as text.
+pub fn encoded(text: &str, kind: &str, manifest: &str) -> Vec<u8> {
+    let mut module = wat::parse_str(text).unwrap();
+    let mut resolve = Resolve::default();
+    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
+    let (package, _) = resolve.push_dir(&wit).unwrap();
+    let world = format!("{kind}-plugin");
+    let world = resolve.select_world(&[package], Some(&world)).unwrap();
+    wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).unwrap();
+    streamflow_component::encode(&module, manifest).unwrap()
 }
 
 pub fn manifest(name: &str, kind: &str, more: &str) -> String {

@@ -1,11 +1,6 @@
 //! Rules written as WebAssembly text, for what no compiler would make.
 
-use std::path::Path;
-
-use wit_component::StringEncoding;
-use wit_parser::Resolve;
-
-use crate::fixture::manifest;
+use crate::fixture::{encoded, manifest};
 
 /// Where the parts of a core module differ from one that says nothing.
 pub struct RuleText {
@@ -65,16 +60,10 @@ impl RuleText {
                 (func (export "streamflow:plugin/rule@0.1.0#save") (result i32) (call $list (i32.const 0) (i32.const 0)))
             )"#
         );
-        let mut module = wat::parse_str(&text).unwrap();
-        let mut resolve = Resolve::default();
-        let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
-        let (package, _) = resolve.push_dir(&wit).unwrap();
-        let world = resolve.select_world(&[package], Some("rule-plugin")).unwrap();
-        wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).unwrap();
-        streamflow_component::encode(
-            &module,
+        encoded(
+            &text,
+            "rule",
             &manifest(name, "rule", self.manifest).replace("1.0.0", version),
         )
-        .unwrap()
     }
 }
