@@ -1,5 +1,6 @@
 //! Events in, one frame out: writes JSON straight into columns.
 
+mod edit;
 mod encode;
 mod fast;
 mod mint;
@@ -13,6 +14,7 @@ mod slow;
 mod store;
 mod text;
 
+pub use edit::{Assign, AssignValues, Edit, EditError, MAX_EDITS};
 pub(crate) use encode::{Streams, put_bits, put_floats, put_ids, put_shape, put_timestamps};
 pub(crate) use text::{TextColumn, write_ids};
 

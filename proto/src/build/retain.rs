@@ -38,7 +38,7 @@ impl BatchBuilder {
     }
 
     /// The upper bound of [`BatchBuilder::approx_bytes`] from what there is, not from how it came to be.
-    fn bound(&self) -> usize {
+    pub(super) fn bound(&self) -> usize {
         let columns = self.store.columns.iter().filter(|column| column.present > 0);
         let columns: usize = columns
             .map(|column| column.bound() + self.store.column_bytes(column.node))

@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use std::{collections::HashMap, fmt};
 
 /// The members of an object, the last of equal keys only.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
+pub(super) struct Members<'a>(pub(super) Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

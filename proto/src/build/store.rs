@@ -189,6 +189,19 @@ impl Store {
     #[cold]
     fn add_column(&mut self, node: u32, kind: ColumnKind) -> Result<u32, Full> {
         if node > roots::USER_ID && self.live >= self.max_live {
+    /// The column of a kind of value at a node, for values that are put there later.
+    pub(super) fn column_at(&mut self, node: u32, kind: ColumnKind) -> Result<u32, Full> {
+        match self.schema.nodes[node as usize].columns[kind as usize] {
+            NONE => self.add_column(node, kind),
+            known => Ok(known),
+        }
+    }
+
+    /// Whether so many columns with values and one more fit beside those that there are.
+    pub(super) fn has_room(&self, more: usize) -> bool {
+        self.live + more < self.max_live
+    }
+
             return Err(Full);
         }
         let values = match kind {

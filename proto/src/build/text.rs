@@ -114,6 +114,12 @@ impl TextColumn {
         self.arena.len()
     }
 
+    /// The value of a row.
+    pub(super) fn get(&self, row: usize) -> &str {
+        let entry = if self.plain { row } else { self.ids[row] as usize };
+        std::str::from_utf8(slice(&self.arena, &self.ends, entry)).unwrap_or("")
+    }
+
     /// The distinct values, or all of them when the column is plain.
     pub(crate) fn entries(&self) -> impl Iterator<Item = &str> {
         let entry = |index| std::str::from_utf8(slice(&self.arena, &self.ends, index)).unwrap_or("");
