@@ -20,6 +20,7 @@ pub(crate) use text::{TextColumn, write_ids};
 
 use crate::{
     batch::ColumnKind,
+    chunk::{self, EncodeError, EncodedChunk},
     event::{Event, MAX_OBJECT, Rejection, Severity},
     frame::{self, Frame, FrameHeader},
 };
@@ -62,6 +63,12 @@ pub enum Scalar<'a> {
     Str(&'a str),
 }
 
+/// From this [`BatchBuilder::approx_bytes`] on a batch that becomes a chunk is full.
+const CHUNK_BYTES: usize = 6 * 1024 * 1024;
+
+/// A type that others must not give their events, and what they are told.
+type Reserved = (&'static str, fn() -> Rejection);
+
 /// A time step, an id, a severity and a shape id take at most 10 + 8 + 10 + 1 + 4.
 const ROW_BYTES: usize = 33;
 
@@ -69,6 +76,9 @@ const ROW_BYTES: usize = 33;
 pub struct BatchBuilder {
     store: Store,
     max_object: usize,
+    full_events: usize,
+    full_bytes: usize,
+    reserved: Option<Reserved>,
     timestamps: Vec<i64>,
     ids: Vec<Uuid>,
     severities: Vec<u8>,
@@ -119,6 +129,23 @@ impl BatchBuilder {
         }
     }
 
+    /// A batch that becomes a chunk without being a frame first ([`BatchBuilder::finish_chunk`]), and so may be larger than a frame: it is full with this many
+    /// events.
+    #[must_use]
+    pub fn of_chunks(mut self, events: usize) -> Self {
+        self.full_events = events.min(Self::FULL_EVENTS);
+        self.full_bytes = CHUNK_BYTES;
+        self.store.max_kept = 2 * store::MAX_KEPT_BYTES;
+        self.uncompressed()
+    }
+
+    /// A batch that refuses events of one type.
+    #[must_use]
+    pub fn refusing(mut self, kind: &'static str, why: fn() -> Rejection) -> Self {
+        self.reserved = Some((kind, why));
+        self
+    }
+
     /// A batch whose objects are all kept as JSON text, of any length: for what would need too many columns.
     pub(crate) fn without_columns() -> Self {
         Self::with_columns(0, usize::MAX)
@@ -128,6 +155,9 @@ impl BatchBuilder {
         Self {
             store: Store::new(Uuid::new_v4().as_u64_pair().0, max_columns),
             max_object,
+            full_events: Self::FULL_EVENTS,
+            full_bytes: Self::FULL_BYTES,
+            reserved: None,
             timestamps: Vec::new(),
             ids: Vec::new(),
             severities: Vec::new(),
@@ -165,7 +195,12 @@ impl BatchBuilder {
 
     /// Must the batch be finished before the next event? Pushing into a full batch is refused.
     pub fn is_full(&self) -> bool {
-        self.len() >= Self::FULL_EVENTS || self.approx_bytes() >= Self::FULL_BYTES
+        self.len() >= self.full_events || self.approx_bytes() >= self.full_bytes
+    }
+
+    /// Do the events so far fit one frame?
+    pub fn fits_frame(&self) -> bool {
+        self.approx_bytes() <= Self::FULL_BYTES
     }
 
     /// Takes one event object as JSON text. A rejected event leaves no trace.
@@ -178,6 +213,11 @@ impl BatchBuilder {
         let mut found = std::mem::take(&mut self.found);
         let done = self.attempt(|builder| {
             builder.read_event(json, &mut found)?;
+            if let Some((kind, why)) = builder.reserved
+                && found.kind == kind
+            {
+                return Err(why());
+            }
             let id = found.id.unwrap_or_else(|| builder.mint.mint(now_ms));
             let timestamp = found.timestamp.unwrap_or(now_ms);
             rules::timestamp(timestamp)?;
@@ -379,6 +419,17 @@ impl BatchBuilder {
         (self.streams, self.raw) = (streams, raw);
         self.clear();
         frame
+    }
+
+    /// Encodes the events into a chunk, compressed at a zstd `level`, and empties the builder, which keeps its memory for the next batch.
+    pub fn finish_chunk(&mut self, level: i32) -> Result<EncodedChunk, EncodeError> {
+        let mut streams = std::mem::take(&mut self.streams);
+        let directory = self.directory(&mut streams);
+        let index = self.index(&directory);
+        let chunk = chunk::seal(directory, &streams, index, &self.ids, level);
+        self.streams = streams;
+        self.clear();
+        chunk
     }
 
     /// Compresses into `packed` and says whether that made it smaller.

@@ -10,7 +10,7 @@ mod merge;
 mod narrow;
 
 pub use crate::bloom::Bloom;
-use index::Index;
+pub(crate) use index::Index;
 use merge::{Merged, Plan};
 
 use crate::{
@@ -18,13 +18,13 @@ use crate::{
     bloom,
     build::Streams as Written,
     column::{
-        layout::{self, Block, ChunkHead, Place},
+        layout::{self, Block, ChunkHead, Directory, Place},
         streams::{LazyBlock, Streams, inflate},
     },
     frame::{MAX_COUNT, MAX_RAW},
 };
 use bytes::Bytes;
-use std::cell::Cell;
+use std::{cell::Cell, io::Cursor, sync::Arc};
 use uuid::Uuid;
 
 const MAGIC: [u8; 4] = *b"SFK1";
@@ -88,6 +88,17 @@ pub fn encode(batches: &[&Batch], level: i32) -> Result<EncodedChunk, EncodeErro
 fn write(batches: &[&Batch], plan: Plan<'_>, level: i32) -> Result<EncodedChunk, EncodeError> {
     let (mut streams, mut index) = (Written::default(), Index::new());
     let Merged { directory, ids } = merge::merge(batches, plan, &mut streams, &mut index)?;
+    seal(directory, &streams, index, &ids, level)
+}
+
+/// Compresses the streams of a batch and puts its directory before them.
+pub(crate) fn seal(
+    directory: Directory<'_>,
+    streams: &Written,
+    index: Index,
+    ids: &[Uuid],
+    level: i32,
+) -> Result<EncodedChunk, EncodeError> {
     let (count, min_ts, max_ts) = (directory.count, directory.min_ts, directory.max_ts);
     let mut packer = Packer::new(level)?;
     for stream in streams.iter() {
@@ -98,8 +109,8 @@ fn write(batches: &[&Batch], plan: Plan<'_>, level: i32) -> Result<EncodedChunk,
     layout::write(
         &ChunkHead {
             directory,
-            blocks: packer.blocks,
-            streams: packer.places,
+            blocks: std::mem::take(&mut packer.blocks),
+            streams: std::mem::take(&mut packer.places),
         },
         &mut raw_head,
     );
@@ -110,15 +121,15 @@ fn write(batches: &[&Batch], plan: Plan<'_>, level: i32) -> Result<EncodedChunk,
     body.extend_from_slice(&(head.len() as u32).to_le_bytes());
     body.extend_from_slice(&(raw_head.len() as u32).to_le_bytes());
     body.extend_from_slice(&head);
-    body.append(&mut packer.body);
-    KEPT.set(Some(packer.compressor));
+    body.extend_from_slice(&packer.body);
+    packer.keep();
     Ok(EncodedChunk {
         body,
         count,
         min_ts,
         max_ts,
         bloom: index.finish(),
-        id_bloom: bloom::of_ids(&ids),
+        id_bloom: bloom::of_ids(ids),
         min_id: ids.iter().copied().min().unwrap_or(Uuid::nil()),
         max_id: ids.iter().copied().max().unwrap_or(Uuid::nil()),
     })
@@ -129,9 +140,12 @@ fn failed(error: std::io::Error) -> EncodeError {
 }
 
 thread_local! {
-    /// A compressor's tables take a megabyte, which is worth keeping for the next chunk.
-    static KEPT: Cell<Option<zstd::bulk::Compressor<'static>>> = const { Cell::new(None) };
+    /// A compressor's tables and the room for what it writes take a megabyte or more, which is worth keeping for the next chunk.
+    static KEPT: Cell<Option<(zstd::bulk::Compressor<'static>, Vec<u8>)>> = const { Cell::new(None) };
 }
+
+/// More room than this is given back.
+const MAX_KEPT: usize = 8 * 1024 * 1024;
 
 /// Compresses streams into blocks.
 struct Packer {
@@ -146,19 +160,27 @@ struct Packer {
 
 impl Packer {
     fn new(level: i32) -> Result<Self, EncodeError> {
-        let mut compressor = match KEPT.take() {
+        let (mut compressor, body) = match KEPT.take() {
             Some(kept) => kept,
-            None => zstd::bulk::Compressor::new(level).map_err(failed)?,
+            None => (zstd::bulk::Compressor::new(level).map_err(failed)?, Vec::new()),
         };
         compressor.set_compression_level(level).map_err(failed)?;
         Ok(Self {
             compressor,
-            body: Vec::new(),
+            body,
             blocks: Vec::new(),
             places: Vec::new(),
             shared: Vec::new(),
             waiting: Vec::new(),
         })
+    }
+
+    /// Leaves what is worth keeping for the next chunk.
+    fn keep(mut self) {
+        if self.body.capacity() <= MAX_KEPT {
+            self.body.clear();
+            KEPT.set(Some((self.compressor, self.body)));
+        }
     }
 
     fn put(&mut self, stream: &[u8]) -> Result<(), EncodeError> {
@@ -191,14 +213,32 @@ impl Packer {
     }
 
     fn block(&mut self, raw: &[u8]) -> Result<u32, EncodeError> {
-        let stored = self.compressor.compress(raw).map_err(failed)?;
+        let before = self.body.len();
+        self.body.reserve(zstd::zstd_safe::compress_bound(raw.len()));
+        // Writes behind what is there, in place.
+        let mut end = Cursor::new(&mut self.body);
+        end.set_position(before as u64);
+        let stored = self.compressor.compress_to_buffer(raw, &mut end).map_err(failed)?;
         self.blocks.push(Block {
-            stored: stored.len() as u32,
+            stored: stored as u32,
             raw: raw.len() as u32,
         });
-        self.body.extend_from_slice(&stored);
         Ok(self.blocks.len() as u32 - 1)
     }
+}
+
+/// Keeps a chunk alive for as long as somebody reads its body.
+struct Shared(Arc<EncodedChunk>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.0.body
+    }
+}
+
+/// As [`open`], of a chunk in memory, without copying its body.
+pub fn open_shared(chunk: Arc<EncodedChunk>) -> Result<Batch, DecodeError> {
+    open(Bytes::from_owner(Shared(chunk)))
 }
 
 /// Reads a chunk's directory; a stream is inflated when it is first touched.

@@ -6,6 +6,8 @@ use super::{
     store::{Store, Values},
     text::write_ids,
 };
+use crate::batch::ColumnKind;
+use crate::chunk::Index;
 use crate::column::{
     layout::{self, Bounds, Column, Directory, Encoding, Node, Payload},
     read::scale,
@@ -42,6 +44,25 @@ impl Streams {
 impl BatchBuilder {
     /// Writes the payload of the batch into `out` behind room for the header of a frame, using `streams` as scratch.
     pub(super) fn encode(&self, streams: &mut Streams, out: &mut Vec<u8>) -> (i64, i64) {
+        let directory = self.directory(streams);
+        let bounds = (directory.min_ts, directory.max_ts);
+        // Lengths and the directory take some bytes for each stream and column.
+        let around = 64 * (streams.ends.len() + directory.columns.len() + directory.nodes.len());
+        out.clear();
+        out.reserve(HEADER_LEN + streams.bytes.len() + around);
+        out.resize(HEADER_LEN, 0);
+        layout::write(
+            &Payload {
+                directory,
+                streams: streams.iter().collect(),
+            },
+            out,
+        );
+        bounds
+    }
+
+    /// Writes the streams of the batch and says what they are.
+    pub(super) fn directory(&self, streams: &mut Streams) -> Directory<'_> {
         streams.clear();
         let bounds = (
             self.timestamps.iter().copied().min(),
@@ -69,7 +90,7 @@ impl BatchBuilder {
         let kind = self.kinds.encode(streams);
         let source = self.sources.encode(streams);
         let columns = self.columns(&used, streams);
-        let directory = Directory {
+        Directory {
             count: self.len() as u32,
             min_ts,
             max_ts,
@@ -78,20 +99,27 @@ impl BatchBuilder {
             source,
             nodes: used.nodes(&self.store),
             columns,
-        };
-        // Lengths and the directory take some bytes for each stream and column.
-        let around = 64 * (streams.ends.len() + directory.columns.len() + directory.nodes.len());
-        out.clear();
-        out.reserve(HEADER_LEN + streams.bytes.len() + around);
-        out.resize(HEADER_LEN, 0);
-        layout::write(
-            &Payload {
-                directory,
-                streams: streams.iter().collect(),
-            },
-            out,
-        );
-        (min_ts, max_ts)
+        }
+    }
+
+    /// What a search may ask the batch for.
+    pub(super) fn index(&self, directory: &Directory<'_>) -> Index {
+        let mut index = Index::new();
+        index.severities(&self.severities);
+        index.fixed("type", self.kinds.entries());
+        index.fixed("source", self.sources.entries());
+        let live = self.store.columns.iter().filter(|column| column.present > 0);
+        for (column, written) in live.zip(&directory.columns) {
+            let path = index.path(&directory.nodes, written.node);
+            match (&column.values, column.kind) {
+                (Values::Text(texts), ColumnKind::Text) => index.texts(path, texts, written.encoding),
+                (Values::Text(texts), ColumnKind::Object) => {
+                    texts.entries().for_each(|json| index.object(path, json));
+                }
+                _ => index.unlisted(path),
+            }
+        }
+        index
     }
 
     fn columns(&self, used: &Used, streams: &mut Streams) -> Vec<Column> {

@@ -13,7 +13,7 @@ pub(super) const MAX_ATTRIBUTE_COLUMNS: usize = 240;
 /// Columns remembered between batches before all are forgotten.
 const MAX_KEPT_COLUMNS: usize = 2048;
 /// Bytes of column memory kept between batches before all are forgotten.
-const MAX_KEPT_BYTES: usize = 8 * 1024 * 1024;
+pub(super) const MAX_KEPT_BYTES: usize = 8 * 1024 * 1024;
 
 /// There is no room for a value in columns.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +53,8 @@ pub(super) struct Store {
     live: usize,
     /// The most there may be.
     max_live: usize,
+    /// Bytes of column memory kept between batches.
+    pub(super) max_kept: usize,
     /// An upper bound of what the columns take once encoded.
     pub(super) bytes: usize,
 }
@@ -68,6 +70,7 @@ impl Store {
             turn: 0,
             live: 0,
             max_live,
+            max_kept: MAX_KEPT_BYTES,
             bytes: 0,
         }
     }
@@ -186,9 +189,6 @@ impl Store {
         64 + self.schema.path_bytes(node)
     }
 
-    #[cold]
-    fn add_column(&mut self, node: u32, kind: ColumnKind) -> Result<u32, Full> {
-        if node > roots::USER_ID && self.live >= self.max_live {
     /// The column of a kind of value at a node, for values that are put there later.
     pub(super) fn column_at(&mut self, node: u32, kind: ColumnKind) -> Result<u32, Full> {
         match self.schema.nodes[node as usize].columns[kind as usize] {
@@ -202,6 +202,9 @@ impl Store {
         self.live + more < self.max_live
     }
 
+    #[cold]
+    fn add_column(&mut self, node: u32, kind: ColumnKind) -> Result<u32, Full> {
+        if node > roots::USER_ID && self.live >= self.max_live {
             return Err(Full);
         }
         let values = match kind {
@@ -267,7 +270,7 @@ impl Store {
         let kept: usize = self.columns.iter().map(Column::capacity).sum();
         if self.schema.nodes.len() > super::schema::MAX_NODES / 2
             || self.columns.len() > MAX_KEPT_COLUMNS
-            || kept > MAX_KEPT_BYTES
+            || kept > self.max_kept
         {
             self.schema = Schema::new();
             self.columns.clear();

@@ -16,13 +16,13 @@ const MAX_VALUES: usize = 1 << 20;
 /// Gathers the values that a search may ask for. Paths whose values are not gathered are marked, so that nothing is ever
 /// wrongly ruled out.
 #[derive(Debug, Default)]
-pub(super) struct Index {
+pub(crate) struct Index {
     writer: BloomWriter,
     values: usize,
 }
 
 impl Index {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut index = Self::default();
         for root in ["timestamp", "id"] {
             index.unlisted(path_hash([root]));
@@ -31,7 +31,7 @@ impl Index {
     }
 
     /// The hash of a node's path.
-    pub(super) fn path(&self, nodes: &[Node<'_>], node: u32) -> u64 {
+    pub(crate) fn path(&self, nodes: &[Node<'_>], node: u32) -> u64 {
         let mut keys = Vec::new();
         let mut at = Some(node);
         while let Some(node) = at.and_then(|at| nodes.get(at as usize)) {
@@ -41,7 +41,7 @@ impl Index {
         path_hash(keys.into_iter().rev())
     }
 
-    pub(super) fn unlisted(&mut self, path: u64) {
+    pub(crate) fn unlisted(&mut self, path: u64) {
         self.writer.add(unlisted_hash(path));
     }
 
@@ -52,7 +52,7 @@ impl Index {
         }
     }
 
-    pub(super) fn severities(&mut self, ordinals: &[u8]) {
+    pub(crate) fn severities(&mut self, ordinals: &[u8]) {
         for severity in Severity::ALL {
             if ordinals.contains(&(severity as u8)) {
                 self.value(path_hash(["severity"]), severity.as_str());
@@ -60,11 +60,11 @@ impl Index {
         }
     }
 
-    pub(super) fn fixed<'a>(&mut self, root: &'static str, values: impl Iterator<Item = &'a str>) {
+    pub(crate) fn fixed<'a>(&mut self, root: &'static str, values: impl Iterator<Item = &'a str>) {
         values.for_each(|value| self.value(path_hash([root]), value));
     }
 
-    pub(super) fn texts(&mut self, path: u64, column: &TextColumn, encoding: Encoding) {
+    pub(crate) fn texts(&mut self, path: u64, column: &TextColumn, encoding: Encoding) {
         if encoding == Encoding::Plain && column.text_bytes() > column.len() * SHORT {
             return self.unlisted(path);
         }
@@ -72,7 +72,7 @@ impl Index {
     }
 
     /// The strings inside an overflowing object.
-    pub(super) fn object(&mut self, path: u64, json: &str) {
+    pub(crate) fn object(&mut self, path: u64, json: &str) {
         match serde_json::from_str(json) {
             Ok(Value::Object(members)) => {
                 for (key, value) in members {
@@ -95,7 +95,7 @@ impl Index {
         }
     }
 
-    pub(super) fn finish(mut self) -> Vec<u8> {
+    pub(crate) fn finish(mut self) -> Vec<u8> {
         if self.values > MAX_VALUES {
             self.writer = BloomWriter::default();
             self.writer.add(EVERYTHING);

@@ -3,6 +3,7 @@
 use crate::json::object;
 use proptest::prelude::*;
 use serde_json::Value;
+use std::sync::Arc;
 use streamflow_proto::{
     batch::{Batch, Dict},
     bitmap::Bitmap,
@@ -24,6 +25,18 @@ fn batches(objects: &[String]) -> (Batch, Batch, chunk::EncodedChunk) {
     (batch, stored, encoded)
 }
 
+/// The same events as a chunk that was never a frame.
+fn at_once(objects: &[String]) -> (Batch, Arc<chunk::EncodedChunk>) {
+    let mut builder = BatchBuilder::new().of_chunks(1000);
+    for object in objects {
+        builder
+            .push_json(format!(r#"{{"type":"t","source":"s","data":{object}}}"#).as_bytes(), 1)
+            .unwrap();
+    }
+    let encoded = Arc::new(builder.finish_chunk(1).unwrap());
+    (chunk::open_shared(Arc::clone(&encoded)).unwrap(), encoded)
+}
+
 fn path(text: &str) -> Path {
     Path::parse(text).unwrap()
 }
@@ -33,8 +46,10 @@ proptest! {
     fn columns_agree_with_rows(objects in prop::collection::vec(object(), 1..20)) {
         let (batch, stored, encoded) = batches(&objects);
         let bloom = chunk::Bloom::new(&encoded.bloom);
+        let (direct, direct_encoded) = at_once(&objects);
+        let direct_bloom = chunk::Bloom::new(&direct_encoded.bloom);
         for path in [path("data.a"), path("data.b"), path("data.a.b"), path("data[\"a.b\"]"), path("data[\"\"]")] {
-            for batch in [&batch, &stored] {
+            for (batch, bloom) in [(&batch, &bloom), (&stored, &bloom), (&direct, &direct_bloom)] {
                 let dict = batch.dict(&path).unwrap().unwrap_or_else(|| absent(batch.len()));
                 let strings = batch.strings(&path).unwrap().unwrap_or_else(|| absent(batch.len()));
                 let bools = batch.bools(&path).unwrap();
@@ -108,9 +123,14 @@ fn fixed_fields_answer_too() {
     );
     assert_eq!((batch.min_ts(), batch.max_ts()), (1000, 3000));
     assert_eq!(batch.dict(&path("data.x")).unwrap(), None);
-    let encoded = chunk::encode(&[&batch], 1).unwrap();
-    let bloom = chunk::Bloom::new(&encoded.bloom);
-    assert!(bloom.contains(&path("type"), "a") && !bloom.contains(&path("type"), "c"));
-    assert!(bloom.contains(&path("severity"), "low") && !bloom.contains(&path("severity"), "high"));
-    assert!(bloom.contains(&path("user_id"), "u") && bloom.contains(&path("tags"), "anything"));
+    let mut direct = BatchBuilder::new().of_chunks(10);
+    for event in batch.events(&Bitmap::new(3, true)).unwrap() {
+        direct.push_event(&event).unwrap();
+    }
+    for encoded in [chunk::encode(&[&batch], 1).unwrap(), direct.finish_chunk(1).unwrap()] {
+        let bloom = chunk::Bloom::new(&encoded.bloom);
+        assert!(bloom.contains(&path("type"), "a") && !bloom.contains(&path("type"), "c"));
+        assert!(bloom.contains(&path("severity"), "low") && !bloom.contains(&path("severity"), "high"));
+        assert!(bloom.contains(&path("user_id"), "u") && bloom.contains(&path("tags"), "anything"));
+    }
 }

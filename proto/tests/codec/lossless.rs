@@ -3,6 +3,7 @@
 use crate::json::{Json, object};
 use bytes::Bytes;
 use proptest::prelude::*;
+use std::sync::Arc;
 use streamflow_proto::{
     batch::{Batch, ColumnKind},
     bitmap::Bitmap,
@@ -134,11 +135,27 @@ proptest! {
         prop_assert_eq!(Some(stored.min_ts), sent.iter().map(|sent| sent.timestamp).min());
         prop_assert_eq!(Some(stored.max_ts), sent.iter().map(|sent| sent.timestamp).max());
         prop_assert_eq!(Some(stored.min_id.as_u128()), sent.iter().map(|sent| sent.id).min());
+        let (stored_count, stored_bounds, stored_ids) = (stored.count, (stored.min_ts, stored.max_ts), (stored.min_id, stored.max_id));
         let ids = chunk::Bloom::new(&stored.id_bloom);
         let batch = chunk::open(Bytes::from(stored.body)).unwrap();
         for (sent, event) in sent.iter().zip(all(&batch)) {
             sent.assert_came_back(&event);
             prop_assert!(ids.contains_id(event.id));
+        }
+        // A batch that becomes a chunk at once says the same.
+        let mut direct = BatchBuilder::new().of_chunks(1000);
+        for sent in &sent {
+            direct.push_json(sent.json().as_bytes(), 0).unwrap();
+        }
+        let at_once = Arc::new(direct.finish_chunk(1).unwrap());
+        prop_assert!(direct.is_empty());
+        prop_assert_eq!((at_once.count, at_once.min_ts, at_once.max_ts), (stored_count, stored_bounds.0, stored_bounds.1));
+        prop_assert_eq!((at_once.min_id, at_once.max_id), stored_ids);
+        let at_once_ids = chunk::Bloom::new(&at_once.id_bloom);
+        let again = chunk::open_shared(Arc::clone(&at_once)).unwrap();
+        for (sent, event) in sent.iter().zip(all(&again)) {
+            sent.assert_came_back(&event);
+            prop_assert!(at_once_ids.contains_id(event.id));
         }
         // A chunk merges like any batch.
         let again = chunk::open(chunk::encode(&[&batch, &batch], 1).unwrap().body.into()).unwrap();
