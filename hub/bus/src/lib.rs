@@ -9,4 +9,4 @@ pub mod signals;
 pub mod tail;
 
 pub use drills::Drills;
-pub use tail::{Committed, LogTail, TailReader, TailRecvError};
+pub use tail::{Committed, Content, LogTail, TailReader, TailRecvError};

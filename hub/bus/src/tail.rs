@@ -4,14 +4,76 @@ use std::sync::{Arc, OnceLock};
 
 use streamflow_proto::{
     batch::{Batch, DecodeError},
+    chunk::{self, EncodedChunk},
     frame::Frame,
 };
 use tokio::sync::broadcast;
 
 use crate::Drills;
 
-/// Frames kept for readers that are behind; at about 50 KiB a frame this bounds the tail near 12 MiB.
+/// Batches kept for readers that are behind: about 12 MiB of frames (50 KiB each), or at most 64 MiB of large requests (5,000 events of 50 bytes).
 const CAPACITY: usize = 256;
+
+/// A batch as it is stored: the events of one place in the log.
+#[derive(Debug, Clone)]
+pub enum Content {
+    /// As an agent sent it, or as small requests share it.
+    Frame(Frame),
+    /// What a large request brought, stored as a chunk at once.
+    Chunk(Arc<EncodedChunk>),
+}
+
+impl From<Frame> for Content {
+    fn from(frame: Frame) -> Self {
+        Self::Frame(frame)
+    }
+}
+
+impl Content {
+    /// Events in it.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        match self {
+            Self::Frame(frame) => frame.header().count,
+            Self::Chunk(chunk) => chunk.count,
+        }
+    }
+
+    /// Times of the earliest and the latest event.
+    #[must_use]
+    pub fn bounds(&self) -> (i64, i64) {
+        match self {
+            Self::Frame(frame) => (frame.header().min_ts, frame.header().max_ts),
+            Self::Chunk(chunk) => (chunk.min_ts, chunk.max_ts),
+        }
+    }
+
+    /// Bytes of it.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Frame(frame) => frame.bytes().len(),
+            Self::Chunk(chunk) => chunk.body.len(),
+        }
+    }
+
+    /// Are there none?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Its events as columns.
+    ///
+    /// # Errors
+    /// When it does not decode.
+    pub fn decode(&self) -> Result<Batch, DecodeError> {
+        match self {
+            Self::Frame(frame) => frame.decode(),
+            Self::Chunk(chunk) => chunk::open_shared(Arc::clone(chunk)),
+        }
+    }
+}
 
 /// A batch that is durable in the log.
 #[derive(Debug)]
@@ -23,19 +85,19 @@ pub struct Committed {
     /// Wall clock when it became durable, ms.
     pub stored_at: i64,
     /// Its bytes.
-    pub frame: Frame,
+    pub content: Content,
     batch: OnceLock<Result<Arc<Batch>, DecodeError>>,
 }
 
 impl Committed {
-    /// Wraps a frame that has just become durable.
+    /// Wraps what has just become durable.
     #[must_use]
-    pub const fn new(position: u64, agent: Arc<str>, stored_at: i64, frame: Frame) -> Self {
+    pub fn new(position: u64, agent: Arc<str>, stored_at: i64, content: impl Into<Content>) -> Self {
         Self {
             position,
             agent,
             stored_at,
-            frame,
+            content: content.into(),
             batch: OnceLock::new(),
         }
     }
@@ -45,7 +107,7 @@ impl Committed {
     /// # Errors
     /// When the payload does not decode, although its checksum was right.
     pub fn batch(&self) -> Result<Arc<Batch>, DecodeError> {
-        self.batch.get_or_init(|| self.frame.decode().map(Arc::new)).clone()
+        self.batch.get_or_init(|| self.content.decode().map(Arc::new)).clone()
     }
 }
 

@@ -35,10 +35,15 @@ pub struct Gathering {
 }
 
 impl Gathering {
-    /// Adds the next frame if it fits with those before; answers whether that is enough for a chunk.
+    /// Adds the next frame if it fits with those before; answers whether that is enough for a chunk. A chunk that a large request brought may stand between
+    /// two frames: chunks do not overlap, so those before it are merged without those behind it.
     pub fn add(&mut self, frame: Waiting, options: &Options) -> bool {
         let too_much = self.raw + frame.raw > MAX_RAW || self.events + frame.events > u64::from(MAX_COUNT);
-        self.closed = too_much && !self.frames.is_empty();
+        let apart = self
+            .frames
+            .last()
+            .is_some_and(|last| frame.position != last.position + 1);
+        self.closed = apart || too_much && !self.frames.is_empty();
         if !self.closed {
             self.frames.push(frame);
             self.events += frame.events;
@@ -64,6 +69,8 @@ impl Gathering {
 /// A stored chunk.
 #[derive(Debug, Clone, Copy)]
 pub struct Small {
+    /// Places of its first and its last frame in the log.
+    pub places: [u64; 2],
     /// Events in it.
     pub events: u64,
     /// Bytes of its body.
@@ -71,10 +78,16 @@ pub struct Small {
 }
 
 /// How many of the newest chunks (given newest first) shall become one; 0 = none. A slow sender leaves a small chunk every few seconds: eight of
-/// a size become one of the next size, so an event is written again a few times at most and a month is not a million chunks.
+/// a size become one of the next size, so an event is written again a few times at most and a month is not a million chunks. A quarter of a chunk is large
+/// enough to stay, since large requests bring such chunks, and writing them again would cost more than it saves.
 #[must_use]
 pub fn compaction(newest: &[Small], options: &Options) -> usize {
-    let full = u64::from(options.merge_events) / 2;
+    let full = u64::from(options.merge_events) / 4;
+    // What is between two chunks may be frames that are not merged yet.
+    let apart = newest
+        .windows(2)
+        .position(|pair| pair[1].places[1] + 1 != pair[0].places[0]);
+    let newest = &newest[..apart.map_or(newest.len(), |last| last + 1)];
     let mut limit = full / 512;
     while limit < full {
         limit = (limit * 8).clamp(8, full.max(8));
@@ -83,7 +96,7 @@ pub fn compaction(newest: &[Small], options: &Options) -> usize {
         for chunk in &newest[..run] {
             events += chunk.events;
             bytes += chunk.bytes;
-            if count > 1 && (events > 2 * full || bytes > MAX_BODY) {
+            if count > 1 && (events > 4 * full || bytes > MAX_BODY) {
                 break;
             }
             count += 1;
@@ -123,6 +136,28 @@ mod tests {
     }
 
     #[test]
+    fn chunks_between_frames_keep_them_apart() {
+        let options = Options::default();
+        let mut gathering = Gathering::default();
+        assert!(!gathering.add(waiting(4, 10), &options));
+        assert!(!gathering.add(waiting(5, 10), &options));
+        assert!(gathering.add(waiting(7, 10), &options), "what is at 6 is a chunk");
+        assert_eq!((gathering.frames.len(), gathering.is_due(1_000, &options)), (2, true));
+
+        let chunk = |place, events| Small {
+            places: [place; 2],
+            events,
+            bytes: events * 40,
+        };
+        let run: Vec<Small> = (1..=9).rev().map(|place| chunk(place, 10)).collect();
+        assert_eq!(compaction(&run, &options), 9);
+        let apart: Vec<Small> = run.iter().filter(|chunk| chunk.places[0] != 5).copied().collect();
+        assert_eq!(compaction(&apart, &options), 0, "four and four, with a frame between");
+        let large: Vec<Small> = (1..=30).rev().map(|place| chunk(place, 5000)).collect();
+        assert_eq!(compaction(&large, &options), 0);
+    }
+
+    #[test]
     fn a_chunk_stays_within_its_bounds() {
         let options = Options::default();
         let large = |position, raw_mib: u64, events| Waiting {
@@ -134,6 +169,7 @@ mod tests {
             (vec![large(1, 1, 10), large(2, 16, 10), large(3, 16, 10)], 2),
             (vec![large(1, 40, 10), large(2, 1, 10)], 1),
             (vec![large(1, 1, 10_000), large(2, 1, 60_000)], 1),
+            (vec![large(1, 1, 10), large(3, 1, 10)], 1),
         ] {
             let mut gathering = Gathering::default();
             assert!(frames.into_iter().any(|frame| gathering.add(frame, &options)));
@@ -150,7 +186,8 @@ mod tests {
             let (mut arrived, mut written) = (0, 0);
             for events in sizes {
                 arrived += events;
-                chunks.push(Small { events, bytes: events * 40 });
+                let place = chunks.last().map_or(1, |last| last.places[1] + 1);
+                chunks.push(Small { places: [place; 2], events, bytes: events * 40 });
                 loop {
                     let newest: Vec<Small> = chunks.iter().rev().take(64).copied().collect();
                     let count = compaction(&newest, &options);
@@ -159,11 +196,12 @@ mod tests {
                     let tail = chunks.split_off(chunks.len() - count);
                     let events = tail.iter().map(|chunk| chunk.events).sum();
                     written += events;
-                    chunks.push(Small { events, bytes: events * 40 });
+                    let places = [tail[0].places[0], tail[count - 1].places[1]];
+                    chunks.push(Small { places, events, bytes: events * 40 });
                 }
             }
             prop_assert_eq!(chunks.iter().map(|chunk| chunk.events).sum::<u64>(), arrived);
-            prop_assert!(chunks.len() as u64 <= 40 + arrived / 4096, "{} chunks of {arrived} events", chunks.len());
+            prop_assert!(chunks.len() as u64 <= 40 + arrived / 2048, "{} chunks of {arrived} events", chunks.len());
             prop_assert!(written <= 8 * arrived, "{written} written again of {arrived}");
         }
     }

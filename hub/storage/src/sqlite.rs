@@ -22,8 +22,8 @@ use std::{
 use async_trait::async_trait;
 use prometheus::Registry;
 use sqlx::SqliteConnection;
-use streamflow_bus::LogTail;
-use streamflow_proto::{event::Event, filter::Filter, frame::Frame};
+use streamflow_bus::{Content, LogTail};
+use streamflow_proto::{chunk::EncodedChunk, event::Event, filter::Filter, frame::Frame};
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
@@ -34,7 +34,7 @@ pub use service::Service;
 
 use self::{
     append::Log,
-    command::{Done, NewFrame, Queue, Task},
+    command::{Arrival, Done, Queue, Task},
     merge::Merger,
     part::{PartCache, PartReader},
     read::Reader,
@@ -230,7 +230,13 @@ impl SqliteStore {
 #[async_trait]
 impl Store for SqliteStore {
     async fn append(&self, origin: Origin, frame: Frame) -> Result<Receipt, StoreError> {
-        self.queue.append(NewFrame { origin, frame }).await
+        let (seq, content) = (frame.header().seq, Content::Frame(frame));
+        self.queue.append(Arrival { origin, seq, content }).await
+    }
+
+    async fn append_chunk(&self, origin: Origin, seq: u64, chunk: Arc<EncodedChunk>) -> Result<Receipt, StoreError> {
+        let content = Content::Chunk(chunk);
+        self.queue.append(Arrival { origin, seq, content }).await
     }
 
     async fn high_water(&self, origin: &Origin) -> Result<Option<u64>, StoreError> {
@@ -280,6 +286,10 @@ impl Store for SqliteStore {
 
     async fn recent_ids(&self, agent: &str, since: i64) -> Result<Vec<(Uuid, i64)>, StoreError> {
         self.reader.recent_ids(agent, since).await
+    }
+
+    async fn place_before(&self, frames: u64) -> Result<u64, StoreError> {
+        self.reader.place_before(frames).await
     }
 
     async fn expire(&self, before: i64) -> Result<u64, StoreError> {

@@ -9,6 +9,7 @@ use streamflow_bus::{Drills, LogTail};
 use streamflow_proto::{
     batch::Batch,
     bitmap::Bitmap,
+    chunk::EncodedChunk,
     event::{Event, Severity},
     filter::Filter,
     frame::Frame,
@@ -336,6 +337,12 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// high-water mark, and the repetition of the refused one would be taken for a duplicate.
     async fn append(&self, origin: Origin, frame: Frame) -> Result<Receipt, StoreError>;
 
+    /// As [`Store::append`], of a batch that is large enough to be a chunk of its own: it takes one place in the log, is stored as it is in the transaction
+    /// that makes it durable, and is not merged later.
+    async fn append_chunk(&self, _origin: Origin, _seq: u64, _chunk: Arc<EncodedChunk>) -> Result<Receipt, StoreError> {
+        Err(StoreError::Unsupported("this store takes frames only".to_owned()))
+    }
+
     /// Highest durable sequence of an origin.
     async fn high_water(&self, origin: &Origin) -> Result<Option<u64>, StoreError>;
 
@@ -373,6 +380,11 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
 
     /// Ids that the HTTP door stored at or after this wall-clock time; to rebuild the deduplication window at start.
     async fn recent_ids(&self, agent: &str, since: i64) -> Result<Vec<(Uuid, i64)>, StoreError>;
+
+    /// The place in the log before the newest frames, so many of them; every thousand events of a batch that is larger than a frame count as one.
+    async fn place_before(&self, frames: u64) -> Result<u64, StoreError> {
+        Ok(self.stats().await?.position.saturating_sub(frames))
+    }
 
     /// Removes whole chunks whose newest event is older; answers how many events went.
     async fn expire(&self, before: i64) -> Result<u64, StoreError>;

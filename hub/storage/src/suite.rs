@@ -8,6 +8,7 @@
     reason = "tests, although other crates may compile them"
 )]
 
+mod chunks;
 mod documents;
 mod life;
 mod log;
@@ -19,11 +20,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use streamflow_proto::{build::BatchBuilder, event::Event, frame::Frame};
+use streamflow_proto::{build::BatchBuilder, chunk::EncodedChunk, event::Event, frame::Frame};
 use uuid::Uuid;
 
 use crate::store::{Appended, EventQuery, Order, Origin, Store};
 
+pub use chunks::*;
 pub use documents::*;
 pub use life::*;
 pub use log::*;
@@ -60,6 +62,8 @@ macro_rules! store_suite {
             a_replay_is_known, the_log_is_dense_and_ordered, followers_see_every_commit_in_order, the_log_replays_from_every_place,
             marks_and_places_survive_everything, what_was_acknowledged_survives_a_crash, old_events_expire, totals_are_kept,
             documents_have_versions, documents_commit_together_or_not_at_all, many_documents_are_written_at_once, checkpoints_are_replaced,
+            large_batches_are_chunks_at_once, large_batches_are_followed_and_replayed, a_crash_leaves_large_batches_whole, frames_between_large_batches_are_merged,
+            large_batches_expire, the_newest_frames_are_counted_by_their_events,
             rollups_and_their_place_move_together, rollups_expire_by_resolution,
         );
     };
@@ -109,6 +113,28 @@ pub(crate) fn frame(seq: u64, numbers: std::ops::Range<u64>) -> Frame {
     builder.finish(seq)
 }
 
+/// Events `numbers` as a chunk.
+pub(crate) fn chunk(numbers: std::ops::Range<u64>) -> Arc<EncodedChunk> {
+    let mut builder = BatchBuilder::new().of_chunks(usize::MAX);
+    for number in numbers {
+        builder
+            .push_json(event_json(number).to_string().as_bytes(), T0)
+            .unwrap();
+    }
+    Arc::new(builder.finish_chunk(1).unwrap())
+}
+
+/// Appends a chunk and waits until durable.
+pub(crate) async fn put_chunk(store: &dyn Store, agent: &str, seq: u64, chunk: Arc<EncodedChunk>) -> Appended {
+    store
+        .append_chunk(origin(agent), seq, chunk)
+        .await
+        .unwrap()
+        .await
+        .unwrap()
+        .unwrap()
+}
+
 /// Appends and waits until durable.
 pub(crate) async fn put(store: &dyn Store, agent: &str, frame: Frame) -> Appended {
     store
@@ -127,6 +153,21 @@ pub(crate) async fn fill(store: &dyn Store, count: u64) {
         seq += 1;
         let end = (next + 1 + seq * 7 % 40).min(count);
         put(store, ["web-1", "@http"][(seq % 2) as usize], frame(seq, next..end)).await;
+        next = end;
+    }
+}
+
+/// As [`fill`], where every fourth batch comes as a chunk.
+pub(crate) async fn fill_mixed(store: &dyn Store, count: u64) {
+    let (mut next, mut seq) = (0, 0);
+    while next < count {
+        seq += 1;
+        let end = (next + 1 + seq * 7 % 40).min(count);
+        let agent = ["web-1", "@http"][(seq % 2) as usize];
+        match seq % 4 {
+            3 => put_chunk(store, agent, seq, chunk(next..end)).await,
+            _ => put(store, agent, frame(seq, next..end)).await,
+        };
         next = end;
     }
 }

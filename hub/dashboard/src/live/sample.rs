@@ -26,7 +26,7 @@ pub(super) struct Sample {
 
 impl Arrivals {
     pub(super) fn push(&mut self, committed: Arc<Committed>) {
-        self.events += u64::from(committed.frame.header().count);
+        self.events += u64::from(committed.content.count());
         if self.batches.len() == HELD {
             self.batches.pop_front();
         }
@@ -38,7 +38,7 @@ impl Arrivals {
         let counts: Vec<usize> = self
             .batches
             .iter()
-            .map(|committed| committed.frame.header().count as usize)
+            .map(|committed| committed.content.count() as usize)
             .collect();
         let mut events = Vec::with_capacity(limit.min(counts.iter().sum()));
         for (committed, take) in self.batches.iter().zip(shares(&counts, limit)) {

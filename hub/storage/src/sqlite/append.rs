@@ -1,11 +1,17 @@
-//! New frames inside a transaction: duplicates told apart, places in the log given, high-water marks raised.
+//! New batches inside a transaction: duplicates told apart, places in the log given, high-water marks raised. Frames go into the inbox; a batch that is a
+//! chunk already goes where chunks are, and is never copied again.
 
 use std::collections::HashMap;
 
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+use streamflow_bus::Content;
+use streamflow_proto::{chunk::EncodedChunk, frame::Frame};
 
-use super::command::NewFrame;
-use crate::store::{Appended, Origin};
+use super::command::Arrival;
+use crate::{
+    frames::Frames,
+    store::{Appended, Origin},
+};
 
 /// Rows of one statement: each statement is a round trip to the connection's thread.
 const ROWS: usize = 16;
@@ -26,14 +32,30 @@ pub struct Log {
 /// What a transaction will have done to the log once it is durable.
 #[derive(Debug)]
 pub struct Batch {
-    /// For each frame what its sender is told.
+    /// For each arrival what its sender is told.
     pub answers: Vec<Appended>,
-    /// Frames stored.
-    pub frames: u64,
-    /// Events in them.
-    pub events: u64,
+    /// Stored in the inbox.
+    pub inbox: Stored,
+    /// Stored as chunks.
+    pub chunks: Stored,
     position: u64,
     marks: MarkMap,
+}
+
+/// How much was stored.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Stored {
+    /// Batches.
+    pub batches: u64,
+    /// Events in them.
+    pub events: u64,
+}
+
+impl Stored {
+    fn add(&mut self, content: &Content) {
+        self.batches += 1;
+        self.events += u64::from(content.count());
+    }
 }
 
 impl Log {
@@ -45,13 +67,12 @@ impl Log {
         }
     }
 
-    /// Whether a frame may be written. Sequences grow, so one above everything refused was sent before its sender knew; a lower one shows that
+    /// Whether a batch may be written. Sequences grow, so one above everything refused was sent before its sender knew; a lower one shows that
     /// the sender has gone back.
-    pub fn admits(&mut self, new: &NewFrame) -> bool {
-        let seq = new.frame.header().seq;
+    pub fn admits(&mut self, new: &Arrival) -> bool {
         match self.refused.get_mut(&new.origin) {
-            Some(refused) if seq > *refused => {
-                *refused = seq;
+            Some(refused) if new.seq > *refused => {
+                *refused = new.seq;
                 false
             }
             Some(_) => {
@@ -62,12 +83,11 @@ impl Log {
         }
     }
 
-    /// Frames that could not be written; their senders have to go back.
-    pub fn refuse(&mut self, frames: &[NewFrame]) {
-        for new in frames.iter().filter(|new| new.origin.repeats()) {
-            let seq = new.frame.header().seq;
-            let refused = self.refused.entry(new.origin.clone()).or_insert(seq);
-            *refused = seq.max(*refused);
+    /// Batches that could not be written; their senders have to go back.
+    pub fn refuse(&mut self, arrivals: &[Arrival]) {
+        for new in arrivals.iter().filter(|new| new.origin.repeats()) {
+            let refused = self.refused.entry(new.origin.clone()).or_insert(new.seq);
+            *refused = new.seq.max(*refused);
         }
     }
 
@@ -80,45 +100,55 @@ impl Log {
         self.marks.extend(batch.marks);
     }
 
-    /// Writes frames in their order; the caller has begun a transaction.
+    /// Writes batches in their order; the caller has begun a transaction.
     pub async fn append(
         &mut self,
         connection: &mut SqliteConnection,
-        frames: &[NewFrame],
+        arrivals: &[Arrival],
         now: i64,
     ) -> Result<Batch, sqlx::Error> {
         let mut batch = Batch {
-            answers: Vec::with_capacity(frames.len()),
-            frames: 0,
-            events: 0,
+            answers: Vec::with_capacity(arrivals.len()),
+            inbox: Stored::default(),
+            chunks: Stored::default(),
             position: self.position,
             marks: MarkMap::default(),
         };
-        let mut rows: Vec<(u64, &NewFrame)> = Vec::with_capacity(frames.len());
+        let (mut frames, mut chunks) = (Vec::with_capacity(arrivals.len()), Vec::new());
         let (mut oldest, mut newest) = (i64::MAX, i64::MIN);
-        for new in frames {
-            let header = new.frame.header();
+        for new in arrivals {
             let mark = match batch.marks.get(&new.origin) {
                 Some(mark) => Some(*mark),
                 None => self.mark(connection, &new.origin).await?,
             };
-            if mark.is_some_and(|mark| header.seq <= mark) {
+            if mark.is_some_and(|mark| new.seq <= mark) {
                 batch.answers.push(Appended::Duplicate);
                 continue;
             }
-            batch.marks.insert(new.origin.clone(), header.seq);
+            batch.marks.insert(new.origin.clone(), new.seq);
             batch.position += 1;
-            batch.frames += 1;
-            batch.events += u64::from(header.count);
-            (oldest, newest) = (oldest.min(header.min_ts), newest.max(header.max_ts));
             batch.answers.push(Appended::Stored(batch.position));
-            rows.push((batch.position, new));
+            let (from, to) = new.content.bounds();
+            (oldest, newest) = (oldest.min(from), newest.max(to));
+            match &new.content {
+                Content::Frame(frame) => {
+                    frames.push((batch.position, new, frame));
+                    batch.inbox.add(&new.content);
+                }
+                Content::Chunk(chunk) => {
+                    chunks.push((batch.position, new, &**chunk));
+                    batch.chunks.add(&new.content);
+                }
+            }
         }
-        if rows.is_empty() {
+        if frames.is_empty() && chunks.is_empty() {
             return Ok(batch);
         }
-        for rows in rows.chunks(ROWS) {
+        for rows in frames.chunks(ROWS) {
             insert(connection, rows, now).await?;
+        }
+        for (position, new, chunk) in chunks {
+            insert_chunk(connection, position, new, chunk, now).await?;
         }
         for (origin, seq) in &batch.marks {
             sqlx::query("INSERT INTO agent_pos VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq")
@@ -129,12 +159,15 @@ impl Log {
                 .await?;
         }
         sqlx::query(
-            "UPDATE totals SET position = ?, inbox_frames = inbox_frames + ?, inbox_events = inbox_events + ?,
-             oldest = min(ifnull(oldest, ?4), ?4), newest = max(ifnull(newest, ?5), ?5)",
+            "UPDATE totals SET position = ?1, inbox_frames = inbox_frames + ?2, inbox_events = inbox_events + ?3,
+             chunks = chunks + ?4, chunk_events = chunk_events + ?5,
+             oldest = min(ifnull(oldest, ?6), ?6), newest = max(ifnull(newest, ?7), ?7)",
         )
         .bind(batch.position.cast_signed())
-        .bind(batch.frames.cast_signed())
-        .bind(batch.events.cast_signed())
+        .bind(batch.inbox.batches.cast_signed())
+        .bind(batch.inbox.events.cast_signed())
+        .bind(batch.chunks.batches.cast_signed())
+        .bind(batch.chunks.events.cast_signed())
         .bind(oldest)
         .bind(newest)
         .execute(connection)
@@ -155,24 +188,67 @@ impl Log {
     }
 }
 
-async fn insert(connection: &mut SqliteConnection, rows: &[(u64, &NewFrame)], now: i64) -> Result<(), sqlx::Error> {
+async fn insert(
+    connection: &mut SqliteConnection,
+    rows: &[(u64, &Arrival, &Frame)],
+    now: i64,
+) -> Result<(), sqlx::Error> {
     let mut sql = QueryBuilder::<Sqlite>::new(
         "INSERT INTO inbox (id, agent, epoch, seq, stored_at, n, raw, min_ts, max_ts, body) ",
     );
-    sql.push_values(rows, |mut row, (position, new)| {
-        let header = new.frame.header();
+    sql.push_values(rows, |mut row, (position, new, frame)| {
+        let header = frame.header();
         row.push_bind(position.cast_signed())
             .push_bind(&*new.origin.agent)
             .push_bind(new.origin.epoch.cast_signed())
-            .push_bind(header.seq.cast_signed())
+            .push_bind(new.seq.cast_signed())
             .push_bind(now)
             .push_bind(header.count)
             .push_bind(header.raw_len)
             .push_bind(header.min_ts)
             .push_bind(header.max_ts)
-            .push_bind(&**new.frame.bytes());
+            .push_bind(&**frame.bytes());
     });
     sql.build().execute(connection).await?;
+    Ok(())
+}
+
+/// A batch that is a chunk of its own, at one place of the log.
+async fn insert_chunk(
+    connection: &mut SqliteConnection,
+    position: u64,
+    new: &Arrival,
+    chunk: &EncodedChunk,
+    now: i64,
+) -> Result<(), sqlx::Error> {
+    let frames = Frames::one(position, new.origin.agent.clone(), now, chunk.count);
+    let frames = frames.encode().map_err(|error| sqlx::Error::Encode(error.into()))?;
+    put_chunk(connection, [position; 2], chunk, &frames, now).await
+}
+
+/// Writes the row of a chunk that holds the places `first..=last`.
+pub async fn put_chunk(
+    connection: &mut SqliteConnection,
+    [first, last]: [u64; 2],
+    chunk: &EncodedChunk,
+    frames: &[u8],
+    stored_at: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+        .bind(last.cast_signed())
+        .bind(first.cast_signed())
+        .bind(chunk.count)
+        .bind(chunk.min_ts)
+        .bind(chunk.max_ts)
+        .bind(stored_at)
+        .bind(&chunk.min_id.as_bytes()[..])
+        .bind(&chunk.max_id.as_bytes()[..])
+        .bind(frames)
+        .bind(&*chunk.id_bloom)
+        .bind(&*chunk.bloom)
+        .bind(&*chunk.body)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -181,10 +257,11 @@ mod tests {
     use super::*;
     use crate::suite;
 
-    fn new(agent: &str, seq: u64) -> NewFrame {
-        NewFrame {
+    fn new(agent: &str, seq: u64) -> Arrival {
+        Arrival {
             origin: suite::origin(agent),
-            frame: suite::frame(seq, 0..1),
+            seq,
+            content: suite::frame(seq, 0..1).into(),
         }
     }
 

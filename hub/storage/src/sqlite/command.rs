@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use streamflow_proto::{chunk::EncodedChunk, frame::Frame};
+use streamflow_bus::Content;
+use streamflow_proto::chunk::EncodedChunk;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::{
@@ -15,14 +16,15 @@ const CAPACITY: usize = 4096;
 /// Unit in which waiting bytes are counted; a semaphore holds less than 2^29 permits on small machines.
 const UNIT: usize = 1024;
 
-/// A frame on its way into the log.
+/// A batch on its way into the log.
 #[derive(Debug)]
-pub struct NewFrame {
+pub struct Arrival {
     pub origin: Origin,
-    pub frame: Frame,
+    pub seq: u64,
+    pub content: Content,
 }
 
-/// A change other than a new frame.
+/// A change other than a new batch.
 #[derive(Debug)]
 pub enum Task {
     /// Documents.
@@ -86,8 +88,8 @@ pub enum Done {
 /// An entry of the queue.
 #[derive(Debug)]
 pub enum Command {
-    Frame {
-        new: NewFrame,
+    Append {
+        new: Arrival,
         reply: oneshot::Sender<Result<Appended, StoreError>>,
         _room: OwnedSemaphorePermit,
     },
@@ -108,7 +110,7 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// A queue for so many bytes of frames.
+    /// A queue for so many bytes of batches.
     pub fn new(bytes: usize) -> (Self, mpsc::Receiver<Command>) {
         let (sender, receiver) = mpsc::channel(CAPACITY);
         let units = u32::try_from(bytes / UNIT).unwrap_or(u32::MAX >> 4).max(1);
@@ -122,9 +124,9 @@ impl Queue {
         )
     }
 
-    /// Puts a frame behind all others; waits for room.
-    pub async fn append(&self, new: NewFrame) -> Result<Receipt, StoreError> {
-        let need = u32::try_from(new.frame.bytes().len() / UNIT + 1)
+    /// Puts a batch behind all others; waits for room.
+    pub async fn append(&self, new: Arrival) -> Result<Receipt, StoreError> {
+        let need = u32::try_from(new.content.len() / UNIT + 1)
             .unwrap_or(u32::MAX)
             .min(self.units);
         let room = self
@@ -135,7 +137,7 @@ impl Queue {
             .map_err(|_| StoreError::Closed)?;
         let (reply, receipt) = oneshot::channel();
         self.sender
-            .send(Command::Frame {
+            .send(Command::Append {
                 new,
                 reply,
                 _room: room,

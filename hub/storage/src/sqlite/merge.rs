@@ -114,6 +114,7 @@ impl Merger {
             .fetch_all(&self.parts.pool)
             .await?;
         let small = |(part, (bytes,)): (&Part, &(i64,))| Small {
+            places: [part.first, part.last],
             events: part.events,
             bytes: bytes.cast_unsigned(),
         };

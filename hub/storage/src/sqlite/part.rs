@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sqlx::SqlitePool;
-use streamflow_bus::Committed;
+use streamflow_bus::{Committed, Content};
 use streamflow_proto::{
     batch::{Batch, DecodeError},
     chunk,
@@ -48,29 +48,28 @@ pub struct Stored {
 
 #[derive(Debug)]
 enum Contents {
-    Frame(Arc<Committed>),
+    Committed(Arc<Committed>),
     Chunk(Arc<Batch>),
 }
 
 impl Stored {
-    fn frame(committed: Arc<Committed>) -> Self {
-        let header = committed.frame.header();
+    fn committed(committed: Arc<Committed>) -> Self {
         Self {
             frames: Frames::one(
                 committed.position,
                 committed.agent.clone(),
                 committed.stored_at,
-                header.count,
+                committed.content.count(),
             ),
-            bytes: committed.frame.bytes().len() as u64,
-            contents: Contents::Frame(committed),
+            bytes: committed.content.len() as u64,
+            contents: Contents::Committed(committed),
         }
     }
 
     /// Its events as columns. Inflates a frame the first time, so not for a thread that serves others.
     pub fn batch(&self) -> Result<Arc<Batch>, DecodeError> {
         match &self.contents {
-            Contents::Frame(committed) => committed.batch(),
+            Contents::Committed(committed) => committed.batch(),
             Contents::Chunk(batch) => Ok(batch.clone()),
         }
     }
@@ -93,16 +92,21 @@ impl PartCache {
         Self(Lru::new(budget))
     }
 
-    /// Keeps a frame that has just become durable: live queries, merge and followers read it next.
-    pub fn put_frame(&self, committed: Arc<Committed>) {
-        let header = committed.frame.header();
-        let cost = 256 + (header.raw_len + header.payload_len) as usize;
-        self.0.put(committed.position, Arc::new(Stored::frame(committed)), cost);
+    /// Keeps what has just become durable: live queries, merge and followers read it next.
+    pub fn put(&self, committed: Arc<Committed>) {
+        let cost = match &committed.content {
+            Content::Frame(frame) => {
+                let header = frame.header();
+                256 + (header.raw_len + header.payload_len) as usize
+            }
+            Content::Chunk(chunk) => chunk_cost(chunk.body.len()),
+        };
+        self.0
+            .put(committed.position, Arc::new(Stored::committed(committed)), cost);
     }
 
     fn put_chunk(&self, last: u64, stored: Arc<Stored>) {
-        // Streams stay inflated once they have been touched; they were about four times smaller.
-        let cost = 4 * stored.bytes as usize;
+        let cost = chunk_cost(stored.bytes as usize);
         self.0.put(last, stored, cost);
     }
 
@@ -114,6 +118,11 @@ impl PartCache {
     pub fn forget(&self, first: u64, last: u64) {
         self.0.forget(|position| (first..=last).contains(&position));
     }
+}
+
+/// Streams stay inflated once they have been touched; they were about four times smaller.
+const fn chunk_cost(bytes: usize) -> usize {
+    256 + 4 * bytes
 }
 
 /// Reads parts through the cache.
@@ -165,7 +174,7 @@ impl PartReader {
             }
         })?;
         let committed = Arc::new(Committed::new(part.last, agent.into(), stored_at, frame));
-        Ok(Some(Arc::new(Stored::frame(committed))))
+        Ok(Some(Arc::new(Stored::committed(committed))))
     }
 
     async fn load_chunk(&self, part: &Part, keep: Keep) -> Result<Option<Arc<Stored>>, StoreError> {

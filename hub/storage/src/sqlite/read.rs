@@ -2,6 +2,7 @@
 
 use std::{ops::ControlFlow, sync::Arc};
 
+use futures_util::TryStreamExt as _;
 use streamflow_proto::{
     batch::DecodeError,
     bitmap::Bitmap,
@@ -23,6 +24,8 @@ use crate::{
 
 /// Scans at a time.
 const SCANS: usize = 3;
+/// Events of a frame, as senders make them.
+const FRAME_EVENTS: u64 = 1000;
 /// The largest page.
 pub const MAX_LIMIT: usize = 10_000;
 
@@ -239,6 +242,25 @@ impl Reader {
             }
         }
         Ok(ids)
+    }
+
+    /// The place before the newest frames. Walks over the parts from the end, without their contents.
+    pub async fn place_before(&self, frames: u64) -> Result<u64, StoreError> {
+        let mut parts = sqlx::query_as::<_, (i64, i64, i64)>(
+            "SELECT id, first, n FROM chunk UNION ALL SELECT id, id, n FROM inbox ORDER BY 1 DESC",
+        )
+        .fetch(&self.parts.pool);
+        let mut left = frames;
+        while let Some((last, first, events)) = parts.try_next().await? {
+            let (last, events) = (last.cast_unsigned(), events.cast_unsigned());
+            let places = last + 1 - first.cast_unsigned();
+            let counted = places.max(events.div_ceil(FRAME_EVENTS));
+            if counted >= left {
+                return Ok(last - left.min(places));
+            }
+            left -= counted;
+        }
+        Ok(0)
     }
 
     async fn ids_of(&self, part: Part, agent: &Arc<str>, since: i64) -> Result<Vec<(Uuid, i64)>, StoreError> {

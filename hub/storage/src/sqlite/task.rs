@@ -3,6 +3,7 @@
 use sqlx::SqliteConnection;
 
 use super::{
+    append::put_chunk,
     command::{Done, Install, Task},
     documents, rollup,
 };
@@ -84,22 +85,8 @@ async fn install(
             .await?;
     }
     if let Some(new) = &install.chunk {
-        let chunk = &new.encoded;
-        sqlx::query("INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
-            .bind(last)
-            .bind(first)
-            .bind(added)
-            .bind(chunk.min_ts)
-            .bind(chunk.max_ts)
-            .bind(new.stored_at)
-            .bind(&chunk.min_id.as_bytes()[..])
-            .bind(&chunk.max_id.as_bytes()[..])
-            .bind(&*new.frames)
-            .bind(&*chunk.id_bloom)
-            .bind(&*chunk.bloom)
-            .bind(&*chunk.body)
-            .execute(&mut *connection)
-            .await?;
+        let places = [install.first, install.last];
+        put_chunk(connection, places, &new.encoded, &new.frames, new.stored_at).await?;
     }
     sqlx::query(
         "UPDATE totals SET inbox_frames = inbox_frames - ?, inbox_events = inbox_events - ?,

@@ -397,9 +397,10 @@ async fn the_queue_is_bounded_in_bytes() {
     let frame = suite::frame(1, 0..20);
     assert!(frame.bytes().len() > 512);
     let mut taken = 0;
-    let new = || NewFrame {
+    let new = || Arrival {
         origin: suite::origin("a"),
-        frame: frame.clone(),
+        seq: 1,
+        content: frame.clone().into(),
     };
     while tokio::time::timeout(std::time::Duration::from_millis(20), queue.append(new()))
         .await

@@ -17,7 +17,7 @@ use tokio::{
 use super::{
     FolderLock,
     append::{Batch, Log},
-    command::{Command, Done, NewFrame, Task},
+    command::{Arrival, Command, Done, Task},
     fault::Fault,
     part::PartCache,
     task,
@@ -43,7 +43,7 @@ pub struct Writer {
     pub tail: LogTail,
     pub recent: Arc<PartCache>,
     pub health: watch::Sender<StoreHealth>,
-    /// Woken after every commit of frames.
+    /// Woken after every commit of frames into the inbox.
     pub committed: Arc<Notify>,
     pub metrics: Metrics,
 }
@@ -53,7 +53,7 @@ type TaskReply = oneshot::Sender<Result<Done, StoreError>>;
 
 #[derive(Default)]
 struct Group {
-    frames: Vec<NewFrame>,
+    frames: Vec<Arrival>,
     frame_replies: Vec<FrameReply>,
     tasks: Vec<Task>,
     task_replies: Vec<TaskReply>,
@@ -79,7 +79,7 @@ impl Writer {
             let mut group = Group::default();
             for command in waiting.drain(..) {
                 match command {
-                    Command::Frame { new, reply, _room } => {
+                    Command::Append { new, reply, _room } => {
                         room.push(_room);
                         group.frames.push(new);
                         group.frame_replies.push(reply);
@@ -166,7 +166,7 @@ impl Writer {
         self.queue.close();
         while let Some(command) = self.queue.recv().await {
             match command {
-                Command::Frame { reply, .. } => drop(reply.send(Err(error.clone()))),
+                Command::Append { reply, .. } => drop(reply.send(Err(error.clone()))),
                 Command::Task { reply, .. } => drop(reply.send(Err(error.clone()))),
                 Command::Stop => {}
             }
@@ -177,7 +177,7 @@ impl Writer {
     /// One transaction. When it fails nothing of it has happened.
     async fn write(
         &mut self,
-        frames: &[NewFrame],
+        frames: &[Arrival],
         tasks: &[Task],
     ) -> Result<(Batch, Vec<Result<Done, StoreError>>, i64), sqlx::Error> {
         let begun = Clock::now();
@@ -208,25 +208,28 @@ impl Writer {
     }
 
     /// Shows the frames to those who follow the log, then answers: who has the answer finds the frame everywhere.
-    fn publish(&mut self, frames: Vec<NewFrame>, replies: Vec<FrameReply>, batch: Batch, now: i64) {
+    fn publish(&mut self, frames: Vec<Arrival>, replies: Vec<FrameReply>, batch: Batch, now: i64) {
         if frames.is_empty() {
             return;
         }
         self.metrics.commit_frames.observe(frames.len() as f64);
-        self.metrics.stored.inc_by(batch.events);
-        self.metrics.duplicates.inc_by(frames.len() as u64 - batch.frames);
+        self.metrics.stored.inc_by(batch.inbox.events + batch.chunks.events);
+        let stored = batch.inbox.batches + batch.chunks.batches;
+        self.metrics.duplicates.inc_by(frames.len() as u64 - stored);
         for (new, answer) in frames.into_iter().zip(&batch.answers) {
             if let Appended::Stored(position) = answer {
-                let committed = Arc::new(Committed::new(*position, new.origin.agent, now, new.frame));
-                self.recent.put_frame(committed.clone());
+                let committed = Arc::new(Committed::new(*position, new.origin.agent, now, new.content));
+                self.recent.put(committed.clone());
                 self.tail.publish(committed);
             }
         }
         for (reply, answer) in replies.into_iter().zip(&batch.answers) {
             drop(reply.send(Ok(*answer)));
         }
+        if batch.inbox.batches > 0 {
+            self.committed.notify_one();
+        }
         self.log.advance(batch);
-        self.committed.notify_one();
     }
 
     /// Writes a few pages and gives them back.

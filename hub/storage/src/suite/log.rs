@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use super::{Fixture, ask, everything, fill, frame, numbers, origin, put};
+use super::{Fixture, ask, everything, fill_mixed, frame, numbers, origin, put};
 use crate::store::{Appended, Origin, Store};
 
 /// The log after a place as (place, agent, `data.n` of the rows).
-async fn replay(store: &dyn Store, position: u64, step: usize) -> Vec<(u64, Arc<str>, Vec<u64>)> {
+pub(super) async fn replay(store: &dyn Store, position: u64, step: usize) -> Vec<(u64, Arc<str>, Vec<u64>)> {
     let (mut entries, mut position) = (Vec::new(), position);
     loop {
         let batches = store.read_log(position, step).await.unwrap();
@@ -124,7 +124,7 @@ pub async fn followers_see_every_commit_in_order(fixture: &mut dyn Fixture) {
 /// From each place, in small and large steps, before and after merging, and partly merged.
 pub async fn the_log_replays_from_every_place(fixture: &mut dyn Fixture) {
     let store = fixture.open().await;
-    fill(&*store, 150).await;
+    fill_mixed(&*store, 150).await;
     let whole = replay(&*store, 0, 1).await;
     assert_eq!(
         whole.iter().flat_map(|entry| entry.2.clone()).collect::<Vec<_>>(),

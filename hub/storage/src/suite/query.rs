@@ -8,7 +8,7 @@ use std::{
 use serde_json::Value;
 use streamflow_proto::{event::Severity, filter::Filter};
 
-use super::{Fixture, T0, as_json, ask, event_json, everything, fill, frame, id_of, numbers, put};
+use super::{Fixture, T0, as_json, ask, event_json, everything, fill, fill_mixed, frame, id_of, numbers, put};
 use crate::{
     StoreError,
     store::{EventQuery, Order, Store},
@@ -132,7 +132,7 @@ async fn check(store: &dyn Store) {
 pub async fn answers_are_what_was_stored(fixture: &mut dyn Fixture) {
     let store = fixture.open().await;
     assert!(ask(&*store, everything()).await.is_empty());
-    fill(&*store, COUNT).await;
+    fill_mixed(&*store, COUNT).await;
     check(&*store).await;
     for event in ask(&*store, everything()).await {
         let event = as_json(&event);
@@ -153,7 +153,7 @@ pub async fn answers_are_what_was_stored(fixture: &mut dyn Fixture) {
 /// The same answers from chunks, and from chunks and fresh frames together.
 pub async fn merging_changes_no_answer(fixture: &mut dyn Fixture) {
     let store = fixture.open().await;
-    fill(&*store, COUNT - 50).await;
+    fill_mixed(&*store, COUNT - 50).await;
     let before: Vec<Value> = ask(&*store, everything()).await.iter().map(as_json).collect();
     fixture.merge().await;
     let after: Vec<Value> = ask(&*store, everything()).await.iter().map(as_json).collect();
@@ -168,7 +168,7 @@ pub async fn merging_changes_no_answer(fixture: &mut dyn Fixture) {
 /// A reader that pages while frames arrive and are merged sees everything that was there at the beginning, once.
 pub async fn pages_stay_whole_while_data_changes(fixture: &mut dyn Fixture) {
     let store = fixture.open().await;
-    fill(&*store, COUNT).await;
+    fill_mixed(&*store, COUNT).await;
     let query = EventQuery {
         limit: 61,
         ..EventQuery::default()
@@ -227,7 +227,7 @@ pub async fn cursors_of_others_are_refused(fixture: &mut dyn Fixture) {
 /// Scans give the rows that a query with the same conditions gives, and stop when told.
 pub async fn scans_see_what_queries_see(fixture: &mut dyn Fixture) {
     let store = fixture.open().await;
-    fill(&*store, COUNT).await;
+    fill_mixed(&*store, COUNT).await;
     for _ in 0..2 {
         let filter = Arc::new(Filter::compile("type == 'type.2' && data.n < 500").unwrap());
         let (from, to) = (Some(T0 + 1000), Some(T0 + 6000));
@@ -269,7 +269,7 @@ pub async fn scans_see_what_queries_see(fixture: &mut dyn Fixture) {
 /// In the inbox and in a chunk.
 pub async fn an_event_is_found_by_its_id(fixture: &mut dyn Fixture) {
     let store = fixture.open().await;
-    fill(&*store, 200).await;
+    fill_mixed(&*store, 200).await;
     for _ in 0..2 {
         for number in [0, 77, 199] {
             let event = store.event(id_of(number)).await.unwrap().unwrap();

@@ -8,7 +8,7 @@ use std::{
 use serde_json::json;
 use streamflow_proto::{build::BatchBuilder, filter::Filter, wire::DRILL_MARK};
 
-use super::{Fixture, T0, as_json, event_json, fill, frame, numbers, put};
+use super::{Fixture, T0, as_json, event_json, fill_mixed, frame, numbers, put};
 use crate::store::{Replayed, Store};
 
 const COUNT: u64 = 700;
@@ -48,7 +48,7 @@ async fn replay(store: &dyn Store, from: i64, to: i64, filter: Option<&str>) -> 
 /// Every event of the range is shown once, none comes before it may, and a filter passes over no match; before and after merging.
 pub async fn replays_are_whole_and_in_time(fixture: &mut dyn Fixture) {
     let store = fixture.open().await;
-    fill(&*store, COUNT).await;
+    fill_mixed(&*store, COUNT).await;
     let at = |number: u64| event_json(number)["timestamp"].as_i64().unwrap();
     for round in 0..2 {
         for (from, to) in [(i64::MIN, i64::MAX), (T0, T0 + 1), (T0 + 2500, T0 + 4000), (0, 5)] {
