@@ -1,6 +1,6 @@
-//! How many bytes of request bodies may be in work at a time, whoever sends them.
+//! How many bytes of request bodies may be in work at a time, whoever sends them, and how many of the large ones are read at a time.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZero, sync::Arc, thread::available_parallelism, time::Duration};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -15,6 +15,7 @@ pub(crate) struct Admission {
     permits: Arc<Semaphore>,
     total: usize,
     patience: Duration,
+    turns: Arc<Semaphore>,
 }
 
 impl Admission {
@@ -28,6 +29,7 @@ impl Admission {
             permits: Arc::new(Semaphore::new(total)),
             total,
             patience,
+            turns: Arc::new(Semaphore::new(available_parallelism().map_or(1, NonZero::get))),
         }
     }
 
@@ -36,6 +38,12 @@ impl Admission {
         let units = u32::try_from((bytes / UNIT + 1).min(self.total)).ok()?;
         let permit = Arc::clone(&self.permits).acquire_many_owned(units);
         tokio::time::timeout(self.patience, permit).await.ok()?.ok()
+    }
+
+    /// A turn for heavy work, one for each processor: more of it at a time would only make each take longer, and all of them push one another's columns out
+    /// of the caches. `None` never happens while there is work.
+    pub(crate) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.turns).acquire_owned().await.ok()
     }
 }
 

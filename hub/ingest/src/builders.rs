@@ -7,12 +7,19 @@ use std::{
 
 use streamflow_proto::build::BatchBuilder;
 
-/// Builders kept; more requests at once than this make their own. Each keeps at most some megabytes.
+use crate::reserved;
+
+/// Builders kept of a kind; more requests at once than this make their own. Each keeps at most some megabytes.
 const KEPT: usize = 4;
+/// The most events of a chunk that is made from one request.
+const CHUNK_EVENTS: usize = 16_384;
 
 /// A few builders for whoever comes next.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Builders(Arc<Mutex<Vec<BatchBuilder>>>);
+#[derive(Debug, Clone)]
+pub(crate) struct Builders {
+    kept: Arc<Mutex<Vec<BatchBuilder>>>,
+    make: fn() -> BatchBuilder,
+}
 
 /// A builder on loan. It goes back when dropped, unless events are still in it.
 #[derive(Debug)]
@@ -22,11 +29,28 @@ pub(crate) struct Loan {
 }
 
 impl Builders {
-    /// An empty builder of frames that stay as they are: the merge task compresses them with others.
+    /// Builders of frames that stay as they are: the merge task compresses them with others.
+    pub(crate) fn of_frames() -> Self {
+        Self::of(|| reserved::refused(BatchBuilder::new().uncompressed()))
+    }
+
+    /// Builders of chunks.
+    pub(crate) fn of_chunks() -> Self {
+        Self::of(|| reserved::refused(BatchBuilder::new().of_chunks(CHUNK_EVENTS)))
+    }
+
+    fn of(make: fn() -> BatchBuilder) -> Self {
+        Self {
+            kept: Arc::default(),
+            make,
+        }
+    }
+
+    /// An empty builder.
     pub(crate) fn lend(&self) -> Loan {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).pop();
         Loan {
-            builder: kept.unwrap_or_else(fresh),
+            builder: kept.unwrap_or_else(self.make),
             home: self.clone(),
         }
     }
@@ -35,12 +59,8 @@ impl Builders {
 impl Loan {
     /// Forgets what is in the builder.
     pub(crate) fn restart(&mut self) {
-        self.builder = fresh();
+        self.builder = (self.home.make)();
     }
-}
-
-fn fresh() -> BatchBuilder {
-    BatchBuilder::new().uncompressed()
 }
 
 impl Deref for Loan {
@@ -62,7 +82,7 @@ impl Drop for Loan {
         if !self.builder.is_empty() {
             return;
         }
-        let mut kept = self.home.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.home.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() < KEPT {
             kept.push(std::mem::take(&mut self.builder));
         }

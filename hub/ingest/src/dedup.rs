@@ -22,6 +22,9 @@ type Ticket = u32;
 /// In place of a ticket: the event was stored before the start.
 const STORED: Ticket = 0;
 
+/// Ids looked up before others may have the lock.
+const AT_A_TIME: usize = 1024;
+
 type Ids = HashMap<Uuid, Ticket, foldhash::fast::RandomState>;
 
 /// Ids in two generations: the window is between one and two times `span` long, forgetting costs nothing, and memory is
@@ -63,9 +66,12 @@ impl Window {
             if now - self.began_at < self.span_ms {
                 self.forgotten += self.old.len() as u64;
             }
-            // The next generation is about as large: growing step by step would move every id several times.
-            let next = Ids::with_capacity_and_hasher(self.young.len().min(self.per_generation), Default::default());
-            self.old = std::mem::replace(&mut self.young, next);
+            // The next generation is about as large, so it takes over the memory of the one that is forgotten: growing step by step would move every id
+            // several times, and fresh memory costs a page fault for every few hundred ids.
+            let mut next = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
+            next.clear();
+            next.shrink_to(2 * self.old.len());
+            self.young = next;
             self.began_at = now;
         }
         match self.young.entry(id) {
@@ -187,26 +193,29 @@ impl State {
 impl Claims {
     /// Claims ids in order; answers those that are known, by their place among the ids. Most are new, so only the others cost memory.
     pub(crate) fn claim(&mut self, ids: impl IntoIterator<Item = Uuid>, now: i64) -> Vec<(usize, Known)> {
-        let mut state = self.dedup.lock();
         let mut known = Vec::new();
-        for (place, id) in ids.into_iter().enumerate() {
-            match state.window.enter(id, self.ticket, now) {
-                None => self.ids.push(id),
-                Some(ticket) if ticket == self.ticket => known.push((place, Known::Duplicate)),
-                Some(ticket) => known.push((
-                    place,
-                    match state.claiming.get(&ticket) {
-                        Some(other) => Known::Pending(Waiting {
-                            dedup: Arc::clone(&self.dedup),
-                            id,
-                            ended: other.subscribe(),
-                        }),
-                        None => Known::Duplicate,
-                    },
-                )),
+        let mut ids = ids.into_iter().enumerate().peekable();
+        while ids.peek().is_some() {
+            let mut state = self.dedup.lock();
+            for (place, id) in ids.by_ref().take(AT_A_TIME) {
+                match state.window.enter(id, self.ticket, now) {
+                    None => self.ids.push(id),
+                    Some(ticket) if ticket == self.ticket => known.push((place, Known::Duplicate)),
+                    Some(ticket) => known.push((
+                        place,
+                        match state.claiming.get(&ticket) {
+                            Some(other) => Known::Pending(Waiting {
+                                dedup: Arc::clone(&self.dedup),
+                                id,
+                                ended: other.subscribe(),
+                            }),
+                            None => Known::Duplicate,
+                        },
+                    )),
+                }
             }
+            state.count_forgotten(&self.dedup.evicted);
         }
-        state.count_forgotten(&self.dedup.evicted);
         known
     }
 

@@ -1,16 +1,17 @@
 //! The way from HTTP and WebSocket requests into the log: one writer gives every frame its sequence and hands it to the
 //! store in order.
 //!
-//! Small requests hand over JSON and share frames with their neighbours; large ones bring frames of their own, made in
-//! their own task.
+//! Small requests hand over JSON and share frames with their neighbours; larger ones bring frames of their own, and the largest chunks of their own, made
+//! in their own task.
 
 mod writer;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use streamflow_bus::Content;
 use streamflow_model::Instant;
-use streamflow_proto::{event::Rejection, frame::Frame};
+use streamflow_proto::event::Rejection;
 use streamflow_storage::{Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -40,15 +41,15 @@ pub(crate) type Verdict = Result<Uuid, Rejection>;
 pub(crate) enum Work {
     /// Events as JSON, to be put into a shared frame.
     Events { raws: Vec<Bytes>, now_ms: i64 },
-    /// Frames that are ready but for their sequence.
-    Frames(Vec<OwnFrame>),
+    /// Batches that are ready but for their sequence.
+    Batches(Vec<OwnBatch>),
 }
 
-/// A frame of one request alone.
+/// A batch of one request alone.
 #[derive(Debug)]
-pub(crate) struct OwnFrame {
-    pub(crate) frame: Frame,
-    /// How many of the request's claims are of it; claims stand in the order of frames.
+pub(crate) struct OwnBatch {
+    pub(crate) content: Content,
+    /// How many of the request's claims are of it; claims stand in the order of batches.
     pub(crate) claims: usize,
 }
 
@@ -65,7 +66,10 @@ pub(crate) struct Job {
 pub(crate) struct Door {
     jobs: mpsc::Sender<Job>,
     pub(crate) dedup: Arc<Dedup>,
+    /// Builders of frames.
     pub(crate) builders: Builders,
+    /// Builders of chunks.
+    pub(crate) large: Builders,
     pub(crate) metrics: Metrics,
 }
 
@@ -94,7 +98,8 @@ impl Door {
         let door = Self {
             jobs,
             dedup,
-            builders: Builders::default(),
+            builders: Builders::of_frames(),
+            large: Builders::of_chunks(),
             metrics,
         };
         Ok((door, writer))
@@ -120,16 +125,16 @@ impl Door {
     }
 }
 
-/// When the oldest of the newest `frames` frames was stored: a hub that takes millions of events a second
+/// When the oldest of the newest `frames` frames (large requests count as several) was stored: a hub that takes millions of events a second
 /// must not read ten minutes of them before it is ready. What clients send again after a crash are the last requests.
 async fn affordable(store: &dyn Store, frames: u64, now: i64) -> Result<i64, StoreError> {
     if frames == 0 {
         return Ok(now);
     }
-    let position = store.stats().await?.position;
-    let Some(after) = position.checked_sub(frames) else {
+    let after = store.place_before(frames).await?;
+    if after == 0 {
         return Ok(i64::MIN);
-    };
+    }
     let oldest = match store.read_log(after, 1).await {
         Ok(oldest) => oldest,
         // Damage must not keep the hub from starting; the window is then read whole.

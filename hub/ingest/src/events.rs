@@ -214,7 +214,13 @@ impl Events {
             media::many(&self.door, media, &headers, body, now_ms)
         } else {
             let door = self.door.clone();
-            heavy(move || media::many(&door, media, &headers, body, now_ms)).await?
+            let turn = self.admission.turn().await.ok_or(Unavailable)?;
+            heavy(move || {
+                let prepared = media::many(&door, media, &headers, body, now_ms);
+                drop(turn);
+                prepared
+            })
+            .await?
         };
         let outcome = prepared
             .inspect_err(|_| self.malformed())?

@@ -1,25 +1,61 @@
-//! Events as JSON text into frames: validated one by one, the good ones kept, ids that are known left out.
+//! Events as JSON text into batches: validated one by one, the good ones kept, ids that are known left out.
 
-use std::{borrow::Cow, sync::LazyLock};
+use std::{
+    borrow::Cow,
+    sync::{Arc, LazyLock},
+};
 
 use bytes::Bytes;
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
+use streamflow_bus::Content;
 use streamflow_proto::event::Rejection;
 use uuid::Uuid;
 
 use crate::{
     builders::Loan,
     dedup::{Claims, Known, Waiting},
-    door::{Door, OwnFrame, Unavailable, Verdict, Work},
+    door::{Door, OwnBatch, Unavailable, Verdict, Work},
     metrics::DoorKind,
-    reserved,
 };
 
 /// Events per frame: the unit that the whole system is tuned for.
 pub(crate) const FRAME_EVENTS: usize = 1000;
 /// Smaller requests share frames with others.
 pub(crate) const SHARED_BYTES: usize = 32 * 1024;
+
+/// Bodies beyond this become chunks at once, without a stay in the inbox: they would fill a good part of one anyway.
+const LARGE_BYTES: usize = 1 << 20;
+/// A large body is cut into even parts of at most this many bytes.
+const PART_BYTES: usize = 4 << 20;
+/// A part with fewer events, and not more than a frame holds, stays a frame, to be merged with others.
+const CHUNK_EVENTS: usize = 4096;
+/// Zstd level of such a chunk, which is that of a young one from the merge.
+const CHUNK_LEVEL: i32 = 1;
+
+/// Where a body is cut into batches.
+struct Cut {
+    events: usize,
+    bytes: usize,
+    chunks: bool,
+}
+
+impl Cut {
+    fn of(bytes: usize) -> Self {
+        if bytes <= LARGE_BYTES {
+            return Self {
+                events: FRAME_EVENTS,
+                bytes: usize::MAX,
+                chunks: false,
+            };
+        }
+        Self {
+            events: usize::MAX,
+            bytes: bytes.div_ceil(bytes.div_ceil(PART_BYTES)),
+            chunks: true,
+        }
+    }
+}
 
 /// One event of a batch that was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -32,7 +68,7 @@ pub struct RejectedEvent {
     pub reason: String,
 }
 
-/// A good event of a frame in the making.
+/// A good event of a batch in the making.
 struct Taken<'a> {
     raw: &'a [u8],
     id: Uuid,
@@ -58,7 +94,7 @@ impl Outcome {
     }
 }
 
-/// Events made into frames and ids claimed, all without waiting; then [`Prepared::store`].
+/// Events made into batches and ids claimed, all without waiting; then [`Prepared::store`].
 #[derive(Debug)]
 pub(crate) struct Prepared {
     work: Option<Work>,
@@ -70,6 +106,8 @@ pub(crate) struct Prepared {
     /// For shared frames: ids known before, with their places.
     known: Vec<(usize, Uuid)>,
     duplicates: usize,
+    /// Some events could not be encoded, so the request must not be answered as if they were stored.
+    failed: bool,
 }
 
 impl Prepared {
@@ -103,14 +141,20 @@ impl Prepared {
         prepared
     }
 
-    /// Many events: frames of their own. Heavy; not for the threads that serve connections.
-    pub(crate) fn own<'a>(door: &Door, raws: impl Iterator<Item = &'a [u8]>, now_ms: i64) -> Self {
+    /// Many events, in a body of so many bytes: batches of their own. Heavy; not for the threads that serve connections.
+    pub(crate) fn own<'a>(door: &Door, raws: impl Iterator<Item = &'a [u8]>, bytes: usize, now_ms: i64) -> Self {
         let mut prepared = Self::empty(door);
-        let mut builder = door.builders.lend();
-        let mut frames = Vec::new();
+        let cut = Cut::of(bytes);
+        let mut builder = if cut.chunks {
+            door.large.lend()
+        } else {
+            door.builders.lend()
+        };
+        let mut batches = Vec::new();
         let mut part: Vec<Taken<'_>> = Vec::with_capacity(FRAME_EVENTS);
+        let mut read = 0;
         for (index, raw) in raws.enumerate() {
-            match reserved::push(&mut builder, raw, now_ms) {
+            match builder.push_json(raw, now_ms) {
                 Ok(id) => part.push(Taken {
                     raw,
                     id,
@@ -118,12 +162,14 @@ impl Prepared {
                 }),
                 Err(rejection) => prepared.outcome.reject(index, rejection),
             }
-            if builder.len() >= FRAME_EVENTS || builder.is_full() {
-                frames.extend(prepared.close(&mut builder, &mut part, now_ms));
+            read += raw.len();
+            if builder.len() >= cut.events || read >= cut.bytes || builder.is_full() {
+                batches.extend(prepared.close(&mut builder, &mut part, cut.chunks, now_ms));
+                read = 0;
             }
         }
-        frames.extend(prepared.close(&mut builder, &mut part, now_ms));
-        prepared.work = (!frames.is_empty()).then_some(Work::Frames(frames));
+        batches.extend(prepared.close(&mut builder, &mut part, cut.chunks, now_ms));
+        prepared.work = (!batches.is_empty()).then_some(Work::Batches(batches));
         prepared
     }
 
@@ -136,6 +182,7 @@ impl Prepared {
             places: Vec::new(),
             known: Vec::new(),
             duplicates: 0,
+            failed: false,
         }
     }
 
@@ -146,8 +193,8 @@ impl Prepared {
         }
     }
 
-    /// A frame of what is in the builder, without the events whose ids are known.
-    fn close(&mut self, builder: &mut Loan, part: &mut Vec<Taken<'_>>, now_ms: i64) -> Option<OwnFrame> {
+    /// A batch of what is in the builder, without the events whose ids are known.
+    fn close(&mut self, builder: &mut Loan, part: &mut Vec<Taken<'_>>, chunks: bool, now_ms: i64) -> Option<OwnBatch> {
         let given = part.iter().filter(|taken| taken.given);
         let all = given.clone().count();
         let known = self.claims.claim(given.map(|taken| taken.id), now_ms);
@@ -172,8 +219,24 @@ impl Prepared {
             }
         }
         self.outcome.ids.extend(part.drain(..).map(|taken| taken.id));
-        (!builder.is_empty()).then(|| OwnFrame {
-            frame: builder.finish(0),
+        if builder.is_empty() {
+            return None;
+        }
+        let is_small = builder.len() < CHUNK_EVENTS && builder.fits_frame();
+        let content = if !chunks || is_small {
+            builder.finish(0).into()
+        } else {
+            match builder.finish_chunk(CHUNK_LEVEL) {
+                Ok(chunk) => Content::Chunk(Arc::new(chunk)),
+                Err(error) => {
+                    tracing::error!(%error, "a request could not be made into a chunk");
+                    self.failed = true;
+                    return None;
+                }
+            }
+        };
+        Some(OwnBatch {
+            content,
             claims: claimed,
         })
     }
@@ -188,7 +251,11 @@ impl Prepared {
             places,
             known,
             duplicates,
+            failed,
         } = self;
+        if failed {
+            return Err(Unavailable);
+        }
         let verdicts = match work {
             Some(work) => door.store(work, claims, kind).await?,
             None => Vec::new(),

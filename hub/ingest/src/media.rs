@@ -78,6 +78,7 @@ pub(crate) fn many(
 ) -> Result<Prepared, ApiError> {
     let small = body::len(&body) <= SHARED_BYTES;
     if media == Media::Lines {
+        let bytes = body::len(&body);
         let pieces = body::whole_lines(body);
         return Ok(if small {
             let raws = pieces
@@ -85,7 +86,7 @@ pub(crate) fn many(
                 .flat_map(|piece| lines(piece).map(|line| piece.slice_ref(line)));
             Prepared::shared(door, raws.collect(), now_ms)
         } else {
-            Prepared::own(door, pieces.iter().flat_map(|piece| lines(piece)), now_ms)
+            Prepared::own(door, pieces.iter().flat_map(|piece| lines(piece)), bytes, now_ms)
         });
     }
     let body = &body::joined(body);
@@ -96,7 +97,7 @@ pub(crate) fn many(
             Ok(if small {
                 Prepared::shared(door, texts.map(|text| body.slice_ref(text)).collect(), now_ms)
             } else {
-                Prepared::own(door, texts, now_ms)
+                Prepared::own(door, texts, body.len(), now_ms)
             })
         }
         Media::CloudEvents => {
@@ -107,6 +108,7 @@ pub(crate) fn many(
             Ok(Prepared::own(
                 door,
                 texts.collect::<Result<Vec<_>, _>>()?.iter().map(Vec::as_slice),
+                body.len(),
                 now_ms,
             ))
         }

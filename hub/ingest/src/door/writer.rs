@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
-use streamflow_proto::{build::BatchBuilder, frame::Frame};
+use streamflow_bus::Content;
+use streamflow_proto::build::BatchBuilder;
 use streamflow_storage::{Appended, Origin, Receipt, Store};
 use tokio::{
     sync::mpsc,
@@ -17,21 +18,21 @@ use crate::{intake::FRAME_EVENTS, metrics::Metrics, reserved};
 /// How long events wait for neighbours while the store is busy with an earlier frame. With an idle store they do not
 /// wait at all.
 const LINGER: Duration = Duration::from_millis(2);
-/// Frames handed over and not yet durable.
+/// Groups of batches handed over and not yet durable.
 const IN_FLIGHT: usize = 64;
 
-/// A job whose events are in frames.
+/// A job whose events are in batches.
 #[derive(Debug)]
 struct Waiter {
     job: Job,
     verdicts: Vec<Verdict>,
     events: usize,
-    /// Of each frame that is of this job alone, how many claims are of it.
+    /// Of each batch that is of this job alone, how many claims are of it.
     claims: Vec<usize>,
 }
 
 impl Waiter {
-    /// `stored` is of each frame that the job waits for.
+    /// `stored` is of each batch that the job waits for.
     fn finish(self, stored: &[bool], metrics: &Metrics) {
         let Job {
             claims, door, reply, ..
@@ -80,7 +81,7 @@ impl Writer {
             origin,
             next_seq: 1,
             // The merge compresses; doing it here as well would cost as much as reading the JSON.
-            builder: BatchBuilder::new().uncompressed(),
+            builder: reserved::refused(BatchBuilder::new().uncompressed()),
             waiting: Vec::new(),
             flush_at: Clock::now(),
             committing: FuturesUnordered::new(),
@@ -123,7 +124,7 @@ impl Writer {
     }
 
     async fn take(&mut self, mut job: Job) {
-        match std::mem::replace(&mut job.work, Work::Frames(Vec::new())) {
+        match std::mem::replace(&mut job.work, Work::Batches(Vec::new())) {
             Work::Events { raws, now_ms } => {
                 if self.builder.len() + raws.len() > FRAME_EVENTS || self.builder.is_full() {
                     self.flush().await;
@@ -132,13 +133,13 @@ impl Writer {
                     self.flush_at = Clock::now() + LINGER;
                 }
                 let mut verdicts = Vec::with_capacity(raws.len());
-                let mut frames = Vec::new();
+                let mut frames: Vec<Content> = Vec::new();
                 for raw in &raws {
                     // the events of one job may not fit into one frame: then the job gets frames of its own
                     if self.builder.is_full() {
-                        frames.push(self.builder.finish(0));
+                        frames.push(self.builder.finish(0).into());
                     }
-                    verdicts.push(reserved::push(&mut self.builder, raw, now_ms));
+                    verdicts.push(self.builder.push_json(raw, now_ms));
                 }
                 let events = verdicts.iter().filter(|verdict| verdict.is_ok()).count();
                 if events < verdicts.len() {
@@ -152,23 +153,24 @@ impl Writer {
                 });
                 if !frames.is_empty() {
                     if !self.builder.is_empty() {
-                        frames.push(self.builder.finish(0));
+                        frames.push(self.builder.finish(0).into());
                     }
                     self.hand_over(frames).await;
                 } else if self.builder.len() >= FRAME_EVENTS || self.builder.is_full() {
                     self.flush().await;
                 }
             }
-            Work::Frames(frames) => {
+            Work::Batches(batches) => {
                 self.flush().await;
-                let events = frames.iter().map(|own| own.frame.header().count as usize).sum();
+                let events = batches.iter().map(|own| own.content.count() as usize).sum();
                 self.waiting.push(Waiter {
                     job,
                     verdicts: Vec::new(),
                     events,
-                    claims: frames.iter().map(|own| own.claims).collect(),
+                    claims: batches.iter().map(|own| own.claims).collect(),
                 });
-                self.hand_over(frames.into_iter().map(|own| own.frame).collect()).await;
+                self.hand_over(batches.into_iter().map(|own| own.content).collect())
+                    .await;
             }
         }
     }
@@ -178,24 +180,28 @@ impl Writer {
             let frames = if self.builder.is_empty() {
                 Vec::new()
             } else {
-                vec![self.builder.finish(0)]
+                vec![self.builder.finish(0).into()]
             };
             self.hand_over(frames).await;
         }
     }
 
-    /// All who wait are answered when all of these frames are durable.
-    async fn hand_over(&mut self, frames: Vec<Frame>) {
+    /// All who wait are answered when all of these batches are durable.
+    async fn hand_over(&mut self, batches: Vec<Content>) {
         let waiters = std::mem::take(&mut self.waiting);
         let began = std::time::Instant::now();
-        let mut receipts = Vec::with_capacity(frames.len());
-        for frame in frames {
-            let frame = frame.into_seq(self.next_seq);
+        let mut receipts = Vec::with_capacity(batches.len());
+        for content in batches {
+            let (origin, seq) = (self.origin.clone(), self.next_seq);
             self.next_seq += 1;
-            match self.store.append(self.origin.clone(), frame).await {
+            let appended = match content {
+                Content::Frame(frame) => self.store.append(origin, frame.into_seq(seq)).await,
+                Content::Chunk(chunk) => self.store.append_chunk(origin, seq, chunk).await,
+            };
+            match appended {
                 Ok(receipt) => receipts.push(receipt),
                 Err(error) => {
-                    tracing::warn!(%error, "the store refused a frame");
+                    tracing::warn!(%error, "the store refused a batch");
                     return self.finish(waiters, &[false]);
                 }
             }
@@ -215,11 +221,11 @@ async fn each_stored(receipts: Vec<Receipt>) -> Vec<bool> {
         each.push(match receipt.await {
             Ok(Ok(Appended::Stored(_))) => true,
             Ok(Ok(Appended::Duplicate)) => {
-                tracing::error!("the store took a new frame for a duplicate");
+                tracing::error!("the store took a new batch for a duplicate");
                 false
             }
             Ok(Err(error)) => {
-                tracing::warn!(%error, "the store failed on a frame");
+                tracing::warn!(%error, "the store failed on a batch");
                 false
             }
             Err(_) => false,

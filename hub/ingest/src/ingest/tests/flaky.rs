@@ -7,7 +7,7 @@ use std::sync::{
 
 use async_trait::async_trait;
 use streamflow_bus::LogTail;
-use streamflow_proto::{event::Event, filter::Filter, frame::Frame};
+use streamflow_proto::{chunk::EncodedChunk, event::Event, filter::Filter, frame::Frame};
 use streamflow_storage::{
     Doc, DocOp, EventPage, EventQuery, LogBatch, Origin, Receipt, Replay, Replayed, Scanned, Store, StoreError,
     StoreStats, Visit,
@@ -26,6 +26,16 @@ pub struct Flaky {
 }
 
 impl Flaky {
+    /// The answer to a batch for which there is no room.
+    fn no_room(&self, seq: u64) -> Option<Receipt> {
+        let full = self.full.load(Ordering::SeqCst) || self.unlucky.load(Ordering::SeqCst) == seq;
+        full.then(|| {
+            let (answer, receipt) = tokio::sync::oneshot::channel();
+            answer.send(Err(StoreError::Full)).unwrap();
+            receipt
+        })
+    }
+
     fn called(&self, what: String) {
         self.calls.lock().unwrap().push(what);
     }
@@ -35,9 +45,7 @@ impl Flaky {
 impl Store for Flaky {
     async fn append(&self, origin: Origin, frame: Frame) -> Result<Receipt, StoreError> {
         let seq = frame.header().seq;
-        if self.full.load(Ordering::SeqCst) || self.unlucky.load(Ordering::SeqCst) == seq {
-            let (answer, receipt) = tokio::sync::oneshot::channel();
-            answer.send(Err(StoreError::Full)).unwrap();
+        if let Some(receipt) = self.no_room(seq) {
             return Ok(receipt);
         }
         if *self.held.borrow() {
@@ -46,6 +54,16 @@ impl Store for Flaky {
         }
         self.called(format!("append {seq}"));
         self.inner.append(origin, frame).await
+    }
+    async fn append_chunk(&self, origin: Origin, seq: u64, chunk: Arc<EncodedChunk>) -> Result<Receipt, StoreError> {
+        if let Some(receipt) = self.no_room(seq) {
+            return Ok(receipt);
+        }
+        self.called(format!("chunk {seq}"));
+        self.inner.append_chunk(origin, seq, chunk).await
+    }
+    async fn place_before(&self, frames: u64) -> Result<u64, StoreError> {
+        self.inner.place_before(frames).await
     }
     async fn high_water(&self, origin: &Origin) -> Result<Option<u64>, StoreError> {
         self.called("high water".to_owned());
