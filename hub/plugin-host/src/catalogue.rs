@@ -33,6 +33,7 @@ pub(crate) struct Catalogue {
     pub(crate) waiting: BTreeMap<String, Waiting>,
     /// Versions that run beside the loaded one of their name.
     pub(crate) shadows: BTreeMap<String, Shadow>,
+    /// Files that could not be loaded, and those that are for agents.
     pub(crate) failed: Vec<PluginInfo>,
 }
 

@@ -55,6 +55,13 @@ impl Health {
         true
     }
 
+    /// How long it has not been called for its quarantine; zero without one.
+    pub(crate) fn quiet_for(&self, now: Instant) -> Duration {
+        // The last fault is the one that put it there.
+        let since = self.faults.back().filter(|_| self.quarantined.is_some());
+        since.map_or(Duration::ZERO, |since| now.duration_since(*since))
+    }
+
     /// Gives it another chance.
     pub(crate) fn release(&mut self) {
         *self = Self::default();

@@ -104,6 +104,8 @@ pub enum PluginState {
     AwaitingApproval,
     /// It failed too often, and is not called until somebody enables it.
     Quarantined,
+    /// It is a transform: agents run it, not the hub.
+    ForAgents,
     /// It could not be loaded.
     Failed,
 }

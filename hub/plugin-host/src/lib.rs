@@ -31,6 +31,7 @@ mod shadow;
 mod shadows;
 mod shelf;
 pub mod signature;
+mod transform;
 pub mod trial;
 mod users;
 
@@ -47,5 +48,9 @@ pub use rule::{MAX_ROWS, MAX_STATE, RuleAlert, RuleError, RulePlugin, RuleProble
 pub use shadow::{
     Difference, DifferenceKind, Said, ShadowCost, ShadowInfo, ShadowPlugin, ShadowRun, ShadowState, Verdict,
     VerdictCounts,
+};
+pub use transform::{
+    MAX_TRANSFORM_ROWS, TransformCost, TransformError, TransformHost, TransformLoadError, TransformPlugin,
+    TransformRun, Transformed,
 };
 pub use users::PluginUsers;

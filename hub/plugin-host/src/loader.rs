@@ -20,8 +20,10 @@ use crate::{
 pub(crate) struct Loader {
     pub(crate) options: Options,
     pub(crate) sandbox: Arc<Sandbox>,
-    pub(crate) cache: Arc<Cache>,
-    pub(crate) egress: Arc<Egress>,
+    /// None: whatever is loaded is compiled anew.
+    pub(crate) cache: Option<Arc<Cache>>,
+    /// None: there is no way out.
+    pub(crate) egress: Option<Arc<Egress>>,
     pub(crate) mailer: Arc<Mailer>,
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) meters: Meters,
@@ -42,6 +44,13 @@ impl Loader {
         file.trust(&self.keys, self.options.allow_unsigned)
     }
 
+    /// Lets go of compiled code that nothing has asked for.
+    pub(crate) fn sweep(&self) {
+        if let Some(cache) = &self.cache {
+            cache.sweep();
+        }
+    }
+
     pub(crate) async fn load(&self, file: File) -> Result<Arc<Plugin>, LoadError> {
         self.load_into(file, &self.meters).await
     }
@@ -49,16 +58,16 @@ impl Loader {
     /// The same with figures of its own.
     pub(crate) async fn load_into(&self, file: File, meters: &Meters) -> Result<Arc<Plugin>, LoadError> {
         let limits = &self.options.limits;
-        let (sandbox, cache) = (Arc::clone(&self.sandbox), Arc::clone(&self.cache));
+        let (sandbox, cache) = (Arc::clone(&self.sandbox), self.cache.clone());
         let (manifest, sha256) = (Arc::new(file.manifest.clone()), file.sha256());
         // A compilation that is too slow cannot be stopped; it ends on its own thread, and its file's size bounds it.
-        let compiling = spawn_blocking(move || Code::build(&sandbox, Some(&cache), &file));
+        let compiling = spawn_blocking(move || Code::build(&sandbox, cache.as_deref(), &file));
         let code = match tokio::time::timeout(limits.compile(), compiling).await {
             Ok(done) => done.unwrap_or_else(|panic| Err(LoadError::Compile(panic.to_string())))?,
             Err(_) => return Err(LoadError::Slow(limits.compile_ms)),
         };
         let setup = GuestSetup {
-            egress: Arc::clone(&self.egress),
+            egress: self.egress.clone(),
             mailer: Arc::clone(&self.mailer),
             mail: meters.mail(&manifest.name),
             secrets: Arc::clone(&self.secrets),

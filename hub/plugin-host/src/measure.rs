@@ -149,14 +149,14 @@ fn put(event: &mut Value, path: &str, value: Value) {
     *place = value;
 }
 
-fn median(times: &mut [Duration]) -> u64 {
+pub(crate) fn median(times: &mut [Duration]) -> u64 {
     times.sort_unstable();
     let middle = times.get(times.len() / 2).copied().unwrap_or_default();
     u64::try_from(middle.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "times and counts, for people")]
-const fn to_f64(number: u64) -> f64 {
+pub(crate) const fn to_f64(number: u64) -> f64 {
     number as f64
 }
 

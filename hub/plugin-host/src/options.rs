@@ -64,6 +64,8 @@ pub struct Limits {
     pub deadline_ms: u32,
     /// Computing time of one call of a rule plugin.
     pub rule_deadline_ms: u32,
+    /// Computing time of one call of a transform.
+    pub transform_deadline_ms: u32,
     /// Time of one call with all its waiting.
     pub call_ms: u32,
     /// Time to compile a plugin.
@@ -78,6 +80,7 @@ impl Default for Limits {
             memory_mib: 64,
             deadline_ms: 5_000,
             rule_deadline_ms: 100,
+            transform_deadline_ms: 100,
             call_ms: 30_000,
             compile_ms: 30_000,
             concurrent_calls: 8,

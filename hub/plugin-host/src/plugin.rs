@@ -23,7 +23,7 @@ use crate::{
     rule::{self, ProjectField},
     sandbox::{
         Budget, CallLimits, ChannelInstance, Code, Failure, Fault, Guest, GuestSetup, LoadError, RuleInstance, Spent,
-        StartError, target,
+        StartError, TransformInstance, target,
     },
     schema::{Problem, Schema},
     secrets,
@@ -64,7 +64,8 @@ impl Plugin {
         let memory = limits.memory_mib.min(manifest.memory_mib.unwrap_or(u32::MAX));
         let allowed_ms = match manifest.kind {
             Kind::Rule => limits.rule_deadline_ms,
-            Kind::Channel | Kind::Transform => limits.deadline_ms,
+            Kind::Transform => limits.transform_deadline_ms,
+            Kind::Channel => limits.deadline_ms,
         };
         let deadline = allowed_ms.min(manifest.deadline_ms.unwrap_or(u32::MAX));
         Ok(Self {
@@ -172,16 +173,9 @@ impl Plugin {
 
     /// Everything that is wrong with a rule's configuration: by the schema, and by the plugin's own word.
     pub(crate) async fn check_rule(&self, config: &Map<String, Value>) -> Vec<RuleProblem> {
-        let problems = self.schema.problems(config);
+        let problems = self.problems(config);
         if !problems.is_empty() {
-            let problem = |problem: Problem| RuleProblem {
-                field: match problem.key.as_str() {
-                    "" => "config".to_owned(),
-                    key => format!("config.{key}"),
-                },
-                reason: problem.message,
-            };
-            return problems.into_iter().map(problem).collect();
+            return problems;
         }
         if let Err(reason) = self.available() {
             return vec![RuleProblem {
@@ -246,6 +240,14 @@ impl Plugin {
         RuleInstance::start(&self.code, self.guest(rule, config), state, self.call).await
     }
 
+    pub(crate) async fn start_transform(
+        &self,
+        used_by: &str,
+        config: &Map<String, Value>,
+    ) -> Result<TransformInstance, StartError> {
+        TransformInstance::start(&self.code, self.guest(used_by, config), self.call).await
+    }
+
     pub(crate) fn count_call(&self, spent: Spent, events: u64) {
         self.meters.calls.inc();
         self.meters.events.inc_by(events);
@@ -260,6 +262,23 @@ impl Plugin {
         tracing::warn!(plugin = self.manifest().name, reason, "call of a plugin failed");
     }
 
+    /// Everything that is wrong with a configuration by the schema of the manifest.
+    pub(crate) fn problems(&self, config: &Map<String, Value>) -> Vec<RuleProblem> {
+        let problem = |problem: Problem| RuleProblem {
+            field: match problem.key.as_str() {
+                "" => "config".to_owned(),
+                key => format!("config.{key}"),
+            },
+            reason: problem.message,
+        };
+        self.schema.problems(config).into_iter().map(problem).collect()
+    }
+
+    /// How long it has been in quarantine; zero when it is not.
+    pub(crate) fn quiet_for(&self, now: Instant) -> Duration {
+        self.health().quiet_for(now)
+    }
+
     pub(crate) fn rule_fault(&self, fault: &Fault) -> RuleError {
         RuleError::Fault(self.note_fault(fault))
     }
@@ -269,7 +288,7 @@ impl Plugin {
     }
 
     /// Counts a fault, and says it in words.
-    fn note_fault(&self, fault: &Fault) -> String {
+    pub(crate) fn note_fault(&self, fault: &Fault) -> String {
         let plugin = self.manifest().name.as_str();
         self.meters.trap(fault.cause);
         tracing::warn!(
@@ -342,7 +361,8 @@ impl Plugin {
                 Host::Domain(_) => return None,
             };
             let port = url.port_or_known_default()?;
-            let denied = self.setup.egress.policy().check(&ip.to_string(), ip, port).err()?;
+            let policy = self.setup.egress.as_ref()?.policy();
+            let denied = policy.check(&ip.to_string(), ip, port).err()?;
             Some(format!("{key}: {denied}"))
         };
         keys.filter_map(problem).collect()

@@ -13,7 +13,7 @@ use crate::{
     plugin::Plugin,
     sandbox::{Fault, RuleInstance, Spent, StartError, nanoseconds, types},
 };
-pub(crate) use project::{ProjectField, fields};
+pub(crate) use project::{ProjectField, fields, read_fields, whole};
 
 /// Largest state that a rule plugin may save.
 pub const MAX_STATE: usize = 1 << 20;

@@ -12,8 +12,9 @@ mod http;
 mod instance;
 mod mail;
 mod rule;
+mod transform;
 
-pub(crate) use bindings::{Failure, level, nanoseconds, types};
+pub(crate) use bindings::{Failure, level, nanoseconds, transform as wit_transform, types};
 pub(crate) use budget::Budget;
 pub(crate) use cache::Cache;
 pub use cache::CacheError;
@@ -26,3 +27,4 @@ pub(crate) use guest::{Guest, GuestSetup, Lines};
 pub(crate) use http::target;
 pub(crate) use instance::{CallLimits, Spent, StartError};
 pub(crate) use rule::RuleInstance;
+pub(crate) use transform::TransformInstance;

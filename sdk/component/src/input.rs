@@ -57,6 +57,14 @@ pub struct ColumnsError {
     pub reason: String,
 }
 
+impl Field {
+    /// Whether the configuration says which field it is.
+    #[must_use]
+    pub fn is_chosen(&self) -> bool {
+        self.path.starts_with(FROM_CONFIG)
+    }
+}
+
 impl Input {
     /// The fields of an instance with this configuration, in the order of the columns: those of the manifest, and then those that the configuration
     /// names where the manifest has `config:KEY`, as a text or a list of texts. Whether a path can be one is not looked at.
@@ -64,7 +72,7 @@ impl Input {
     /// # Errors
     /// When it names something else, or too many.
     pub fn columns(&self, config: &Value) -> Result<Vec<Field>, ColumnsError> {
-        let chosen = |field: &&Field| field.path.starts_with(FROM_CONFIG);
+        let chosen = |field: &&Field| field.is_chosen();
         let mut columns: Vec<Field> = self.fields.iter().filter(|field| !chosen(field)).cloned().collect();
         for field in self.fields.iter().filter(chosen) {
             let key = field.path.trim_start_matches(FROM_CONFIG);

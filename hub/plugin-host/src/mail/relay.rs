@@ -72,6 +72,11 @@ impl Mailer {
     ///
     /// # Errors
     /// When the configuration does not hold, or names files that cannot be read.
+    /// Sends none.
+    pub(crate) const fn none() -> Self {
+        Self(None)
+    }
+
     pub(crate) fn build(options: &MailOptions, egress: &Egress) -> Result<Self, MailBuildError> {
         if options.host.is_empty() {
             return Ok(Self(None));

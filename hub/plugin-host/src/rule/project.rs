@@ -55,7 +55,9 @@ pub(crate) fn whole(
     }
     let (batch, text) = part(columns, fields, &rows).map_err(|error| error.to_string())?;
     if text > MAX_TEXT {
-        return Err(format!("it has {text} bytes of text; at most {MAX_TEXT} are shown at once"));
+        return Err(format!(
+            "it has {text} bytes of text; at most {MAX_TEXT} are shown at once"
+        ));
     }
     Ok(batch)
 }

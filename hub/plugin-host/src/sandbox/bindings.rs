@@ -13,6 +13,7 @@ wasmtime::component::bindgen!({
         world hub {
             include streamflow:plugin/channel-plugin@0.1.0;
             include streamflow:plugin/rule-plugin@0.1.0;
+            include streamflow:plugin/transform-plugin@0.1.0;
         }
     ",
     path: "../../wit",
@@ -24,7 +25,7 @@ wasmtime::component::bindgen!({
 use exports::streamflow::plugin::channel::State;
 pub(crate) use exports::streamflow::plugin::{
     channel::{self, Failure, Notice as WitNotice},
-    rule,
+    rule, transform,
 };
 use streamflow::plugin::group;
 pub(crate) use streamflow::plugin::types;

@@ -14,7 +14,7 @@ use wasmtime::{
 
 use super::{
     Cache, Sandbox,
-    bindings::{channel, rule},
+    bindings::{channel, rule, transform},
     guest::Guest,
 };
 use crate::signature::{SignatureError, Trust, TrustedKeys};
@@ -36,6 +36,7 @@ pub(crate) struct Code {
 enum Exports {
     Channel(channel::GuestIndices),
     Rule(rule::GuestIndices),
+    Transform(transform::GuestIndices),
 }
 
 /// Why a file cannot be run.
@@ -47,8 +48,10 @@ pub(crate) enum LoadError {
     Large(usize),
     #[error(transparent)]
     Package(#[from] PackageError),
-    #[error("this hub runs no {0} plugins yet")]
-    Kind(&'static str),
+    #[error(
+        "transforms run in agents: name this file in agent.toml, as [[processors]] kind = \"plugin\", plugin = \"/path/to/it.wasm\""
+    )]
+    ForAgents,
     #[error("it needs version {0} of the plugin interface; this hub speaks {API}")]
     Api(String),
     #[error("it does not compile: {0}")]
@@ -63,8 +66,8 @@ pub(crate) enum LoadError {
     Schema(String),
     #[error("input.fields: `{0}`: {1}")]
     Field(String, String),
-    #[error("a rule has no {0}: it computes, and nothing else")]
-    RuleRights(&'static str),
+    #[error("a {0} has no {1}: it computes, and nothing else")]
+    Rights(&'static str, &'static str),
     #[error(
         "not signed; set [plugins] allow_unsigned = true to run it all the same, or sign it with `streamflow-hub plugin sign` and list the key in [plugins] trusted_keys"
     )]
@@ -155,7 +158,7 @@ impl Code {
         let exports = match manifest.kind {
             Kind::Channel => Exports::Channel(channel::GuestIndices::new(&pre).map_err(link)?),
             Kind::Rule => Exports::Rule(rule::GuestIndices::new(&pre).map_err(link)?),
-            Kind::Transform => return Err(LoadError::Kind(manifest.kind.name())),
+            Kind::Transform => Exports::Transform(transform::GuestIndices::new(&pre).map_err(link)?),
         };
         Ok(Self { pre, exports })
     }
@@ -172,6 +175,14 @@ impl Code {
         indices.load(store, &instance)
     }
 
+    pub(crate) async fn transform(&self, store: &mut Store<Guest>) -> wasmtime::Result<transform::Guest> {
+        let Exports::Transform(indices) = &self.exports else {
+            return Err(wasmtime::format_err!("not a transform"));
+        };
+        let instance = self.pre.instantiate_async(&mut *store).await?;
+        indices.load(store, &instance)
+    }
+
     pub(crate) async fn rule(&self, store: &mut Store<Guest>) -> wasmtime::Result<rule::Guest> {
         let Exports::Rule(indices) = &self.exports else {
             return Err(wasmtime::format_err!("not a rule"));
@@ -183,13 +194,14 @@ impl Code {
 
 /// Whether a manifest asks only for what its kind of plugin can have.
 fn fits_its_kind(manifest: &Manifest) -> Result<(), LoadError> {
-    match manifest.kind {
-        Kind::Channel => Ok(()),
-        Kind::Transform => Err(LoadError::Kind(manifest.kind.name())),
-        Kind::Rule if !manifest.http.is_empty() => Err(LoadError::RuleRights("http")),
-        Kind::Rule if !manifest.secrets.is_empty() => Err(LoadError::RuleRights("secrets")),
-        Kind::Rule if manifest.mail => Err(LoadError::RuleRights("mail")),
-        Kind::Rule => Ok(()),
+    let rights = [
+        ("http", !manifest.http.is_empty()),
+        ("secrets", !manifest.secrets.is_empty()),
+        ("mail", manifest.mail),
+    ];
+    match rights.iter().find(|(_, asked)| *asked) {
+        Some((right, _)) if manifest.kind != Kind::Channel => Err(LoadError::Rights(manifest.kind.name(), right)),
+        _ => Ok(()),
     }
 }
 

@@ -34,7 +34,8 @@ const MAX_MAILS: u32 = 1;
 #[derive(Debug)]
 pub(crate) struct GuestSetup {
     pub(crate) manifest: Arc<Manifest>,
-    pub(crate) egress: Arc<Egress>,
+    /// The way out; agents have none.
+    pub(crate) egress: Option<Arc<Egress>>,
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) lines: Mutex<Lines>,
     pub(crate) lines_dropped: IntCounter,

@@ -1,0 +1,282 @@
+//! A transform at work: a batch in the making goes in as columns, and what the plugin answers is done to its columns. Runs in agents.
+
+mod answer;
+mod host;
+mod measure;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Map, Value};
+use streamflow_component::Manifest;
+use streamflow_proto::{build::BatchBuilder, filter::Columns};
+
+use crate::{
+    RuleProblem,
+    plugin::Plugin,
+    rule::{self, ProjectField},
+    sandbox::{Fault, StartError, TransformInstance},
+};
+pub use host::{TransformHost, TransformLoadError};
+pub use measure::TransformCost;
+
+/// Most events of a batch that a transform is given.
+pub const MAX_TRANSFORM_ROWS: usize = rule::MAX_ROWS;
+
+/// Why a batch was not transformed. It is as it was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TransformError {
+    /// It is in quarantine.
+    #[error("{0}")]
+    Unavailable(String),
+    /// It does not take its configuration.
+    #[error("the plugin refuses its configuration: {0}")]
+    Refused(String),
+    /// The sandbox ended the call, or the answer makes no sense. The instance is gone.
+    #[error("{reason}")]
+    Fault {
+        /// In one word: `deadline`, `memory`, `stack`, `copy`, `trap` or `answer`.
+        cause: &'static str,
+        /// In words.
+        reason: String,
+    },
+    /// It answered that it failed. The instance goes on.
+    #[error("{0}")]
+    Failed(String),
+    /// The batch cannot be shown to it.
+    #[error("the batch cannot be shown to a plugin: {0}")]
+    Batch(String),
+}
+
+impl TransformError {
+    /// Kinds of failures in one word each, for metrics.
+    pub const CAUSES: [&str; 9] = [
+        "deadline",
+        "memory",
+        "stack",
+        "copy",
+        "trap",
+        "answer",
+        "failed",
+        "quarantined",
+        "batch",
+    ];
+
+    /// Which of [`Self::CAUSES`] it is.
+    #[must_use]
+    pub const fn cause(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "quarantined",
+            Self::Refused(_) | Self::Failed(_) => "failed",
+            Self::Fault { cause, .. } => *cause,
+            Self::Batch(_) => "batch",
+        }
+    }
+}
+
+/// What a call did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transformed {
+    /// Events that the plugin turned away.
+    pub turned_away: u64,
+    /// Time of the call.
+    pub took: Duration,
+    /// Memory of the instance after it.
+    pub memory: usize,
+}
+
+/// A version of a transform, from which instances are made.
+#[derive(Clone)]
+pub struct TransformPlugin {
+    plugin: Arc<Plugin>,
+    /// Whose word there is for it: `shipped`, `signed by KEY` or `unsigned`.
+    signature: String,
+}
+
+/// A transform with its configuration, and a live instance of it once there was something to do.
+pub struct TransformRun {
+    plugin: Arc<Plugin>,
+    used_by: Arc<str>,
+    config: Arc<Map<String, Value>>,
+    fields: Arc<[ProjectField]>,
+    /// None before the first batch and after a fault.
+    instance: Option<TransformInstance>,
+}
+
+impl TransformPlugin {
+    /// Its manifest.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        self.plugin.manifest()
+    }
+
+    /// Whose word there is for it: `shipped`, `signed by KEY` or `unsigned`.
+    #[must_use]
+    pub fn signature(&self) -> &str {
+        &self.signature
+    }
+
+    /// Why it is in quarantine, if it is.
+    #[must_use]
+    pub fn quarantine(&self) -> Option<String> {
+        self.plugin.quarantined().map(|quarantine| quarantine.reason)
+    }
+
+    /// How long it has been in quarantine; zero when it is not.
+    #[must_use]
+    pub fn quiet_for(&self, now: Instant) -> Duration {
+        self.plugin.quiet_for(now)
+    }
+
+    /// Takes it out of quarantine.
+    pub fn release(&self) {
+        self.plugin.release();
+    }
+
+    /// Everything that is wrong with a configuration: by the schema, by the fields that it names, and by the plugin's own word.
+    pub async fn check(&self, config: &Map<String, Value>) -> Vec<RuleProblem> {
+        let problems = self.plugin.problems(config);
+        if !problems.is_empty() {
+            return problems;
+        }
+        let problem = |field: &str, reason| {
+            vec![RuleProblem {
+                field: field.to_owned(),
+                reason,
+            }]
+        };
+        if let Err(found) = self.fields(config) {
+            return vec![found];
+        }
+        match self.plugin.start_transform("", config).await {
+            Ok(_) => Vec::new(),
+            Err(StartError::Refused(reason)) => problem("config", reason),
+            Err(StartError::Fault(fault)) => problem("plugin", self.plugin.note_fault(&fault)),
+        }
+    }
+
+    fn fields(&self, config: &Map<String, Value>) -> Result<Vec<ProjectField>, RuleProblem> {
+        let columns = self.manifest().input.columns(&Value::Object(config.clone()));
+        let columns = columns.map_err(|error| RuleProblem {
+            field: format!("config.{}", error.key),
+            reason: error.reason,
+        })?;
+        rule::read_fields(&columns).map_err(|(path, error)| RuleProblem {
+            field: "config".to_owned(),
+            reason: format!("`{path}`: {error}"),
+        })
+    }
+
+    /// The plugin at work for a processor of this name, without an instance yet.
+    ///
+    /// # Errors
+    /// When the configuration names fields that cannot be read.
+    pub fn start(&self, used_by: &str, config: &Map<String, Value>) -> Result<TransformRun, TransformError> {
+        let refused = |problem: RuleProblem| TransformError::Refused(format!("{}: {}", problem.field, problem.reason));
+        Ok(TransformRun {
+            plugin: Arc::clone(&self.plugin),
+            used_by: used_by.into(),
+            config: Arc::new(config.clone()),
+            fields: self.fields(config).map_err(refused)?.into(),
+            instance: None,
+        })
+    }
+}
+
+impl Clone for TransformRun {
+    /// The same with an instance of its own, once it needs one.
+    fn clone(&self) -> Self {
+        Self {
+            plugin: Arc::clone(&self.plugin),
+            used_by: Arc::clone(&self.used_by),
+            config: Arc::clone(&self.config),
+            fields: Arc::clone(&self.fields),
+            instance: None,
+        }
+    }
+}
+
+impl TransformRun {
+    /// Has the plugin look at a batch of at most [`MAX_TRANSFORM_ROWS`] events and does to it what the plugin says. What fails with one instance is tried once
+    /// more with a fresh one: what an instance has gathered over time may be what it fails of.
+    ///
+    /// # Errors
+    /// When the plugin fails at it; the batch is then as it was.
+    pub async fn apply(&mut self, builder: &mut BatchBuilder) -> Result<Transformed, TransformError> {
+        match self.attempt(builder).await {
+            Err(TransformError::Fault { .. }) if self.plugin.available().is_ok() => self.attempt(builder).await,
+            done => done,
+        }
+    }
+
+    async fn attempt(&mut self, builder: &mut BatchBuilder) -> Result<Transformed, TransformError> {
+        self.plugin.available().map_err(TransformError::Unavailable)?;
+        let view = builder
+            .view()
+            .map_err(|error| TransformError::Batch(error.to_string()))?;
+        let batch = rule::whole(&mut Columns::new(&view), &self.fields, MAX_TRANSFORM_ROWS);
+        let batch = batch.map_err(TransformError::Batch)?;
+        if self.instance.is_none() {
+            let started = self.plugin.start_transform(&self.used_by, &self.config).await;
+            self.instance = Some(started.map_err(|error| match error {
+                StartError::Refused(reason) => TransformError::Refused(reason),
+                StartError::Fault(fault) => self.fault(&fault),
+            })?);
+        }
+        let Some(instance) = &mut self.instance else {
+            return Err(TransformError::Batch("there is no instance".to_owned()));
+        };
+        let rows = builder.len();
+        let (outcome, spent) = instance.apply(&batch).await;
+        self.plugin.count_call(spent, rows as u64);
+        let output = match outcome {
+            Ok(Ok(output)) => output,
+            Ok(Err(reason)) => {
+                self.plugin.count_failure(&reason);
+                return Err(TransformError::Failed(reason));
+            }
+            Err(fault) => {
+                let error = self.fault(&fault);
+                self.instance = None;
+                return Err(error);
+            }
+        };
+        let done = answer::edit(output, rows).and_then(|edit| builder.apply(&edit).map_err(|error| error.to_string()));
+        if let Err(reason) = done {
+            // What the plugin has written stands in the reason, names of fields for example.
+            let fault = Fault::answer(instance.shown(&reason));
+            let error = self.fault(&fault);
+            self.instance = None;
+            return Err(error);
+        }
+        Ok(Transformed {
+            turned_away: (rows - builder.len()) as u64,
+            took: spent.total,
+            memory: spent.memory,
+        })
+    }
+
+    fn fault(&self, fault: &Fault) -> TransformError {
+        TransformError::Fault {
+            cause: fault.cause.name(),
+            reason: self.plugin.note_fault(fault),
+        }
+    }
+}
+
+impl std::fmt::Debug for TransformPlugin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("TransformPlugin").field(&self.manifest().name).finish()
+    }
+}
+
+impl std::fmt::Debug for TransformRun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TransformRun")
+            .field("plugin", &self.plugin.manifest().name)
+            .field("live", &self.instance.is_some())
+            .finish_non_exhaustive()
+    }
+}
