@@ -14,7 +14,10 @@ const NS_PER_MS: i64 = 1_000_000;
 pub struct Events(Batch);
 
 impl Events {
-    pub(crate) const fn new(batch: Batch) -> Self {
+    /// Out of columns as the hub hands them over.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn new(batch: Batch) -> Self {
         Self(batch)
     }
 

@@ -90,7 +90,7 @@ async fn main() {
         rows.extend(alert_memory::active(100_000).await);
     }
     if wanted("plugins") {
-        rows.extend(plugins::rule(quick));
+        rows.extend(plugins::rules(quick));
     }
     if wanted("idle") {
         rows.extend(footprint::idle(if quick { 5 } else { 20 }).await);

@@ -44,11 +44,16 @@ pub fn init<R: Rule>(slot: &Slot<R>, config: &str, state: Option<&[u8]>) -> Resu
 /// # Errors
 /// The rule's own.
 pub fn on_events<R: Rule>(slot: &Slot<R>, batch: Batch) -> Result<Vec<Alert>, String> {
-    let events = Events::new(batch);
-    with(slot, |running| {
-        let alerts = running.rule.on_events(&events, &mut running.state)?;
-        Ok(alerts.into_iter().map(Alert::from).collect())
-    })
+    let alerts = show(slot, &Events::new(batch))?;
+    Ok(alerts.into_iter().map(Alert::from).collect())
+}
+
+/// Shows events that are columns already. What a rule costs natively is measured with it.
+///
+/// # Errors
+/// The rule's own.
+pub fn show<R: Rule>(slot: &Slot<R>, events: &Events) -> Result<Vec<crate::Alert>, String> {
+    with(slot, |running| running.rule.on_events(events, &mut running.state))
 }
 
 /// Tells of time.

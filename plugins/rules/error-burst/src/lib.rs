@@ -12,7 +12,7 @@ const MAX_SOURCES: usize = 500;
 
 #[derive(Deserialize, Schema)]
 #[serde(default, deny_unknown_fields)]
-struct Config {
+pub struct Config {
     /// So many within the time raise the alert
     #[schema(minimum = 1, maximum = 1_000_000, default = 20)]
     errors: u64,
@@ -44,12 +44,12 @@ impl Default for Config {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Source {
+pub struct Source {
     errors: Sliding,
     firing: bool,
 }
 
-struct Burst {
+pub struct Burst {
     config: Config,
     span_ms: i64,
 }

@@ -1,34 +1,38 @@
-//! What a rule costs as a plugin, beside the same lines compiled natively: `rule_cost plugins/dist/testbed/rule-count.wasm [--quick] [--sources N]`.
+//! What rules cost as plugins, beside the same lines compiled natively: `rule_cost plugins/dist [--quick] [--sources N]`.
 //!
-//! Prints rows of a table: our figure, what it is compared with, the ratio, what is wanted. Native on columns is the same algorithm on the same columns;
-//! native on rows is the same on events as JSON objects. Medians of many calls, one thread, plugin and native by turns.
+//! Prints rows of a table: our figure, what it is compared with, the ratio, what is wanted. The counting rule does as little as a stateful rule can, so that
+//! it shows what the sandbox takes; `error-burst` is what people run. Medians of many calls, one thread, plugin and native by turns.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
     reason = "a benchmark speaks to the person who runs it"
 )]
 
-#[path = "../../../plugins/testbed/rule-count/src/count.rs"]
+#[path = "../../../../plugins/rules/error-burst/src/lib.rs"]
+mod burst;
+#[path = "../../../../plugins/testbed/rule-count/src/count.rs"]
 mod count;
+mod native;
 
 use std::{
     collections::HashMap,
     hint::black_box,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-use serde_json::{Map, Value, json};
-use streamflow_plugin_host::{Options, RuleRun, measure, trial::Trial};
-use streamflow_proto::{batch::Batch, build::BatchBuilder, filter::Columns, path::Path};
+use serde_json::{Value, json};
+use streamflow_plugin_host::{Options, RulePlugin, measure, trial::Trial};
+use streamflow_proto::{batch::Batch, build::BatchBuilder, filter::Columns};
 
 const FROM: i64 = 1_700_000_000_000;
 const THRESHOLD: f64 = 50.0;
-const MANY: u64 = 1_000_000_000;
+const MANY: u64 = 1_000_000_000_000;
 /// How often plugin and native take turns.
 const TURNS: u32 = 8;
 
 struct Setup {
-    file: String,
+    folder: PathBuf,
     sources: usize,
     /// How long each figure is measured.
     time: Duration,
@@ -36,21 +40,16 @@ struct Setup {
 
 fn main() {
     let setup = setup(std::env::args().skip(1));
-    assert!(
-        !setup.file.is_empty(),
-        "usage: rule_cost FILE.wasm [--quick] [--sources N]"
-    );
-    let bytes = std::fs::read(&setup.file).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(measure_all(bytes, &setup));
+    runtime.block_on(measure_all(&setup));
 }
 
 fn setup(mut arguments: impl Iterator<Item = String>) -> Setup {
     let mut setup = Setup {
-        file: String::new(),
+        folder: PathBuf::from("plugins/dist"),
         sources: 100,
         time: Duration::from_secs(2),
     };
@@ -58,56 +57,78 @@ fn setup(mut arguments: impl Iterator<Item = String>) -> Setup {
         match argument.as_str() {
             "--quick" => setup.time /= 5,
             "--sources" => setup.sources = arguments.next().unwrap().parse().unwrap(),
-            _ => setup.file = argument,
+            _ => setup.folder = argument.into(),
         }
     }
     setup
 }
 
-async fn measure_all(bytes: Vec<u8>, setup: &Setup) {
-    let trial = Trial::open(bytes, &Options::default()).await.unwrap();
-    let config = json!({"threshold": THRESHOLD, "many": MANY});
-    let config: &Map<String, Value> = config.as_object().unwrap();
+async fn measure_all(setup: &Setup) {
+    let counting = open(&setup.folder.join("testbed/rule-count.wasm")).await;
+    let bursts = open(&setup.folder.join("error-burst.wasm")).await;
+    let count_config = json!({"threshold": THRESHOLD, "many": MANY});
+    let burst_config = json!({"errors": MANY, "within_seconds": 60});
     for size in [256, 1_000, 4_096] {
         let events: Vec<Value> = (0..size).map(|n| event(n, setup.sources)).collect();
         let batch = batch(&events);
-        let run = trial.rule().start("bench", config, None).await.unwrap();
-        let cost = cost(&trial, run, &batch, &events, setup.time).await;
-        let (columns, rows) = match size {
+        let (columns, objects) = match size {
             1_000 => ("< 3, goal 1.5", "< 1"),
             4_096 => ("< 2, goal 1.5", "< 1"),
             _ => ("–", "–"),
         };
         let each = |ns: f64| format!("{:.2} ns", ns / size as f64);
-        let what = format!("rule as a plugin, {size} events a call, deadline on: an event");
-        let beside = format!("the same rule native on the same columns {}", each(cost.native));
+
+        let (mut native, mut counts) = (native::Count::new(&batch), HashMap::new());
+        let cost = cost(&counting.rule(), &count_config, &batch, setup.time, || native.run()).await;
+        let on_objects = alone(setup.time / 4, || native::count_objects(&events, &mut counts));
         row(
-            &what,
+            &format!("a rule that only counts, as a plugin, {size} events a call: an event"),
             &each(cost.plugin),
-            &beside,
+            &format!("native on the same columns {}", each(cost.native)),
             Some(cost.plugin / cost.native),
             columns,
         );
-        let beside = format!("native on events as objects {}", each(cost.native_rows));
         row(
             "the same",
             &each(cost.plugin),
-            &beside,
-            Some(cost.plugin / cost.native_rows),
-            rows,
+            &format!("native on events as objects {}", each(on_objects)),
+            Some(cost.plugin / on_objects),
+            objects,
         );
-        let beside = format!("the call {}", each(cost.plugin));
         row(
             "making its columns out of a batch of the log: an event",
             &each(cost.columns),
-            &beside,
+            &format!("the call {}", each(cost.plugin)),
             Some(cost.columns / cost.plugin),
             "–",
         );
-    }
-    let call = measure::tick_cost(&trial.rule(), config).await.unwrap().as_secs_f64() * 1e6;
-    row("a call without events", &format!("{call:.2} µs"), "–", None, "< 2 µs");
 
+        let native = native::Bursts::new(&events, &burst_config);
+        let cost = self::cost(&bursts.rule(), &burst_config, &batch, setup.time, || native.run()).await;
+        row(
+            &format!("the shipped rule error-burst, {size} events a call: an event"),
+            &each(cost.plugin),
+            &format!("native on the same columns {}", each(cost.native)),
+            Some(cost.plugin / cost.native),
+            columns,
+        );
+    }
+    let config = count_config.as_object().unwrap();
+    let call = measure::tick_cost(&counting.rule(), config)
+        .await
+        .unwrap()
+        .as_secs_f64()
+        * 1e6;
+    row("a call without events", &format!("{call:.2} µs"), "–", None, "< 2 µs");
+    loading(&counting, &count_config, setup.sources).await;
+}
+
+async fn open(file: &Path) -> Trial {
+    let bytes = std::fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    Trial::open(bytes, &Options::default()).await.unwrap()
+}
+
+async fn loading(trial: &Trial, config: &Value, sources: usize) {
     let mut loads = Vec::new();
     for _ in 0..101 {
         loads.push(trial.load_again().await.unwrap().1.as_secs_f64() * 1e3);
@@ -124,11 +145,11 @@ async fn measure_all(bytes: Vec<u8>, setup: &Setup) {
 
     let before = resident_mib();
     let mut running = Vec::new();
-    let shown = batch(&(0..1_000).map(|n| event(n, setup.sources)).collect::<Vec<_>>());
+    let shown = batch(&(0..1_000).map(|n| event(n, sources)).collect::<Vec<_>>());
     let rows: Vec<u32> = (0..1_000).collect();
     for _ in 0..100 {
         let (plugin, _) = trial.load_again().await.unwrap();
-        let mut run = plugin.start("r", config, None).await.unwrap();
+        let mut run = plugin.start("r", config.as_object().unwrap(), None).await.unwrap();
         for part in plugin.project(&mut Columns::new(&shown), &rows).unwrap() {
             run.on_events(&part).await.unwrap();
         }
@@ -149,16 +170,19 @@ struct Cost {
     plugin: f64,
     columns: f64,
     native: f64,
-    native_rows: f64,
 }
 
-async fn cost(trial: &Trial, mut run: RuleRun, batch: &Batch, events: &[Value], time: Duration) -> Cost {
+async fn cost<T>(
+    plugin: &RulePlugin,
+    config: &Value,
+    batch: &Batch,
+    time: Duration,
+    mut native: impl FnMut() -> T,
+) -> Cost {
+    let mut run = plugin.start("bench", config.as_object().unwrap(), None).await.unwrap();
     let all: Vec<u32> = (0..u32::try_from(batch.len()).unwrap()).collect();
-    let plugin = trial.rule();
     let parts = plugin.project(&mut Columns::new(batch), &all).unwrap();
-    let mut native = Native::new(batch);
-    let mut counts = HashMap::new();
-    let (mut calls, mut making, mut natives, mut rows) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut calls, mut making, mut natives) = (Vec::new(), Vec::new(), Vec::new());
     let turn = time / TURNS;
     for _ in 0..TURNS {
         let began = Instant::now();
@@ -169,18 +193,22 @@ async fn cost(trial: &Trial, mut run: RuleRun, batch: &Batch, events: &[Value], 
             }
             calls.push(at.elapsed());
         }
-        timed(turn, &mut natives, || native.count());
-        timed(turn / 2, &mut making, || {
+        timed(turn, &mut natives, &mut native);
+        timed(turn / 4, &mut making, || {
             plugin.project(&mut Columns::new(batch), &all).unwrap()
         });
-        timed(turn / 2, &mut rows, || on_rows(events, &mut counts));
     }
     Cost {
         plugin: median(calls),
         columns: median(making),
         native: median(natives),
-        native_rows: median(rows),
     }
+}
+
+fn alone<T>(time: Duration, work: impl FnMut() -> T) -> f64 {
+    let mut times = Vec::new();
+    timed(time, &mut times, work);
+    median(times)
 }
 
 fn timed<T>(turn: Duration, times: &mut Vec<Duration>, mut work: impl FnMut() -> T) {
@@ -197,11 +225,11 @@ fn median(mut times: Vec<Duration>) -> f64 {
     times[times.len() / 2].as_nanos() as f64
 }
 
-/// About 220 bytes as JSON; half of the numbers count.
+/// About 220 bytes as JSON; half of the numbers count, and half of the severities.
 fn event(n: usize, sources: usize) -> Value {
     json!({
-        "type": "device.telemetry", "source": format!("sensor-{:03}", n * 7919 % sources), "severity": "low",
-        "timestamp": FROM + i64::try_from(n).unwrap(),
+        "type": "device.telemetry", "source": format!("sensor-{:03}", n * 7919 % sources),
+        "severity": if n / 7 % 2 == 0 { "high" } else { "low" }, "timestamp": FROM + i64::try_from(n).unwrap(),
         "data": {"value": (n / 3 * 31 % 100) as f64, "model": "thermo-4", "unit": "celsius", "site": format!("hall-{}", n % 8)},
         "metadata": {"firmware": "1.4.2", "rack": n % 40},
     })
@@ -213,63 +241,6 @@ fn batch(events: &[Value]) -> Batch {
         builder.push_json(event.to_string().as_bytes(), FROM).unwrap();
     }
     builder.finish(1).decode().unwrap()
-}
-
-/// The rule on the columns that the plugin gets.
-struct Native {
-    numbers: std::rc::Rc<streamflow_proto::batch::Numbers>,
-    sources: std::rc::Rc<streamflow_proto::batch::Dict>,
-    counts: count::Counts,
-}
-
-impl Native {
-    fn new(batch: &Batch) -> Self {
-        let mut columns = Columns::new(batch);
-        Self {
-            numbers: columns.numbers(&Path::parse("data.value").unwrap()).unwrap().unwrap(),
-            sources: columns.labels(&Path::parse("source").unwrap()).unwrap().unwrap(),
-            counts: count::Counts::default(),
-        }
-    }
-
-    fn count(&mut self) -> Vec<(String, usize)> {
-        let Self {
-            numbers,
-            sources,
-            counts,
-        } = self;
-        let values = numbers.values.iter().copied().enumerate();
-        let columns = count::Columns {
-            sources: sources.values.as_slice(),
-            source: |row: usize| sources.ids[row] as usize,
-            values: values.filter(|(row, _)| numbers.present.get(*row)),
-        };
-        count::count(columns, THRESHOLD, MANY, counts)
-    }
-}
-
-fn on_rows(events: &[Value], counts: &mut HashMap<String, u64>) -> Vec<(String, usize)> {
-    let mut reached = Vec::new();
-    for (row, event) in events.iter().enumerate() {
-        let value = event
-            .get("data")
-            .and_then(|data| data.get("value"))
-            .and_then(Value::as_f64);
-        let Some(source) = event.get("source").and_then(Value::as_str) else {
-            continue;
-        };
-        if value.is_some_and(|value| value > THRESHOLD) {
-            let count = match counts.get_mut(source) {
-                Some(count) => count,
-                None => counts.entry(source.to_owned()).or_default(),
-            };
-            *count += 1;
-            if *count == MANY {
-                reached.push((source.to_owned(), row));
-            }
-        }
-    }
-    reached
 }
 
 /// Resident memory of this process.
