@@ -32,14 +32,22 @@ def in_environment():
     os.execv(python, [str(python), *sys.argv])
 
 
-def ours(program, events, results):
-    told = subprocess.run([program, "run", events, results], check=True, capture_output=True, text=True)
-    took = json.loads(told.stdout)
+def file_of(count, program, folder):
+    """A file of so many events, and what the engine makes of it: the best of three times, and the results."""
+    events, results = Path(folder) / f"events-{count}.jsonl", Path(folder) / "results.csv"
+    subprocess.run([program, "make", str(count), events], check=True)
+    times = []
+    for _ in range(3):
+        told = subprocess.run([program, "run", events, results], check=True, capture_output=True, text=True)
+        times.append(json.loads(told.stdout))
     found = {}
-    for line in Path(results).read_text().splitlines():
+    for line in results.read_text().splitlines():
         rule, end, key, value = line.split(",")
         found[rule, int(end), key] = float(value)
-    return took, found
+    took = min(times, key=lambda took: took["parse_s"] + took["windows_s"])
+    if took["events"] != count or not found:
+        sys.exit("the engine has read another file")
+    return events, (took, found)
 
 
 def by_duckdb(events, threads):
@@ -139,29 +147,31 @@ def main():
     import importlib.metadata as metadata
 
     program, quick = sys.argv[1], "--quick" in sys.argv
-    count = 100_000 if quick else 1_000_000
+    # bytewax takes a quarter of a minute for what the others do at once.
+    few, many = (20_000, 100_000) if quick else (60_000, 1_000_000)
     with tempfile.TemporaryDirectory() as folder:
-        events, results = Path(folder) / "events.jsonl", Path(folder) / "results.csv"
-        subprocess.run([program, "make", str(count), events], check=True)
-        took, mine = ours(program, events, results)
-        if took["events"] != count or not mine:
-            sys.exit("the engine has read another file")
-        total = took["parse_s"] + took["windows_s"]
-        streamed, found = by_bytewax(events)
-        compare("bytewax", mine, found)
+        small, mine = file_of(few, program, folder)
+        streamed, found = by_bytewax(small)
+        compare("bytewax", mine[1], found)
+        beside_bytewax = mine[0]
+        events, mine = file_of(many, program, folder)
+        took = mine[0]
         duck = {}
         for threads in (1, None):
             loaded, grouped, found = by_duckdb(events, threads)
-            compare("DuckDB", mine, found)
+            compare("DuckDB", mine[1], found)
             duck[threads] = (loaded, grouped)
+    total = took["parse_s"] + took["windows_s"]
     versions = {name: metadata.version(name) for name in ("bytewax", "duckdb")}
     shape = "count and sum by 10,000 keys each minute, count by 50 over five minutes"
-    row(f"windows from JSON lines ({shape}), events/s of one core", total, f"bytewax {versions['bytewax']}, one worker", streamed, count, "≥ 1 ×")
+    total_few = beside_bytewax["parse_s"] + beside_bytewax["windows_s"]
+    what = f"windows from {few:,} JSON lines ({shape}), events/s of one core"
+    row(what, total_few, f"bytewax {versions['bytewax']}, one worker", streamed, few, "≥ 1 ×")
     loaded, grouped = duck[1]
-    row("the same", total, f"DuckDB {versions['duckdb']} as a batch, one thread", loaded + grouped, count, "≥ 1 ×")
-    row("the same from columns in memory, decoding included", took["windows_s"], "DuckDB from its table, one thread", grouped, count, "≥ 0.5 ×")
+    row(f"the same from {many:,} lines", total, f"DuckDB {versions['duckdb']} as a batch, one thread", loaded + grouped, many, "≥ 1 ×")
+    row("the same from columns in memory, decoding included", took["windows_s"], "DuckDB from its table, one thread", grouped, many, "≥ 0.5 ×")
     loaded, grouped = duck[None]
-    row("the same from JSON lines, StreamFlow still on one core", total, f"DuckDB on {os.cpu_count()} threads", loaded + grouped, count, "–")
+    row("the same from JSON lines, StreamFlow still on one core", total, f"DuckDB on {os.cpu_count()} threads", loaded + grouped, many, "–")
 
 
 if __name__ == "__main__":
