@@ -24,6 +24,8 @@ pub enum NewKind {
     Rule,
     /// Delivers notifications
     Channel,
+    /// Changes events on the agents
+    Transform,
 }
 
 #[derive(Debug, Subcommand)]

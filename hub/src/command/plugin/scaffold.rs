@@ -29,6 +29,11 @@ const fn template(kind: NewKind) -> Template {
             lib: include_str!("../../../../sdk/template/channel/src/lib.rs"),
             tests: include_str!("../../../../sdk/template/channel/src/tests.rs"),
         },
+        NewKind::Transform => Template {
+            manifest: include_str!("../../../../sdk/template/transform/plugin.toml"),
+            lib: include_str!("../../../../sdk/template/transform/src/lib.rs"),
+            tests: include_str!("../../../../sdk/template/transform/src/tests.rs"),
+        },
     }
 }
 
