@@ -44,6 +44,7 @@ mod realtime;
 mod rule_files;
 mod self_watch;
 mod standby;
+mod transform_guide;
 mod watching;
 mod websocket;
 mod windows;
