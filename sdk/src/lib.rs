@@ -102,6 +102,7 @@ pub mod mail;
 pub mod message;
 mod rule;
 pub mod schema;
+pub mod series;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 mod transform;

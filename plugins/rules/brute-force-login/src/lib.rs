@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use streamflow_sdk::{Alert, Events, Rule, export_rule, window::Sliding};
+use streamflow_sdk::{Alert, Events, Rule, export_rule, series::has_room, window::Sliding};
 
 /// Most pairs of user and address at a time; those without recent failures make room.
 const MAX_PAIRS: usize = 500;
@@ -80,11 +80,9 @@ impl Rule for BruteForce {
                 }
                 continue;
             }
-            if pairs.len() >= MAX_PAIRS && !pairs.contains_key(&key) {
-                pairs.retain(|_, attempts| attempts.firing || !attempts.failures.is_over(at));
-                if pairs.len() >= MAX_PAIRS {
-                    continue;
-                }
+            let goes_on = |attempts: &Attempts| attempts.firing || !attempts.failures.is_over(at);
+            if !has_room(pairs, &key, MAX_PAIRS, goes_on) {
+                continue;
             }
             let attempts = pairs.entry(key.clone()).or_insert_with(|| Attempts {
                 user: short(user).to_owned(),

@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
-use streamflow_sdk::{Alert, Events, Rule, export_rule};
+use streamflow_sdk::{
+    Alert, Events, Rule, export_rule,
+    series::{self, Reading},
+};
 
 /// Most series at a time; those that nobody reports any more make room.
 const MAX_SERIES: usize = 300;
-/// Longest name that is kept.
-const MAX_NAME: usize = 100;
 /// Parts into which the time is divided: a value leaves the comparison with its part.
 const PARTS: i64 = 30;
 
@@ -75,30 +76,26 @@ impl Rule for RateOfChange {
     }
 
     fn on_events(&mut self, events: &Events, all: &mut Self::State) -> Result<Vec<Alert>, String> {
-        let (values, names) = (events.floats("data.value")?, events.texts("data.name")?);
         let mut alerts: BTreeMap<String, Alert> = BTreeMap::new();
-        for row in events.rows() {
-            let Some(value) = values.get(row).filter(|value| value.is_finite()) else {
+        for reading in series::readings(events)? {
+            let Reading {
+                key,
+                source,
+                value,
+                at_ms,
+                row,
+            } = reading;
+            let goes_on = |series: &Series| series.firing || !series.is_over(at_ms, self.span_ms);
+            if !series::has_room(all, &key, MAX_SERIES, goes_on) {
                 continue;
-            };
-            let (source, at) = (events.source(row), events.time_ms(row));
-            let key = match names.get(row) {
-                Some(name) => format!("{} {}", short(source), short(name)),
-                None => short(source).to_owned(),
-            };
-            if all.len() >= MAX_SERIES && !all.contains_key(&key) {
-                all.retain(|_, series| series.firing || !series.is_over(at, self.span_ms));
-                if all.len() >= MAX_SERIES {
-                    continue;
-                }
             }
             let series = all.entry(key.clone()).or_insert_with(|| Series {
-                source: short(source).to_owned(),
+                source: source.to_owned(),
                 parts: VecDeque::new(),
                 last: value,
                 firing: false,
             });
-            series.add(at, value, self.span_ms);
+            series.add(at_ms, value, self.span_ms);
             if let Some(alert) = self.judge(&key, series) {
                 alerts.insert(key, alert.row(row));
             }
@@ -197,11 +194,6 @@ impl Series {
             .back()
             .is_none_or(|(begin, ..)| *begin < now_ms.saturating_sub(span_ms))
     }
-}
-
-fn short(name: &str) -> &str {
-    let end = name.char_indices().nth(MAX_NAME).map_or(name.len(), |(at, _)| at);
-    name.get(..end).unwrap_or_default()
 }
 
 export_rule!(RateOfChange);

@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use streamflow_sdk::{Alert, Events, Rule, export_rule};
+use streamflow_sdk::{
+    Alert, Events, Rule, export_rule,
+    series::{self, Reading},
+};
 
 /// Most series at a time; those of which nothing is heard any more make room.
 const MAX_SERIES: usize = 2000;
-/// Longest name that is kept.
-const MAX_NAME: usize = 100;
 /// Deviations below this part of the mean are none: a number that has never moved must be allowed to move a little.
 const SMALLEST: f64 = 0.001;
 
@@ -55,32 +56,28 @@ impl Rule for ZScore {
     }
 
     fn on_events(&mut self, events: &Events, all: &mut Self::State) -> Result<Vec<Alert>, String> {
-        let (values, names) = (events.floats("data.value")?, events.texts("data.name")?);
         let mut alerts: BTreeMap<String, Alert> = BTreeMap::new();
-        for row in events.rows() {
-            let Some(value) = values.get(row).filter(|value| value.is_finite()) else {
+        for reading in series::readings(events)? {
+            let Reading {
+                key,
+                source,
+                value,
+                at_ms,
+                row,
+            } = reading;
+            let goes_on = |series: &Series| series.firing || at_ms - series.heard_ms < self.forget_ms();
+            if !series::has_room(all, &key, MAX_SERIES, goes_on) {
                 continue;
-            };
-            let (source, at) = (events.source(row), events.time_ms(row));
-            let key = match names.get(row) {
-                Some(name) => format!("{} {}", short(source), short(name)),
-                None => short(source).to_owned(),
-            };
-            if all.len() >= MAX_SERIES && !all.contains_key(&key) {
-                all.retain(|_, series| series.firing || at - series.heard_ms < self.forget_ms());
-                if all.len() >= MAX_SERIES {
-                    continue;
-                }
             }
             let series = all.entry(key.clone()).or_insert_with(|| Series {
-                source: short(source).to_owned(),
+                source: source.to_owned(),
                 count: 0,
                 mean: value,
                 variance: 0.0,
-                heard_ms: at,
+                heard_ms: at_ms,
                 firing: false,
             });
-            series.heard_ms = series.heard_ms.max(at);
+            series.heard_ms = series.heard_ms.max(at_ms);
             if let Some(alert) = self.judge(&key, series, value) {
                 alerts.insert(key, alert.row(row));
             }
@@ -162,11 +159,6 @@ impl Series {
             .max(self.mean.abs() * SMALLEST)
             .max(f64::MIN_POSITIVE)
     }
-}
-
-fn short(name: &str) -> &str {
-    let end = name.char_indices().nth(MAX_NAME).map_or(name.len(), |(at, _)| at);
-    name.get(..end).unwrap_or_default()
 }
 
 export_rule!(ZScore);
