@@ -174,3 +174,81 @@ impl Event {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::event, *};
+    use crate::{Events, Output};
+
+    /// Does what its configuration says: fields to drop, and texts to set from the event's type.
+    struct Told(Vec<String>, Vec<String>);
+
+    impl Transform for Told {
+        type Config = (Vec<String>, Vec<String>);
+
+        fn init((drop, set): Self::Config) -> Result<Self, String> {
+            Ok(Self(drop, set))
+        }
+
+        fn apply(&mut self, events: &Events) -> Result<Output, String> {
+            let mut output = Output::unchanged(events);
+            for path in &self.0 {
+                output.drop(path);
+            }
+            for path in &self.1 {
+                output.set_texts(path, |row| Some(events.kind(row)).filter(|kind| *kind != "other"));
+            }
+            output.keep(|row| events.kind(row) != "noise");
+            Ok(output)
+        }
+    }
+
+    fn apply(drop: &[&str], set: &[&str], events: &[Event]) -> Result<Vec<Event>, String> {
+        TransformTest::<Told>::start("", &json!([drop, set]))?.apply(events)
+    }
+
+    #[test]
+    fn fields_are_dropped_then_set_and_events_go_last() {
+        let data = json!({"a": {"b": 1, "c": 2}, "d": [3]});
+        let events = ["high", "other", "noise"].map(|kind| event(kind, "s").data(data.clone()));
+        let left = apply(
+            &["data.a.b", "data.x.y", "tags"],
+            &["severity", "data.a.b", "data.d.e", "metadata[\"k.1\"]"],
+            &events,
+        );
+        let left = left.expect("an answer");
+        assert_eq!(left.len(), 2);
+        assert_eq!(
+            left[0].get("data"),
+            Some(&json!({"a": {"b": "high", "c": 2}, "d": {"e": "high"}}))
+        );
+        assert_eq!(left[0].get("metadata[\"k.1\"]"), Some(&json!("high")));
+        assert_eq!(left[0].severity, Severity::High);
+        assert_eq!(
+            left[1].get("data"),
+            Some(&json!({"a": {"c": 2}, "d": [3]})),
+            "what is set to nothing stays as it is"
+        );
+        assert_eq!((left[1].get("metadata"), left[1].severity), (None, Severity::Medium));
+    }
+
+    #[test]
+    fn what_an_agent_would_not_take_is_refused() {
+        let events = [event("high", "s")];
+        for path in ["id", "source", "timestamp", "tags", "data", "nonsense", "data[1]", ""] {
+            assert!(apply(&[], &[path], &events).is_err(), "{path} was set");
+        }
+        for path in ["id", "source", "type", "severity", "user_id.x", "data["] {
+            assert!(apply(&[path], &[], &events).is_err(), "{path} was dropped");
+        }
+        let unknown = [event("unknown", "s")];
+        assert_eq!(
+            apply(&[], &["severity"], &unknown),
+            Err("`unknown` is not a severity".to_owned())
+        );
+        assert_eq!(
+            apply(&["data", "user_id"], &["type", "user_id"], &events).expect("an answer")[0].kind(),
+            "high"
+        );
+    }
+}
