@@ -6,6 +6,7 @@ use axum::{
     http::{HeaderName, StatusCode, header},
     response::{Html, IntoResponse, Response},
 };
+use minijinja::HtmlEscape;
 use serde::Deserialize;
 use streamflow_model::{Alert, Instant};
 use streamflow_web::{ApiError, ApiResult, Query};
@@ -112,13 +113,13 @@ async fn known(rooms: &Rooms, token: &str) -> ApiResult<(Claim, Vec<Alert>)> {
 fn question(token: &str, alerts: &[Alert]) -> String {
     let line = |alert: &Alert| {
         let by = alert.acknowledged_by.as_deref();
-        let by = by.map_or_else(String::new, |by| format!(" by {}", escape(by)));
+        let by = by.map_or_else(String::new, |by| format!(" by {}", HtmlEscape(by)));
         format!(
             "<li><b>{}</b><br>{}{by}, level {}<br>{}</li>",
-            escape(&alert.title),
+            HtmlEscape(&alert.title),
             alert.state.name(),
             alert.level.name(),
-            escape(&alert.message)
+            HtmlEscape(&alert.message)
         )
     };
     let mut lines: Vec<String> = alerts.iter().take(LISTED).map(line).collect();
@@ -130,12 +131,12 @@ fn question(token: &str, alerts: &[Alert]) -> String {
          <p><label>Comment<br><input name=\"comment\" maxlength=\"{LONGEST}\" size=\"40\"></label></p>\
          <p><button type=\"submit\">Acknowledge</button></p></form>",
         lines.concat(),
-        escape(token)
+        HtmlEscape(token)
     )
 }
 
 fn refusal(error: &ApiError) -> Response {
-    let text = format!("<p>{}</p>", escape(&error.body().message));
+    let text = format!("<p>{}</p>", HtmlEscape(&error.body().message));
     page(error.status(), "This link does nothing", &text)
 }
 
@@ -146,19 +147,4 @@ fn page(status: StatusCode, title: &str, body: &str) -> Response {
     );
     let headers: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
     (status, headers, Html(html)).into_response()
-}
-
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }
