@@ -9,7 +9,7 @@ dist=plugins/dist
 stamp=$dist/.stamp
 inputs() {
   rustc -vV
-  { find wit sdk plugins -path plugins/target -prune -o -path plugins/dist -prune -o -type f -print; echo scripts/build-plugins.sh; } |
+  { find wit sdk plugins -path plugins/target -prune -o -path plugins/dist -prune -o -path sdk/examples -prune -o -type f -print; echo scripts/build-plugins.sh; } |
     LC_ALL=C sort | xargs -d '\n' sha256sum
 }
 now=$(inputs | sha256sum | cut -d' ' -f1)

@@ -24,6 +24,8 @@ for purpose in "$@"; do
       need alertmanager-irc-relay alertmanager-irc-relay
       # A real mail server for the e-mail channel; the package belongs to the system's own interpreter.
       for python in /usr/bin/python3 python3; do "$python" -c 'import aiosmtpd' 2>/dev/null && break; done || missing+=(python3-aiosmtpd)
+      # What the examples of plugins in other languages are built with.
+      need clang clang; need wasm-ld lld; python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
       # Sets the clock of one program.
       [ -e /usr/lib/x86_64-linux-gnu/faketime ] || [ "$(uname -m)" != x86_64 ] || missing+=(libfaketime) ;;
     *) fail "setup.sh: unknown purpose '$purpose'" ;;

@@ -11,13 +11,13 @@ use streamflow_tests::{Agent, AgentConfig, Hub, HubConfig, Receiver, binaries::b
 use crate::plugins::{built, command, open_alerts, plugin, rule, send};
 
 /// Runs the hub's program without a hub.
-fn alone(arguments: &[&str]) -> (Option<i32>, String, String) {
+pub fn alone(arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = Command::new(binary("streamflow-hub")).args(arguments).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-fn lines(text: &str) -> Vec<Value> {
+pub fn lines(text: &str) -> Vec<Value> {
     text.lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")))
         .collect()
