@@ -5,6 +5,7 @@ import type { ComponentType } from "preact";
 import { useEffect } from "preact/hooks";
 import { session, signOut } from "./api/session";
 import { listen, type Shortcut } from "./lib/keys";
+import { lazy } from "./lib/lazy";
 import { A, go, path } from "./lib/router";
 import { nextTheme, theme } from "./lib/theme";
 import { firing } from "./live/store";
@@ -14,7 +15,6 @@ import { ChannelsPage } from "./pages/channels";
 import { DrillsPage } from "./pages/drills";
 import { Overview } from "./pages/overview";
 import { RulesPage } from "./pages/rules";
-import { SettingsPage } from "./pages/settings";
 import { SignIn } from "./pages/sign-in";
 import { ConnectionBar, ConnectionPill, LiveSummary } from "./parts/connection";
 import { Dialog } from "./parts/dialog";
@@ -30,17 +30,32 @@ interface PageInfo {
   page: ComponentType;
 }
 
+// What is opened now and then is fetched then.
+const SilencesPage = lazy(async () => (await import("./silences/page")).SilencesPage);
+const RoutingPage = lazy(async () => (await import("./routing/page")).RoutingPage);
+const MetricsPage = lazy(async () => (await import("./metrics/page")).MetricsPage);
+const PluginsPage = lazy(async () => (await import("./plugins/page")).PluginsPage);
+const SettingsPage = lazy(async () => (await import("./pages/settings")).SettingsPage);
+
 const PAGES: PageInfo[] = [
   { path: "/", title: "Overview", icon: "overview", key: "g o", page: Overview },
   { path: "/alerts", title: "Alerts", icon: "alerts", key: "g a", page: AlertsPage },
+  { path: "/silences", title: "Silences", icon: "silences", key: "g q", page: SilencesPage },
   { path: "/rules", title: "Rules", icon: "rules", key: "g r", page: RulesPage },
   { path: "/channels", title: "Channels", icon: "channels", key: "g c", page: ChannelsPage },
+  { path: "/routing", title: "Routing", icon: "routing", key: "g t", page: RoutingPage },
+  { path: "/explore", title: "Metrics", icon: "metrics", key: "g m", page: MetricsPage },
+  { path: "/plugins", title: "Plugins", icon: "plugins", key: "g p", page: PluginsPage },
   { path: "/agents", title: "Agents", icon: "agents", key: "g n", page: AgentsPage },
   { path: "/drills", title: "Drills", icon: "drills", key: "g d", page: DrillsPage },
   { path: "/settings", title: "Settings", icon: "settings", key: "g s", page: SettingsPage },
 ];
 
+/** As many pages have room in the bar of a phone; the others are behind "More". */
+const IN_BAR = 4;
+
 const helping = signal(false);
+const more = signal(false);
 const current = computed(() => PAGES.find((page) => page.path === path.value));
 
 const SHORTCUTS: Shortcut[] = [
@@ -83,8 +98,8 @@ function Shell({ name, role }: { name: string; role: string }) {
             <span>StreamFlow</span>
           </A>
           <ul>
-            {PAGES.map((each) => (
-              <li key={each.path}>
+            {PAGES.map((each, i) => (
+              <li key={each.path} class={i < IN_BAR ? "" : "behind-more"}>
                 <A to={each.path} class="nav" aria-current={each === page ? "page" : undefined} title={`${each.title} (${each.key})`}>
                   <Icon name={each.icon} />
                   <span class="nav-title">{each.title}</span>
@@ -92,6 +107,11 @@ function Shell({ name, role }: { name: string; role: string }) {
                 </A>
               </li>
             ))}
+            <li class="only-phone">
+              <button type="button" class="nav" aria-label="More pages" aria-current={page !== undefined && PAGES.indexOf(page) >= IN_BAR ? "page" : undefined} onClick={() => (more.value = true)}>
+                <Icon name="more" />
+              </button>
+            </li>
           </ul>
           <div class="rail-foot">
             <button type="button" class="nav" onClick={() => (helping.value = true)} title="Keyboard (?)">
@@ -133,7 +153,31 @@ function Shell({ name, role }: { name: string; role: string }) {
       <LiveSummary />
       <Toasts />
       {helping.value && <Help />}
+      {more.value && <More current={page} />}
     </>
+  );
+}
+
+/** The pages that have no room in the bar of a phone. */
+function More({ current: page }: { current: PageInfo | undefined }) {
+  const close = (): void => void (more.value = false);
+  return (
+    <Dialog title="More" close={close}>
+      <ul class="more-pages" onClick={close}>
+        {PAGES.slice(IN_BAR).map((each) => (
+          <li key={each.path}>
+            <A to={each.path} class="nav" aria-current={each === page ? "page" : undefined}>
+              <Icon name={each.icon} />
+              <span>{each.title}</span>
+            </A>
+          </li>
+        ))}
+      </ul>
+      <button type="button" class="nav" onClick={nextTheme}>
+        <Icon name="theme" />
+        <span>Theme: {theme.value}</span>
+      </button>
+    </Dialog>
   );
 }
 

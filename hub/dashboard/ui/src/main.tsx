@@ -10,6 +10,9 @@ import "./styles/shell.css";
 import "./styles/parts.css";
 import "./styles/overview.css";
 import "./styles/pages.css";
+import "./styles/plugins.css";
+import "./styles/telling.css";
+import "./styles/metrics.css";
 
 followTheme();
 follow();

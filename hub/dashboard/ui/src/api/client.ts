@@ -1,5 +1,7 @@
 /** Requests to the hub: adds the access token, and turns every failure into an `ApiError` that can be shown. */
 
+import type { Page } from "./types";
+
 export interface FieldError {
   field: string;
   reason: string;
@@ -27,6 +29,13 @@ export class ApiError extends Error {
   get fields(): FieldError[] {
     return readFields(this.details);
   }
+
+  /** The same; a refusal that names one field or none is a mistake as a whole. */
+  get mistakes(): FieldError[] {
+    if (this.fields.length > 0) return this.fields;
+    const field = isRecord(this.details) && typeof this.details["field"] === "string" ? this.details["field"] : "";
+    return [{ field, reason: this.message }];
+  }
 }
 
 export interface Tokeniser {
@@ -43,19 +52,23 @@ export function useTokens(source: Tokeniser): void {
 }
 
 const TIMEOUT_MS = 10_000;
+/** A file is sent, checked and compiled before it is answered. */
+const FILE_TIMEOUT_MS = 90_000;
 
-/** One request without a token: sign-in and refresh. */
+/** One request without a token: sign-in and refresh. A `Blob` is sent as it is, everything else as JSON. */
 export async function send<T>(method: string, path: string, body?: unknown, token?: string | null): Promise<T> {
   const headers: Record<string, string> = { accept: "application/json" };
-  if (body !== undefined) headers["content-type"] = "application/json";
+  const file = body instanceof Blob;
+  if (file) headers["content-type"] = "application/octet-stream";
+  else if (body !== undefined) headers["content-type"] = "application/json";
   if (token) headers["authorization"] = `Bearer ${token}`;
   let response: Response;
   try {
     response = await fetch(path, {
       method,
       headers,
-      body: body === undefined ? null : JSON.stringify(body),
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      body: file ? body : body === undefined ? null : JSON.stringify(body),
+      signal: AbortSignal.timeout(file ? FILE_TIMEOUT_MS : TIMEOUT_MS),
       cache: "no-store",
     });
   } catch {
@@ -78,6 +91,22 @@ export async function call<T>(method: string, path: string, body?: unknown): Pro
     throw error;
   }
 }
+
+/** A list from its first page to its last. */
+export async function all<T>(path: string): Promise<T[]> {
+  const found: T[] = [];
+  let cursor = "";
+  for (;;) {
+    const page: Page<T> = await call<Page<T>>("GET", `${path}${path.includes("?") ? "&" : "?"}limit=${PAGE}${cursor}`);
+    found.push(...page.data);
+    if (!page.pagination.has_next || page.pagination.next_cursor === null || found.length >= MOST) return found;
+    cursor = `&cursor=${encodeURIComponent(page.pagination.next_cursor)}`;
+  }
+}
+
+/** Most that a page of a list holds, and most that is read of one. */
+const PAGE = 500;
+const MOST = 10_000;
 
 function parse(text: string): unknown {
   if (text === "") return null;

@@ -170,10 +170,25 @@ export interface Channel {
   plugin: string;
   config: Record<string, unknown>;
   level: Level;
+  active_hours: unknown;
+  rate_per_minute: number | null;
+  title_template: string | null;
+  body_template: string | null;
   enabled: boolean;
   created_at: string;
   updated_at: string;
-  health: { breaker: "closed" | "half_open" | "open"; failures: number; paused_until: string | null; waiting: number };
+  health: ChannelHealth;
+  /** The file that it is kept in; it cannot be changed here then. */
+  provisioned?: string;
+}
+
+export interface ChannelHealth {
+  breaker: "closed" | "half_open" | "open";
+  failures: number;
+  paused_until: string | null;
+  waiting: number;
+  given_up: number;
+  failing: boolean | null;
 }
 
 /** JSON schema of a plugin's configuration, as far as forms read it. */
@@ -182,13 +197,33 @@ export interface ConfigSchema {
   properties?: Record<string, { title?: string; description?: string; type?: string; enum?: unknown[]; writeOnly?: boolean }>;
 }
 
+export type PluginState = "active" | "disabled" | "awaiting_approval" | "quarantined" | "for_agents" | "failed";
+
 export interface Plugin {
   name: string;
   description: string;
   version: string;
   kind: string;
-  state: string;
+  state: PluginState;
+  reason: string | null;
+  /** Rights that it asks for, and those that were approved. */
+  capabilities: string[];
+  granted: string[];
+  fields: { path: string; type: string }[];
+  tick_ms: number | null;
+  limits: { memory_bytes: number; deadline_ms: number; call_ms: number } | null;
   config_schema?: ConfigSchema;
+  calls: number;
+  errors: number;
+  traps: number;
+  cpu_ns_per_event: number | null;
+  ns_per_call: number | null;
+  memory_bytes: number;
+  signature: string;
+  previous_version: string | null;
+  shadow_version: string | null;
+  quarantine_cause: string | null;
+  quarantined_since: string | null;
 }
 
 export type Point = [time: number, value: number | null];

@@ -72,7 +72,7 @@ export function AgentsPage() {
 function List() {
   return (
     <div class="table-box" tabIndex={0}>
-      <table class="table">
+      <table class="table stack">
         <thead>
           <tr>
             <th>Agent</th>
@@ -105,22 +105,22 @@ function Row({ agent }: { agent: Agent }) {
           {agent.id}
         </small>
       </td>
-      <td>
+      <td data-label="State">
         <span class="agent-state">
           <i class={`dot ${state === "connected" ? "on" : "off"}`} aria-hidden="true" />
           {state}
         </span>
         <small title={agent.last_seen === null ? "" : dateTime(agent.last_seen)}>seen {ago(agent.last_seen, at.value)}</small>
       </td>
-      <td class="num">{agent.connected ? span(agent.lag_ms) : "–"}</td>
-      <td class="num">
+      <td class="num" data-label="Lag">{agent.connected ? span(agent.lag_ms) : "–"}</td>
+      <td class="num" data-label="Spool">
         {bytes(agent.spool_bytes)}
         <small>{count(agent.spool_events)} events</small>
       </td>
-      <td class="num">{whole(agent.events_total)}</td>
-      <td class={agent.dropped_total > 0 ? "num text-warning" : "num"}>{whole(agent.dropped_total)}</td>
-      <td class="mono">{agent.version}</td>
-      <td class="mono">{agent.remote ?? "–"}</td>
+      <td class="num" data-label="Events">{whole(agent.events_total)}</td>
+      <td class={agent.dropped_total > 0 ? "num text-warning" : "num"} data-label="Dropped">{whole(agent.dropped_total)}</td>
+      <td class="mono" data-label="Version">{agent.version}</td>
+      <td class="mono" data-label="Address">{agent.remote ?? "–"}</td>
     </tr>
   );
 }

@@ -44,3 +44,8 @@ export function readSettings(fields: SettingField[], texts: Record<string, strin
   }
   return config;
 }
+
+/** A configuration as a form holds it; a secret that is kept is `***`, which the hub takes as “as it was”. */
+export function settingTexts(config: Record<string, unknown>): Record<string, string> {
+  return Object.fromEntries(Object.entries(config).map(([key, value]) => [key, typeof value === "string" ? value : JSON.stringify(value)]));
+}

@@ -1,25 +1,24 @@
 /** Channels: where notifications go, and whether they arrive. */
 
 import { signal } from "@preact/signals";
-import { useState } from "preact/hooks";
-import { ApiError, call } from "../api/client";
+import { useEffect } from "preact/hooks";
+import { all, call } from "../api/client";
 import { mayEdit } from "../api/session";
-import type { Channel, Level, Page, Plugin } from "../api/types";
-import { dateTime } from "../lib/format";
+import type { Channel } from "../api/types";
 import { resource, useFresh } from "../lib/resource";
 import { LevelBadge } from "../parts/badge";
 import { Dialog } from "../parts/dialog";
-import { Field } from "../parts/field";
 import { Icon } from "../parts/icons";
 import { Empty, Failure, Loading } from "../parts/states";
-import { complain, reason, say } from "../parts/toast";
-import { readSettings, settingFields, type SettingField } from "./channel-setting";
+import { complain, say } from "../parts/toast";
+import { ChannelForm } from "./channel-form";
+import { healthText } from "./channel-health";
 
-const LEVELS: Level[] = ["info", "warning", "error", "critical"];
+/** Breakers open and close, and what waits gets less, by themselves. */
+const LOOK_MS = 5_000;
 
-const channels = resource(async () => (await call<Page<Channel>>("GET", "/api/v1/channels?limit=500")).data);
-const plugins = resource(async () => (await call<Page<Plugin>>("GET", "/api/v1/plugins")).data.filter((plugin) => plugin.kind === "channel"));
-const adding = signal(false);
+const channels = resource(() => all<Channel>("/api/v1/channels"));
+const editing = signal<Channel | "new" | null>(null);
 const removing = signal<Channel | null>(null);
 const testing = signal<string | null>(null);
 
@@ -52,23 +51,28 @@ async function remove(channel: Channel): Promise<void> {
 
 export function ChannelsPage() {
   useFresh(channels.reload);
+  useEffect(() => {
+    const timer = setInterval(() => document.visibilityState === "visible" && void channels.reload(), LOOK_MS);
+    return () => clearInterval(timer);
+  }, []);
   return (
     <section class="panel page" aria-label="Channels">
       <header class="panel-head page-head">
         <p class="lead">Where alerts are told. Each channel is a plugin with its settings.</p>
         {mayEdit() && (
-          <button type="button" class="primary" onClick={() => (adding.value = true)}>
+          <button type="button" class="primary" onClick={() => (editing.value = "new")}>
             <Icon name="plus" />
             New channel
           </button>
         )}
       </header>
       <Body />
-      {adding.value && (
+      {editing.value !== null && (
         <ChannelForm
-          close={() => (adding.value = false)}
+          channel={editing.value === "new" ? null : editing.value}
+          close={() => (editing.value = null)}
           saved={() => {
-            adding.value = false;
+            editing.value = null;
             void channels.reload();
           }}
         />
@@ -98,7 +102,7 @@ function Body() {
   if (list.length === 0) return <Empty icon="channels" title="No channels yet">Add one, and name it in a rule or in the routing tree.</Empty>;
   return (
     <div class="table-box" tabIndex={0}>
-      <table class="table">
+      <table class="table stack">
         <thead>
           <tr>
             <th>Channel</th>
@@ -116,20 +120,25 @@ function Body() {
             <tr key={channel.name} class={channel.enabled ? "" : "disabled"}>
               <td>
                 <b>{channel.name}</b>
+                {channel.provisioned !== undefined && (
+                  <span class="badge" title={`Kept in ${channel.provisioned}; change it there`}>
+                    file
+                  </span>
+                )}
               </td>
-              <td>{channel.plugin}</td>
-              <td class="mono">
+              <td data-label="Plugin">{channel.plugin}</td>
+              <td class="mono" data-label="Settings">
                 {Object.entries(channel.config).map(([key, setting]) => (
                   <small key={key} class="clip">
                     {key} = {typeof setting === "string" ? setting : JSON.stringify(setting)}
                   </small>
                 ))}
               </td>
-              <td>
+              <td data-label="From level">
                 <LevelBadge level={channel.level} />
               </td>
-              <td>
-                {channel.enabled ? <Health channel={channel} /> : <span class="faint">disabled</span>}
+              <td data-label="State">
+                <Health channel={channel} />
               </td>
               <td class="row-actions">
                 {mayEdit() && (
@@ -137,9 +146,16 @@ function Body() {
                     <button type="button" class="small" disabled={testing.value !== null} onClick={() => void test(channel)}>
                       {testing.value === channel.name ? "Sending…" : "Send test"}
                     </button>
-                    <button type="button" class="ghost square" aria-label={`Delete ${channel.name}`} title="Delete" onClick={() => (removing.value = channel)}>
-                      <Icon name="trash" />
-                    </button>
+                    {channel.provisioned === undefined && (
+                      <>
+                        <button type="button" class="ghost square" aria-label={`Edit ${channel.name}`} title="Edit" onClick={() => (editing.value = channel)}>
+                          <Icon name="edit" />
+                        </button>
+                        <button type="button" class="ghost square" aria-label={`Delete ${channel.name}`} title="Delete" onClick={() => (removing.value = channel)}>
+                          <Icon name="trash" />
+                        </button>
+                      </>
+                    )}
                   </>
                 )}
               </td>
@@ -151,132 +167,17 @@ function Body() {
   );
 }
 
-function ChannelForm({ close, saved }: { close: () => void; saved: () => void }) {
-  const [name, setName] = useState("");
-  const [plugin, setPlugin] = useState("webhook");
-  const [level, setLevel] = useState<Level>("info");
-  const [texts, setTexts] = useState<Record<string, string>>({});
-  const [failure, setFailure] = useState<ApiError | null>(null);
-  const [busy, setBusy] = useState(false);
-  useFresh(plugins.reload);
-
-  const all = plugins.data.value ?? [];
-  const names = [...new Set(["webhook", ...all.map((each) => each.name)])].sort();
-  const chosen = all.find((each) => each.name === plugin);
-  const fields = settingFields(chosen?.config_schema);
-  const wrong = (field: string) => (failure?.fields ?? []).filter((error) => error.field === field || error.field.startsWith(`${field}.`));
-
-  const submit = async (event: SubmitEvent): Promise<void> => {
-    event.preventDefault();
-    setBusy(true);
-    const config = readSettings(fields, texts);
-    try {
-      await call("POST", "/api/v1/channels", { name, plugin, config, level });
-      say(`Created: ${name}`);
-      saved();
-    } catch (error) {
-      setBusy(false);
-      if (error instanceof ApiError && error.status >= 400 && error.status < 500) setFailure(error);
-      else complain(error);
-    }
-  };
-
-  return (
-    <Dialog title="New channel" close={close}>
-      <form onSubmit={(event) => void submit(event)} noValidate>
-        <div class="form-grid">
-          <Field label="Name" errors={wrong("name")} class="span-6">
-            {(ids) => <input {...ids} value={name} autofocus onInput={(e) => setName(e.currentTarget.value)} />}
-          </Field>
-          <Field label="Plugin" errors={wrong("plugin")} class="span-3">
-            {(ids) => (
-              <select
-                {...ids}
-                value={plugin}
-                onChange={(e) => {
-                  setPlugin(e.currentTarget.value);
-                  setTexts({});
-                }}
-              >
-                {names.map((each) => (
-                  <option key={each}>{each}</option>
-                ))}
-              </select>
-            )}
-          </Field>
-          <Field label="From level" errors={wrong("level")} class="span-3">
-            {(ids) => (
-              <select {...ids} value={level} onChange={(e) => setLevel(e.currentTarget.value as Level)}>
-                {LEVELS.map((each) => (
-                  <option key={each}>{each}</option>
-                ))}
-              </select>
-            )}
-          </Field>
-          <fieldset class="field span-6">
-            <legend>Settings</legend>
-            {chosen !== undefined && chosen.description !== "" && <p class="field-note">{chosen.description}</p>}
-            {fields.map((field) => (
-              <Field key={`${plugin}.${field.key}`} label={field.required ? field.title : `${field.title} (optional)`} hint={field.hint} errors={wrong(`config.${field.key}`)}>
-                {(ids) => <Setting field={field} ids={ids} text={texts[field.key] ?? ""} change={(text) => setTexts({ ...texts, [field.key]: text })} />}
-              </Field>
-            ))}
-            {wrong("config").map((error) => (
-              <p key={error.field + error.reason} class="field-error">
-                {error.field}: {error.reason}
-              </p>
-            ))}
-          </fieldset>
-        </div>
-        <div class="dialog-foot">
-          <div class="form-failure" role="alert">
-            {failure !== null && (
-              <p class="text-error">
-                {reason(failure)}
-                {failure.correlationId !== null && <small class="correlation">{failure.correlationId}</small>}
-              </p>
-            )}
-          </div>
-          <button type="button" onClick={close}>
-            Cancel
-          </button>
-          <button type="submit" class="primary" disabled={busy}>
-            Create channel
-          </button>
-        </div>
-      </form>
-    </Dialog>
-  );
-}
-
-interface SettingProps {
-  field: SettingField;
-  ids: { id: string; "aria-describedby": string; "aria-invalid": boolean };
-  text: string;
-  change: (text: string) => void;
-}
-
-function Setting({ field: { key, kind, choices }, ids, text, change }: SettingProps) {
-  const label = `Value of ${key}`;
-  if (kind === "choice") {
-    return (
-      <select {...ids} aria-label={label} value={text} onChange={(e) => change(e.currentTarget.value)}>
-        {["", ...choices].map((each) => (
-          <option key={each}>{each}</option>
-        ))}
-      </select>
-    );
-  }
-  const common = { ...ids, class: "mono", spellcheck: false, "aria-label": label, value: text, onInput: (e: InputEvent & { currentTarget: HTMLInputElement }) => change(e.currentTarget.value) };
-  if (kind === "secret") return <input {...common} type="password" autocomplete="off" />;
-  if (kind === "number") return <input {...common} type="number" step="any" />;
-  return <input {...common} type="text" autocomplete="off" />;
-}
-
 /** Whether a channel takes what it is sent. */
-function Health({ channel: { health } }: { channel: Channel }) {
-  const waiting = health.waiting > 0 ? `, ${health.waiting} waiting` : "";
-  if (health.breaker === "closed") return <>{health.failures > 0 ? `failing${waiting}` : `enabled${waiting}`}</>;
-  const until = health.paused_until === null ? "" : ` until ${dateTime(health.paused_until)}`;
-  return <span class="text-warning">{`paused after ${health.failures} failures${until}${waiting}`}</span>;
+function Health({ channel }: { channel: Channel }) {
+  const { state, words, notes } = healthText(channel);
+  return (
+    <>
+      <span class={`badge breaker-${state}`} data-breaker={channel.health.breaker}>
+        {words}
+      </span>
+      {notes.map((note) => (
+        <small key={note}>{note}</small>
+      ))}
+    </>
+  );
 }

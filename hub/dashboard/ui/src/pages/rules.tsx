@@ -136,7 +136,7 @@ function Body() {
   }
   return (
     <div class="table-box" tabIndex={0}>
-      <table class="table">
+      <table class="table stack">
         <thead>
           <tr>
             <th>Rule</th>
@@ -178,21 +178,21 @@ function Row({ rule }: { rule: Rule }) {
         )}
         {rule.group_by.length > 0 && <small>for each {rule.group_by.join(", ")}</small>}
       </td>
-      <td class="mono">
+      <td class="mono" data-label="Fires when">
         <span>{fires}</span>
         <small class="clip" title={events}>
           {events}
         </small>
       </td>
-      <td class="num">
+      <td class="num" data-label="Window">
         {over}
         {rule.for !== "0s" && <small>for {rule.for}</small>}
       </td>
-      <td>
+      <td data-label="Level">
         <LevelBadge level={rule.level} />
       </td>
-      <td>{rule.channels.length === 0 ? <span class="faint">by the routing</span> : rule.channels.join(", ")}</td>
-      <td>
+      <td data-label="Tells">{rule.channels.length === 0 ? <span class="faint">by the routing</span> : rule.channels.join(", ")}</td>
+      <td data-label="On">
         <label class="switch">
           <input type="checkbox" checked={rule.enabled} disabled={!edit} aria-label={`${rule.name} is enabled`} onChange={(event) => void enable(rule, event.currentTarget.checked)} />
           <i aria-hidden="true" />

@@ -1,36 +1,20 @@
 /** The dialog that silences what an alert's labels mean, and says beforehand which alerts those are. */
 
-import { useEffect, useState } from "preact/hooks";
-import { type Matcher, type Meant, preview, silence } from "../api/silences";
+import { useState } from "preact/hooks";
+import { create, type Matcher } from "../api/silences";
 import type { Alert } from "../api/types";
-import { LevelBadge } from "../parts/badge";
 import { Dialog } from "../parts/dialog";
 import { Field } from "../parts/field";
 import { complain, say } from "../parts/toast";
 import { LENGTHS, matchersOf } from "./silence-draft";
-
-const LISTED = 8;
+import { Meaning, useMeant } from "./silence-meaning";
 
 export function SilenceForm({ alert, close }: { alert: Alert; close: () => void }) {
   const [left, setLeft] = useState<Set<string>>(new Set(["level"]));
   const [length, setLength] = useState(LENGTHS[1]!.ms);
   const [comment, setComment] = useState("");
-  const [meant, setMeant] = useState<Meant[] | null>(null);
   const matchers: Matcher[] = matchersOf(alert.labels, left);
-  const asked = JSON.stringify(matchers);
-
-  useEffect(() => {
-    let current = true;
-    setMeant(null);
-    if (matchers.length === 0) return;
-    preview(matchers).then(
-      (found) => current && setMeant(found),
-      (error) => current && complain(error),
-    );
-    return () => {
-      current = false;
-    };
-  }, [asked]);
+  const meant = useMeant(matchers);
 
   const toggle = (name: string): void => {
     const next = new Set(left);
@@ -41,7 +25,7 @@ export function SilenceForm({ alert, close }: { alert: Alert; close: () => void 
   const submit = async (event: SubmitEvent): Promise<void> => {
     event.preventDefault();
     try {
-      const made = await silence(matchers, Date.now() + length, comment);
+      const made = await create({ matchers, ends_at: Date.now() + length, comment });
       say(`Silenced: ${made.alerts.length} open ${made.alerts.length === 1 ? "alert" : "alerts"}`);
       close();
     } catch (error) {
@@ -75,19 +59,7 @@ export function SilenceForm({ alert, close }: { alert: Alert; close: () => void 
           )}
         </Field>
         <Field label="Comment">{(ids) => <textarea {...ids} rows={2} maxLength={1000} value={comment} onInput={(event) => setComment(event.currentTarget.value)} />}</Field>
-        <div class="field" aria-live="polite">
-          <b>{matchers.length === 0 ? "Choose a label" : meant === null ? "Looking …" : `Silences ${meant.length} open ${meant.length === 1 ? "alert" : "alerts"} now`}</b>
-          {meant !== null && meant.length > 0 && (
-            <ul class="meant">
-              {meant.slice(0, LISTED).map(({ id, title, level }) => (
-                <li key={id}>
-                  <LevelBadge level={level} /> {title}
-                </li>
-              ))}
-              {meant.length > LISTED && <li>and {meant.length - LISTED} more</li>}
-            </ul>
-          )}
-        </div>
+        <Meaning meant={meant} nothing="Choose a label" />
         <div class="dialog-foot">
           <button type="button" onClick={close}>
             Cancel

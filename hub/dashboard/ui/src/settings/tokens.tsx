@@ -78,7 +78,7 @@ function List() {
   if (list.length === 0) return <Empty icon="settings" title="No API tokens yet">A program needs one to send events over HTTP.</Empty>;
   return (
     <div class="table-box" tabIndex={0}>
-      <table class="table">
+      <table class="table stack">
         <thead>
           <tr>
             <th>Token</th>
@@ -107,9 +107,9 @@ function Row({ token }: { token: ApiToken }) {
       <td>
         <b>{token.name}</b>
       </td>
-      <td>{token.role}</td>
-      <td>{dateTime(token.created_at)}</td>
-      <td title={token.expires_at === null ? "" : dateTime(token.expires_at)}>{text}</td>
+      <td data-label="Role">{token.role}</td>
+      <td data-label="Made">{dateTime(token.created_at)}</td>
+      <td data-label="Valid" title={token.expires_at === null ? "" : dateTime(token.expires_at)}>{text}</td>
       <td class="row-actions">
         <button type="button" class="ghost square" aria-label={`Revoke ${token.name}`} title="Revoke" onClick={() => (removing.value = token)}>
           <Icon name="trash" />

@@ -73,7 +73,7 @@ function List({ me }: { me: Me }) {
   if (list === null) return users.error.value === null ? <Loading rows={3} /> : <Failure error={users.error.value} retry={() => void users.reload()} />;
   return (
     <div class="table-box" tabIndex={0}>
-      <table class="table">
+      <table class="table stack">
         <thead>
           <tr>
             <th>Name</th>
@@ -91,8 +91,8 @@ function List({ me }: { me: Me }) {
                 <b>{user.username}</b>
                 {user.username === me.name && <span class="badge">you</span>}
               </td>
-              <td>{user.role}</td>
-              <td>{dateTime(user.created_at)}</td>
+              <td data-label="Role">{user.role}</td>
+              <td data-label="Since">{dateTime(user.created_at)}</td>
               <td class="row-actions">
                 {user.username !== me.name && (
                   <>

@@ -1,0 +1,140 @@
+/** Metrics: those that come with the hub and those that were declared, each with its values over time. */
+
+import { computed, signal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import { type Metric, metrics, remove } from "../api/metrics";
+import { mayEdit } from "../api/session";
+import { dateTime } from "../lib/format";
+import { listen } from "../lib/keys";
+import { resource, useFresh } from "../lib/resource";
+import { Confirm } from "../parts/confirm";
+import { Icon } from "../parts/icons";
+import { Empty, Failure, Loading } from "../parts/states";
+import { say } from "../parts/toast";
+import { MetricChart } from "./chart";
+import { MetricForm } from "./form";
+import { asksText, placedText } from "./view";
+
+const list = resource(metrics);
+const text = signal("");
+const chosen = signal<string | null>(null);
+const declaring = signal(false);
+const removing = signal<Metric | null>(null);
+
+const shown = computed(() => {
+  const wanted = text.value.toLowerCase();
+  return (list.data.value ?? [])
+    .filter((metric) => `${metric.name} ${metric.description} ${asksText(metric)}`.toLowerCase().includes(wanted))
+    .sort((a, b) => Number(a.builtin) - Number(b.builtin) || a.name.localeCompare(b.name));
+});
+
+export function MetricsPage() {
+  useFresh(list.reload);
+  const current = list.data.value?.find(({ id }) => id === chosen.value) ?? null;
+  const goes = removing.value;
+  return (
+    <section class="panel page" aria-label="Metrics">
+      <header class="panel-head page-head">
+        <label class="search">
+          <Icon name="search" />
+          <span class="sr-only">Filter metrics</span>
+          <input id="filter" type="search" placeholder="Filter by name or expression" autocomplete="off" value={text.value} onInput={(event) => (text.value = event.currentTarget.value)} />
+          <kbd>/</kbd>
+        </label>
+        {mayEdit() && (
+          <button type="button" class="primary" onClick={() => (declaring.value = true)}>
+            <Icon name="plus" />
+            New metric
+          </button>
+        )}
+      </header>
+      {list.data.value === null ? (
+        list.error.value === null ? (
+          <Loading rows={6} />
+        ) : (
+          <Failure error={list.error.value} retry={() => void list.reload()} />
+        )
+      ) : shown.value.length === 0 ? (
+        <Empty icon="search" title={text.value === "" ? "No metrics" : "No metric matches"} />
+      ) : (
+        <div class={current === null ? "split" : "split open narrow"}>
+          <ul class="cards" data-testid="metrics">
+            {shown.value.map((metric) => (
+              <li key={metric.id}>
+                <button type="button" class="card" data-metric={metric.id} aria-pressed={metric.id === chosen.value} onClick={() => (chosen.value = metric.id === chosen.value ? null : metric.id)}>
+                  <span class="card-title">
+                    {metric.name} {metric.builtin && <span class="badge">built in</span>}
+                    {metric.placed.at === "edge" && <span class="badge">on hosts</span>}
+                  </span>
+                  {metric.description !== "" && <span class="plugin-line">{metric.description}</span>}
+                  <span class="plugin-line mono faint">{asksText(metric)}</span>
+                </button>
+              </li>
+            ))}
+          </ul>
+          {current !== null && <Detail key={current.id} metric={current} />}
+        </div>
+      )}
+      {declaring.value && (
+        <MetricForm
+          close={() => (declaring.value = false)}
+          saved={(metric) => {
+            declaring.value = false;
+            text.value = "";
+            chosen.value = metric.id;
+            void list.reload();
+          }}
+        />
+      )}
+      {goes !== null && (
+        <Confirm
+          title="Remove metric"
+          action="Remove"
+          danger
+          close={() => (removing.value = null)}
+          run={async () => {
+            await remove(goes.id);
+            say(`Removed: ${goes.name}`);
+            if (chosen.value === goes.id) chosen.value = null;
+            await list.reload();
+          }}
+        >
+          <p>
+            Remove <b>{goes.name}</b> with all values that it has kept? Rules and dashboards that ask for it by PromQL find nothing any more.
+          </p>
+        </Confirm>
+      )}
+    </section>
+  );
+}
+
+function Detail({ metric }: { metric: Metric }) {
+  useEffect(() => listen(() => [{ keys: "Escape", what: "Close what is open", run: () => (chosen.value = null) }]), []);
+  return (
+    <aside class="detail metric-detail" aria-label="Metric" data-testid="metric">
+      <header class="detail-head">
+        <div>
+          <h3>{metric.name}</h3>
+          <p>{metric.description === "" ? asksText(metric) : metric.description}</p>
+        </div>
+        <button type="button" class="ghost square" onClick={() => (chosen.value = null)} aria-label="Close">
+          <Icon name="close" />
+        </button>
+      </header>
+      <div class="detail-body" tabIndex={0}>
+        <MetricChart metric={metric} />
+        <p class="mono wrap">{asksText(metric)}</p>
+        <p class="faint wrap">
+          {placedText(metric)} {metric.builtin ? "It has seen all of the log." : `Events stored since ${dateTime(metric.since)} count.`} In PromQL it is <code>{metric.id}</code>.
+        </p>
+        {mayEdit() && !metric.builtin && (
+          <div class="actions">
+            <button type="button" onClick={() => (removing.value = metric)}>
+              Remove
+            </button>
+          </div>
+        )}
+      </div>
+    </aside>
+  );
+}

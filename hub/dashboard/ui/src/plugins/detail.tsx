@@ -1,0 +1,183 @@
+/** One plugin: why it does not run, its rights, limits, figures, versions, and its lines; and what can be done with it. */
+
+import { useEffect, useState } from "preact/hooks";
+import { isAdmin } from "../api/session";
+import type { Plugin } from "../api/types";
+import { ago, bytes, dateTime, whole } from "../lib/format";
+import { listen } from "../lib/keys";
+import { at } from "../live/store";
+import { Icon } from "../parts/icons";
+import { Json } from "../parts/json";
+import { Actions, Approve } from "./actions";
+import { LogView } from "./logs";
+import { ShadowView } from "./shadow";
+import { StateBadge } from "./state-badge";
+import { type Entry, isShipped, nanos, reasonText, rightsOf, rightText, type Uses, usesText } from "./view";
+
+interface DetailProps {
+  entry: Entry;
+  uses: Uses;
+  changed: () => Promise<void>;
+  close: () => void;
+}
+
+const TABS = ["about", "log"] as const;
+
+export function Detail({ entry, uses, changed, close }: DetailProps) {
+  const { name, plugin, waiting, failed } = entry;
+  const [tab, setTab] = useState<(typeof TABS)[number]>("about");
+  useEffect(() => listen(() => [{ keys: "Escape", what: "Close what is open", run: close }]), []);
+  const why = reasonText(plugin);
+  return (
+    <aside class="detail plugin-detail" aria-label="Plugin" data-testid="plugin">
+      <header class="detail-head">
+        <div>
+          <h3>{name}</h3>
+          <p>{plugin.description}</p>
+        </div>
+        <button type="button" class="ghost square" onClick={close} aria-label="Close">
+          <Icon name="close" />
+        </button>
+      </header>
+      <div class="detail-body" tabIndex={0}>
+        <p class="alert-meta">
+          <StateBadge state={plugin.state} />
+          {plugin.shadow_version !== null && <span class="badge plugin-shadow">shadow {plugin.shadow_version}</span>}
+          <span>
+            {plugin.kind} {plugin.version}
+          </span>
+          <span>{usesText(uses) === "" ? "used by nobody" : `used by ${usesText(uses)}`}</span>
+        </p>
+        {why !== "" && (
+          <p class={plugin.state === "disabled" ? "note" : "note text-warning"} data-testid="plugin-reason">
+            {why}
+            {plugin.quarantined_since !== null && ` In quarantine since ${dateTime(plugin.quarantined_since)} (${ago(plugin.quarantined_since, at.value)}). No event is lost: its rules wait where they are.`}
+          </p>
+        )}
+        {failed.map((each) => (
+          <p key={each.version + (each.reason ?? "")} class="note text-error">
+            {each.version === "" ? "A file" : `Version ${each.version}`} could not be loaded: {each.reason}
+          </p>
+        ))}
+        {waiting !== null && <Approve waiting={waiting} running={waiting === plugin ? null : plugin} changed={changed} />}
+        {isAdmin() && <Actions entry={entry} uses={uses} changed={changed} close={close} />}
+        {plugin.shadow_version !== null && <ShadowView name={name} />}
+        <div class="tabs detail-tabs" role="group" aria-label="What to show">
+          {TABS.map((each) => (
+            <button key={each} type="button" aria-pressed={tab === each} onClick={() => setTab(each)}>
+              {each}
+            </button>
+          ))}
+        </div>
+        {tab === "log" ? <LogView name={name} /> : <About plugin={plugin} uses={uses} />}
+      </div>
+    </aside>
+  );
+}
+
+function About({ plugin, uses }: { plugin: Plugin; uses: Uses }) {
+  const rights = rightsOf(plugin);
+  const schema = plugin.config_schema ?? {};
+  return (
+    <>
+      <dl class="facts">
+        <Fact name="Calls" text={whole(plugin.calls)} />
+        <Fact name="Failed answers" text={whole(plugin.errors)} alarm={plugin.errors > 0} />
+        <Fact name="Ended by the sandbox" text={whole(plugin.traps)} alarm={plugin.traps > 0} />
+        <Fact name="Time of a call" text={nanos(plugin.ns_per_call)} />
+        <Fact name={plugin.kind === "channel" ? "Computing a message" : "Computing an event"} text={nanos(plugin.cpu_ns_per_event)} />
+        <Fact name="Memory" text={plugin.limits === null ? "–" : `${bytes(plugin.memory_bytes)} of ${bytes(plugin.limits.memory_bytes)}`} />
+      </dl>
+      <h4>Rights</h4>
+      {rights.length === 0 ? (
+        <p class="faint">It can compute and log, and nothing else.</p>
+      ) : (
+        <ul class="rights">
+          {rights.map(({ right, state }) => (
+            <li key={right} class={`right-${state}`}>
+              <Icon name={state === "granted" ? "check" : state === "new" ? "alerts" : "close"} />
+              <span>
+                {rightText(right)}
+                <small>{isShipped(plugin) ? "came with the hub" : state === "granted" ? "approved" : state === "new" ? "not approved" : "approved, not asked for any more"}</small>
+              </span>
+            </li>
+          ))}
+        </ul>
+      )}
+      {plugin.kind === "rule" && (
+        <>
+          <h4>Shown of each event</h4>
+          {plugin.fields.length === 0 ? (
+            <p class="faint">Time, type, source and severity.</p>
+          ) : (
+            <p class="labels">
+              {plugin.fields.map(({ path, type }) => (
+                <span key={path} class="label">
+                  <b>{type}</b>
+                  {path}
+                </span>
+              ))}
+            </p>
+          )}
+          {plugin.tick_ms !== null && <p class="faint">It hears of time every {plugin.tick_ms / 1000} s.</p>}
+        </>
+      )}
+      <h4>Limits of a call</h4>
+      <p>{plugin.limits === null ? <span class="faint">It is not loaded.</span> : `${plugin.limits.deadline_ms} ms of computing, ${plugin.limits.call_ms / 1000} s with all waiting, ${bytes(plugin.limits.memory_bytes)} of memory.`}</p>
+      <h4>Origin</h4>
+      <p class="wrap">
+        {isShipped(plugin) ? "It came with the hub." : plugin.signature === "unsigned" ? "Nobody has signed it." : plugin.signature === "" ? "Unknown." : `It is ${plugin.signature}.`}{" "}
+        {plugin.previous_version === null ? "There is no version before this one." : `The version before is ${plugin.previous_version}.`}
+      </p>
+      {(uses.rules.length > 0 || uses.channels.length > 0) && (
+        <>
+          <h4>Used by</h4>
+          <ul class="wrap">
+            {uses.rules.map((name) => (
+              <li key={`r${name}`}>rule {name}</li>
+            ))}
+            {uses.channels.map((name) => (
+              <li key={`c${name}`}>channel {name}</li>
+            ))}
+          </ul>
+        </>
+      )}
+      <h4>Configuration</h4>
+      {Object.keys(schema.properties ?? {}).length === 0 ? <p class="faint">It has no settings.</p> : <Settings plugin={plugin} />}
+      {Object.keys(schema).length > 0 && (
+        <details class="unfold">
+          <summary>The schema as JSON</summary>
+          <Json value={schema} />
+        </details>
+      )}
+    </>
+  );
+}
+
+function Settings({ plugin }: { plugin: Plugin }) {
+  const schema = plugin.config_schema ?? {};
+  return (
+    <ul class="settings-list">
+      {Object.entries(schema.properties ?? {}).map(([key, { title, description, type, writeOnly, enum: choices }]) => (
+        <li key={key}>
+          <code>{key}</code>{" "}
+          <span class="faint">
+            {choices !== undefined ? choices.map(String).join(" | ") : (type ?? "any")}
+            {schema.required?.includes(key) === true && ", needed"}
+            {writeOnly === true && ", secret"}
+          </span>
+          <small>{description ?? title ?? ""}</small>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function Fact({ name, text, alarm = false }: { name: string; text: string; alarm?: boolean }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd class={alarm ? "text-warning" : ""}>{text}</dd>
+    </div>
+  );
+}

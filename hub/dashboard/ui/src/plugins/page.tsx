@@ -1,0 +1,139 @@
+/** Plugins: which there are, how they do, who uses them; an administrator installs, approves, switches and removes them. */
+
+import { computed, signal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import { all } from "../api/client";
+import { plugins as fetchPlugins } from "../api/plugins";
+import { isAdmin } from "../api/session";
+import type { Channel, Rule } from "../api/types";
+import { count } from "../lib/format";
+import { resource, useFresh } from "../lib/resource";
+import { Icon } from "../parts/icons";
+import { Empty, Failure, Loading } from "../parts/states";
+import { Detail } from "./detail";
+import { InstallForm } from "./install";
+import { StateBadge } from "./state-badge";
+import { byUrgency, entries, type Entry, nanos, reasonText, usesOf, usesText } from "./view";
+
+/** Counts and states change by themselves. */
+const LOOK_MS = 2_000;
+
+const list = resource(fetchPlugins);
+const rules = resource(() => all<Rule>("/api/v1/rules"));
+const channels = resource(() => all<Channel>("/api/v1/channels"));
+const text = signal("");
+const chosen = signal<string | null>(null);
+const installing = signal(false);
+
+const known = computed(() => entries(list.data.value ?? []).sort(byUrgency));
+const shown = computed(() => {
+  const wanted = text.value.toLowerCase();
+  return known.value.filter(({ plugin }) => `${plugin.name} ${plugin.kind} ${plugin.description} ${plugin.state}`.toLowerCase().includes(wanted));
+});
+
+async function reload(): Promise<void> {
+  await Promise.all([list.reload(), rules.reload(), channels.reload()]);
+}
+
+export function PluginsPage() {
+  useFresh(reload);
+  useEffect(() => {
+    const timer = setInterval(() => document.visibilityState === "visible" && void list.reload(), LOOK_MS);
+    return () => clearInterval(timer);
+  }, []);
+  const current = known.value.find(({ name }) => name === chosen.value) ?? null;
+  return (
+    <section class="panel page" aria-label="Plugins">
+      <header class="panel-head page-head">
+        <label class="search">
+          <Icon name="search" />
+          <span class="sr-only">Filter plugins</span>
+          <input id="filter" type="search" placeholder="Filter by name, kind or state" autocomplete="off" value={text.value} onInput={(event) => (text.value = event.currentTarget.value)} />
+          <kbd>/</kbd>
+        </label>
+        {isAdmin() && (
+          <button type="button" class="primary" onClick={() => (installing.value = true)}>
+            <Icon name="plus" />
+            Install
+          </button>
+        )}
+      </header>
+      {list.data.value === null ? (
+        list.error.value === null ? (
+          <Loading rows={6} />
+        ) : (
+          <Failure error={list.error.value} retry={() => void reload()} />
+        )
+      ) : shown.value.length === 0 ? (
+        <Empty icon={text.value === "" ? "plugins" : "search"} title={text.value === "" ? "No plugins" : "No plugin matches"}>
+          {text.value === "" && "The shipped ones lie beside the hub's binary; [plugins] shipped_dir names their folder."}
+        </Empty>
+      ) : (
+        <div class={current === null ? "split" : "split open"}>
+          <ul class="cards" data-testid="plugins">
+            {shown.value.map((entry) => (
+              <Card key={entry.name} entry={entry} />
+            ))}
+          </ul>
+          {current !== null && <Detail key={current.name} entry={current} uses={uses(current)} changed={reload} close={() => (chosen.value = null)} />}
+        </div>
+      )}
+      {installing.value && (
+        <InstallForm
+          close={() => (installing.value = false)}
+          installed={(name) => {
+            installing.value = false;
+            text.value = "";
+            chosen.value = name;
+            void reload();
+          }}
+        />
+      )}
+    </section>
+  );
+}
+
+const uses = ({ plugin }: Entry) => usesOf(plugin, rules.data.value ?? [], channels.data.value ?? []);
+
+const EDGE = { active: "", disabled: "", awaiting_approval: "edge-warning", quarantined: "edge-critical", for_agents: "", failed: "edge-error" } as const;
+
+function Card({ entry }: { entry: Entry }) {
+  const { name, plugin, waiting } = entry;
+  const used = usesText(uses(entry));
+  const why = reasonText(plugin);
+  const failures = plugin.errors + plugin.traps;
+  return (
+    <li>
+      <button type="button" class={`card plugin-card ${EDGE[plugin.state]}`} data-plugin={name} aria-pressed={name === chosen.value} onClick={() => (chosen.value = name === chosen.value ? null : name)}>
+        <span class="plugin-what">
+          <span class="card-title">{name}</span>
+          <span class="alert-meta">
+            <StateBadge state={plugin.state} />
+            {waiting !== null && waiting !== plugin && <span class="badge plugin-awaiting_approval">{waiting.version} awaits approval</span>}
+            {plugin.shadow_version !== null && <span class="badge plugin-shadow">shadow {plugin.shadow_version}</span>}
+            <span>
+              {plugin.kind} {plugin.version}
+            </span>
+          </span>
+          {plugin.description !== "" && <span class="plugin-line">{plugin.description}</span>}
+          {why !== "" && <span class="plugin-line text-warning">{why}</span>}
+          <span class="plugin-line faint">{used === "" ? "used by nobody" : `used by ${used}`}</span>
+        </span>
+        <span class="plugin-figures">
+          <Figure name="calls" text={count(plugin.calls)} />
+          <Figure name="failed" text={count(failures)} alarm={failures > 0} />
+          <Figure name="a call" text={nanos(plugin.ns_per_call)} />
+        </span>
+      </button>
+    </li>
+  );
+}
+
+function Figure({ name, text: number, alarm = false }: { name: string; text: string; alarm?: boolean }) {
+  return (
+    <span>
+      <b class={alarm ? "text-warning" : ""}>{number}</b>
+      <small>{name}</small>
+    </span>
+  );
+}
