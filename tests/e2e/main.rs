@@ -33,6 +33,7 @@ mod paging;
 mod past;
 mod path;
 mod plugin_faults;
+mod plugin_languages;
 mod plugin_past;
 mod plugin_shadow;
 mod plugin_tools;

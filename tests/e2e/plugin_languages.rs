@@ -14,7 +14,7 @@ use streamflow_tests::{
 
 use crate::{
     plugin_tools::{alone, lines},
-    plugins::{built, command, open_alerts, plugin, rule, send},
+    plugins::{blocks, built, command, open_alerts, plugin, rule, send, shell},
 };
 
 const CONFIG: &str = r#"{"threshold":5.5,"many":40}"#;
@@ -105,19 +105,18 @@ fn a_rule_in_c_says_what_the_one_in_rust_says() {
     says_what_the_one_in_rust_says("c");
 }
 
+/// The guide's commands, from a new folder to one file.
 #[tokio::test]
-async fn a_rule_in_javascript_is_packed_signed_and_installed_and_its_counts_outlive_a_kill() {
+async fn a_new_rule_in_javascript_is_packed_signed_and_installed_and_its_counts_outlive_a_kill() {
     if example("javascript").is_none() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
+    shell(&blocks("guide-javascript"), dir.path(), &[]);
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
-    let (file, key) = (path("mine.wasm"), path("mine"));
-    let from = root().join("sdk/examples/javascript");
-    let [code, manifest] = ["rule.wasm", "plugin.toml"].map(|name| from.join(name).to_str().unwrap().to_owned());
+    let (file, key) = (path("too-many/too-many.wasm"), path("mine"));
     for arguments in [
-        &["plugin", "pack", &code, "--manifest", &manifest, "--out", &file][..],
-        &["plugin", "keygen", &key],
+        &["plugin", "keygen", &key][..],
         &["plugin", "sign", &file, "--key", &format!("{key}.key")],
     ] {
         let (status, _, err) = alone(arguments);
@@ -131,9 +130,11 @@ async fn a_rule_in_javascript_is_packed_signed_and_installed_and_its_counts_outl
     });
     let api = hub.admin().await;
     let told = command(&hub, &["plugin", "install", &file, "--approve"]);
-    assert!(told.contains("count-javascript 1.0.0: active"), "{told}");
+    assert!(told.contains("too-many 1.0.0: active"), "{told}");
     let config = json!({"threshold": 5, "many": 3});
-    rule(&api, json!({"name": "many", "kind": "plugin", "plugin": "count-javascript", "config": config, "match": "type == 'reading'"})).await;
+    let plugin_rule =
+        json!({"name": "many", "kind": "plugin", "plugin": "too-many", "config": config, "match": "type == 'reading'"});
+    rule(&api, plugin_rule).await;
 
     let reading = || json!({"type": "reading", "source": "öfen-2", "data": {"value": 7.5}});
     send(&api, &[reading(), reading()]).await;
@@ -151,7 +152,24 @@ async fn a_rule_in_javascript_is_packed_signed_and_installed_and_its_counts_outl
     })
     .await;
     assert_eq!(alert["labels"]["key"], "öfen-2", "{alert}");
-    let info = plugin(&api, "count-javascript").await;
+    let info = plugin(&api, "too-many").await;
     assert!(info["signature"].as_str().unwrap().starts_with("signed by "), "{info}");
     assert_eq!(info["traps"], 0, "{info}");
+}
+
+/// The folders that `plugin new` makes hold everything but the compiler.
+#[test]
+fn a_new_rule_in_c_is_built_and_packed() {
+    if example("c").is_none() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let script = "set -eu\nstreamflow-hub plugin new mine --language c\ncd mine\nsh build.sh\nstreamflow-hub plugin pack rule.wasm\n";
+    let output = shell(script, dir.path(), &[]);
+    assert!(
+        String::from_utf8_lossy(&output.stdout).contains("mine.wasm"),
+        "{output:?}"
+    );
+    let (status, _, err) = alone(&["plugin", "new", "other", "--language", "c", "--kind", "channel"]);
+    assert!(status == Some(2) && err.contains("rule"), "{err}");
 }

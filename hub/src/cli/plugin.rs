@@ -28,6 +28,19 @@ pub enum NewKind {
     Transform,
 }
 
+/// In what a new plugin is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NewLanguage {
+    /// With the SDK and tests that run natively
+    Rust,
+    /// On QuickJS
+    Javascript,
+    /// On CPython
+    Python,
+    /// Without a C library
+    C,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum PluginCommand {
     /// Make a folder with a working plugin and its test
@@ -42,6 +55,9 @@ pub enum PluginCommand {
         /// What it extends
         #[arg(long, value_enum, default_value_t = NewKind::Rule)]
         kind: NewKind,
+        /// In what it is written; in a language other than Rust there are rules
+        #[arg(long, value_enum, default_value_t = NewLanguage::Rust)]
+        language: NewLanguage,
     },
     /// Build the plugin of a folder into one file; its path is the last line of the output
     Build {

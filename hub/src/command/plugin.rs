@@ -3,6 +3,7 @@
 mod api;
 mod bench;
 mod events;
+mod language;
 mod logs;
 mod pack;
 mod project;
@@ -30,12 +31,14 @@ use api::Api;
 /// Runs one of the commands.
 pub fn run(command: PluginCommand) -> anyhow::Result<()> {
     match command {
-        PluginCommand::New { common, name, kind } => {
-            let dir = scaffold::create(&name, kind)?;
-            let text = format!(
-                "{} is ready; next:\n  cd {name}\n  streamflow-hub plugin test\n  streamflow-hub plugin build",
-                dir.display()
-            );
+        PluginCommand::New {
+            common,
+            name,
+            kind,
+            language,
+        } => {
+            let (dir, next) = scaffold::create(&name, kind, language)?;
+            let text = format!("{} is ready; next:\n  cd {name}\n  {next}", dir.display());
             print::done(common.output, &text, &json!({"folder": dir}))
         }
         PluginCommand::Build { common, dir } => {

@@ -28,18 +28,28 @@ pub(super) const LOCK: &str = include_str!("../../../../plugins/Cargo.lock");
 /// # Errors
 /// When files cannot be written.
 pub(super) fn write(folder: &Path) -> anyhow::Result<()> {
-    for part in ["sdk", "wit"] {
-        let old = folder.join(part);
-        if old.exists() {
-            fs::remove_dir_all(old)?;
-        }
+    let old = folder.join("sdk");
+    if old.exists() {
+        fs::remove_dir_all(old)?;
     }
     unpack::<Sources>(&folder.join("sdk/src"))?;
-    unpack::<Interface>(&folder.join("wit"))?;
+    write_interface(folder)?;
     unpack::<Derive>(&folder.join("sdk/derive/src"))?;
     fs::write(folder.join("sdk/Cargo.toml"), manifest(MANIFEST)?)?;
     fs::write(folder.join("sdk/derive/Cargo.toml"), manifest(DERIVE_MANIFEST)?)?;
     Ok(())
+}
+
+/// Writes the interface alone into `folder/wit`, in place of what was there.
+///
+/// # Errors
+/// When files cannot be written.
+pub(super) fn write_interface(folder: &Path) -> anyhow::Result<()> {
+    let wit = folder.join("wit");
+    if wit.exists() {
+        fs::remove_dir_all(&wit)?;
+    }
+    Ok(unpack::<Interface>(&wit)?)
 }
 
 fn unpack<E: RustEmbed>(folder: &Path) -> io::Result<()> {
