@@ -82,7 +82,7 @@ impl Default for Limits {
             rule_deadline_ms: 100,
             transform_deadline_ms: 100,
             call_ms: 30_000,
-            compile_ms: 30_000,
+            compile_ms: 120_000,
             concurrent_calls: 8,
         }
     }
