@@ -10,6 +10,7 @@ async fn the_page_shows_live_data_in_chromium() {
     let receiver = Receiver::start().await;
     let mut hub = Hub::start(&HubConfig {
         egress: vec![receiver.address.clone()],
+        plugins: "allow_unsigned = true".to_owned(),
         fixed_ports: true,
         ..HubConfig::default()
     });
@@ -26,6 +27,7 @@ async fn the_page_shows_live_data_in_chromium() {
         .env("BASE_URL", format!("http://{}", hub.http))
         .env("ADMIN_PASSWORD", PASSWORD)
         .env("RECEIVER_URL", receiver.url())
+        .env("TESTBED", root().join("plugins/dist/testbed"))
         .env("HUB_PID", hub.process().pid().to_string())
         .output()
         .unwrap();

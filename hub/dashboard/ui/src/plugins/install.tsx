@@ -50,7 +50,7 @@ export function InstallForm({ close, installed }: { close: () => void; installed
   return (
     <Dialog title="Install a plugin" close={close}>
       <form onSubmit={(event) => void submit(event)} noValidate>
-        <Field label="File" hint="NAME.wasm, as `streamflow-hub plugin build` makes it" errors={large ? [{ field: "file", reason: `it has ${bytes(file.size)}; at most ${bytes(MOST_BYTES)} are taken` }] : []}>
+        <Field label="File" hint="NAME.wasm, as the command “plugin build” makes it" errors={large ? [{ field: "file", reason: `it has ${bytes(file.size)}; at most ${bytes(MOST_BYTES)} are taken` }] : []}>
           {(ids) => (
             <input
               {...ids}

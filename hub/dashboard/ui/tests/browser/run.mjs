@@ -2,7 +2,8 @@
  * The page in a real browser, against a running hub with an agent.
  *
  * BASE_URL and ADMIN_PASSWORD say which hub. HUB_PID lets the tests stop and continue it; without it that one is skipped.
- * RECEIVER_URL is a webhook that the hub may reach. SCREENSHOTS=folder keeps pictures of the pages.
+ * RECEIVER_URL is a webhook that the hub may reach, TESTBED the folder of plugins that misbehave, which the hub takes unsigned. SCREENSHOTS=folder keeps
+ * pictures of the pages.
  */
 
 import assert from "node:assert/strict";
@@ -10,6 +11,10 @@ import { mkdirSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { Api } from "./api.mjs";
 import { axe, eventually, open, shift, signIn, start } from "./browser.mjs";
+import { metrics } from "./metrics.mjs";
+import { phone } from "./phone.mjs";
+import { plugins } from "./plugins.mjs";
+import { telling } from "./telling.mjs";
 
 const base = required("BASE_URL").replace(/\/$/, "");
 const password = required("ADMIN_PASSWORD");
@@ -21,8 +26,12 @@ const run = Date.now().toString(36);
 /** Pages beside the overview, and the key that follows `g`. */
 const PAGES = [
   { key: "a", path: "/alerts" },
+  { key: "q", path: "/silences" },
   { key: "r", path: "/rules" },
   { key: "c", path: "/channels" },
+  { key: "t", path: "/routing" },
+  { key: "m", path: "/explore" },
+  { key: "p", path: "/plugins" },
   { key: "n", path: "/agents" },
   { key: "d", path: "/drills" },
   { key: "s", path: "/settings" },
@@ -36,6 +45,26 @@ let api;
 let traffic;
 /** One signed-in page for most tests: the way a person uses it. */
 let main;
+
+/** What tests in other files share with these. */
+const world = {
+  base,
+  password,
+  run,
+  receiver,
+  testbed: process.env.TESTBED || null,
+  picture,
+  drawn,
+  get api() {
+    return api;
+  },
+  get main() {
+    return main;
+  },
+  get browser() {
+    return browser;
+  },
+};
 
 before(async () => {
   api = await Api.signIn(base, password);
@@ -320,6 +349,14 @@ test("an API token is shown once, works, and is revoked", async () => {
   await assert.rejects(program.event(`token.${run}`), /401/);
 });
 
+telling(world);
+plugins(world);
+metrics(world);
+phone(
+  world,
+  PAGES.map(({ path }) => path),
+);
+
 test("the keyboard goes everywhere", async () => {
   const { page } = main;
   await page.keyboard.press("g");
@@ -369,7 +406,7 @@ test("a reload keeps the sign-in, and a page's address can be opened", async () 
 test("nothing jumped, and nothing was complained of", async () => {
   const { page, errors } = main;
   assert.ok((await shift(page)) < MAX_SHIFT, `layout shift ${await shift(page)}`);
-  // The browser itself writes refusals into the console; these were provoked: a rule, a user and a token with a mistake, a channel nobody answers.
+  // The browser itself writes refusals into the console; these were provoked: a rule, a user, a token and a document with a mistake, a channel nobody answers.
   const provoked = /Failed to load resource.*\b(400|422|502|503)\b/;
   assert.deepEqual(errors.filter((error) => !provoked.test(error)), []);
 });
