@@ -67,8 +67,9 @@ export async function act(name: string, what: Act): Promise<Plugin> {
   return (await call<{ data: Plugin }>("POST", `${path(name)}/${what}`)).data;
 }
 
-export async function remove(name: string): Promise<void> {
-  await call("DELETE", path(name));
+/** With `force` also one that rules or channels use. */
+export async function remove(name: string, force: boolean): Promise<void> {
+  await call("DELETE", `${path(name)}?force=${force}`);
 }
 
 export async function install(file: Blob, how: { approve: boolean; shadow: boolean }): Promise<Plugin> {

@@ -7,7 +7,7 @@ import { mayEdit } from "../api/session";
 import type { Channel } from "../api/types";
 import { resource, useFresh } from "../lib/resource";
 import { LevelBadge } from "../parts/badge";
-import { Dialog } from "../parts/dialog";
+import { Confirm } from "../parts/confirm";
 import { Icon } from "../parts/icons";
 import { Empty, Failure, Loading } from "../parts/states";
 import { complain, say } from "../parts/toast";
@@ -37,16 +37,11 @@ async function test(channel: Channel): Promise<void> {
   }
 }
 
+/** What waits for the channel was named in the question, and is given up. */
 async function remove(channel: Channel): Promise<void> {
-  // A refusal (it is in use) is a note, which an open dialog would cover.
-  removing.value = null;
-  try {
-    await call("DELETE", path(channel));
-    say(`Deleted: ${channel.name}`);
-    await channels.reload();
-  } catch (error) {
-    complain(error);
-  }
+  await call("DELETE", `${path(channel)}?force=${channel.health.waiting > 0}`);
+  say(`Deleted: ${channel.name}`);
+  await channels.reload();
 }
 
 export function ChannelsPage() {
@@ -55,6 +50,7 @@ export function ChannelsPage() {
     const timer = setInterval(() => document.visibilityState === "visible" && void channels.reload(), LOOK_MS);
     return () => clearInterval(timer);
   }, []);
+  const goes = removing.value;
   return (
     <section class="panel page" aria-label="Channels">
       <header class="panel-head page-head">
@@ -77,20 +73,13 @@ export function ChannelsPage() {
           }}
         />
       )}
-      {removing.value !== null && (
-        <Dialog title="Delete channel" close={() => (removing.value = null)}>
-          <p class="dialog-lead">
-            Delete <b>{removing.value.name}</b>? Nothing is told there any more.
+      {goes !== null && (
+        <Confirm title="Delete channel" action="Delete" danger close={() => (removing.value = null)} run={() => remove(goes)}>
+          <p>
+            Delete <b>{goes.name}</b>? Nothing is told there any more.
+            {goes.health.waiting > 0 && ` ${goes.health.waiting} ${goes.health.waiting === 1 ? "notification waits and is" : "notifications wait and are"} given up.`}
           </p>
-          <div class="dialog-foot">
-            <button type="button" onClick={() => (removing.value = null)}>
-              Keep it
-            </button>
-            <button type="button" class="danger" onClick={() => removing.value !== null && void remove(removing.value)}>
-              Delete
-            </button>
-          </div>
-        </Dialog>
+        </Confirm>
       )}
     </section>
   );

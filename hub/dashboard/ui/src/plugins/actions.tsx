@@ -100,7 +100,8 @@ export function Actions({ entry: { name, plugin }, uses, changed, close }: Actio
         </p>
       ),
       run: async () => {
-        await remove(name);
+        // Who uses it was named in the question; whoever has come since is named by the hub's refusal.
+        await remove(name, used !== "");
         say(`Removed: ${name}`);
         close();
         await changed();

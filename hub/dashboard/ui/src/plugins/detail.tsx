@@ -12,7 +12,7 @@ import { Actions, Approve } from "./actions";
 import { LogView } from "./logs";
 import { ShadowView } from "./shadow";
 import { StateBadge } from "./state-badge";
-import { type Entry, isShipped, nanos, reasonText, rightsOf, rightText, type Uses, usesText } from "./view";
+import { type Entry, isShipped, nanos, reasonText, rightsOf, rightText, usedText, type Uses } from "./view";
 
 interface DetailProps {
   entry: Entry;
@@ -46,7 +46,7 @@ export function Detail({ entry, uses, changed, close }: DetailProps) {
           <span>
             {plugin.kind} {plugin.version}
           </span>
-          <span>{usesText(uses) === "" ? "used by nobody" : `used by ${usesText(uses)}`}</span>
+          <span>{usedText(plugin, uses)}</span>
         </p>
         {why !== "" && (
           <p class={plugin.state === "disabled" ? "note" : "note text-warning"} data-testid="plugin-reason">

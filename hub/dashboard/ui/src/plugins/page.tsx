@@ -13,7 +13,7 @@ import { Empty, Failure, Loading } from "../parts/states";
 import { Detail } from "./detail";
 import { InstallForm } from "./install";
 import { StateBadge } from "./state-badge";
-import { byUrgency, entries, type Entry, nanos, reasonText, usesOf, usesText } from "./view";
+import { byUrgency, entries, type Entry, nanos, reasonText, usedText, usesOf } from "./view";
 
 /** Counts and states change by themselves. */
 const LOOK_MS = 2_000;
@@ -99,7 +99,6 @@ const EDGE = { active: "", disabled: "", awaiting_approval: "edge-warning", quar
 
 function Card({ entry }: { entry: Entry }) {
   const { name, plugin, waiting } = entry;
-  const used = usesText(uses(entry));
   const why = reasonText(plugin);
   const failures = plugin.errors + plugin.traps;
   return (
@@ -117,7 +116,7 @@ function Card({ entry }: { entry: Entry }) {
           </span>
           {plugin.description !== "" && <span class="plugin-line">{plugin.description}</span>}
           {why !== "" && <span class="plugin-line text-warning">{why}</span>}
-          <span class="plugin-line faint">{used === "" ? "used by nobody" : `used by ${used}`}</span>
+          <span class="plugin-line faint">{usedText(plugin, uses(entry))}</span>
         </span>
         <span class="plugin-figures">
           <Figure name="calls" text={count(plugin.calls)} />

@@ -38,6 +38,13 @@ export function usesOf({ name, kind }: Plugin, rules: readonly Rule[], channels:
   };
 }
 
+/** Who uses it, or that nobody does. What agents run is told by their own configuration. */
+export function usedText({ kind }: Plugin, uses: Uses): string {
+  if (kind === "transform") return "runs on agents whose pipeline names it";
+  const text = usesText(uses);
+  return text === "" ? "used by nobody" : `used by ${text}`;
+}
+
 /** `rules a and b, channel c`; empty when nobody uses it. */
 export function usesText({ rules, channels }: Uses, most = 3): string {
   const some = (what: string, names: string[]): string[] => {

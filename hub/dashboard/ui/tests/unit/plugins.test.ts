@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Channel, Plugin, Rule } from "../../src/api/types";
-import { byUrgency, entries, isShipped, nanos, reasonText, rightsOf, rightText, stateText, usesOf, usesText } from "../../src/plugins/view";
+import { byUrgency, entries, isShipped, nanos, reasonText, rightsOf, rightText, stateText, usedText, usesOf, usesText } from "../../src/plugins/view";
 
 function plugin(change: Partial<Plugin>): Plugin {
   return {
@@ -60,6 +60,8 @@ describe("plugins", () => {
     expect(usesOf(plugin({}), rules, channels)).toEqual({ rules: ["oven"], channels: [] });
     expect(usesOf(plugin({ kind: "channel" }), rules, channels)).toEqual({ rules: [], channels: ["ops"] });
     expect(usesText({ rules: [], channels: [] })).toBe("");
+    expect([usedText(plugin({}), { rules: ["oven"], channels: [] }), usedText(plugin({}), { rules: [], channels: [] })]).toEqual(["used by rule oven", "used by nobody"]);
+    expect(usedText(plugin({ kind: "transform" }), { rules: [], channels: [] })).toContain("agents");
     expect(usesText({ rules: ["a"], channels: ["b", "c"] })).toBe("rule a, channels b, c");
     expect(usesText({ rules: ["a", "b", "c", "d", "e"], channels: [] })).toBe("rules a, b, c and 2 more");
   });
