@@ -15,6 +15,7 @@ use crate::{
     grouping::Group,
     held::{Gate, Held},
     history::History,
+    id::AlertId,
     incident::{Incident, SYSTEM, Step},
     mute::Mutes,
     oncall::Roster,
@@ -34,7 +35,9 @@ mod policies;
 mod resting;
 mod setup;
 mod slots;
+mod start;
 mod telling;
+mod under;
 
 use bundles::Bundle;
 use resting::Cold;
@@ -79,13 +82,13 @@ pub(crate) struct Book {
     register: Register,
     /// Verdicts of older versions of a rule, still under way when it began to ask something else, no longer count.
     asks_since: HashMap<String, i64>,
-    groups: HashMap<String, Box<Slot>>,
+    groups: HashMap<Arc<str>, Box<Slot>>,
     /// Those of `groups` that nobody has touched for a while, when there are many.
-    cold: HashMap<String, Cold>,
+    cold: HashMap<Arc<str>, Cold>,
     packer: Packer,
     /// There are more to be laid to rest.
     tired: bool,
-    ids: HashMap<String, String>,
+    ids: HashMap<AlertId, Arc<str>>,
     timers: BTreeSet<(i64, String)>,
     history: History,
     open: usize,
@@ -101,7 +104,7 @@ pub(crate) struct Book {
     bundles: BTreeMap<String, Bundle>,
     bundle_timers: BTreeSet<(i64, String)>,
     /// Ids of alerts, and groups that have told of them, which is still to be noted in them; and when they did.
-    marks: VecDeque<(String, String, i64)>,
+    marks: VecDeque<(AlertId, Arc<str>, i64)>,
     /// Timers that have run, and marks that were made, since the changes were last taken.
     done: Done,
     changes: Changes,
@@ -147,14 +150,23 @@ struct Slot {
 
 impl Book {
     /// From what is stored.
-    pub(crate) fn load(options: Options, external_url: &str, stored: Stored, now: i64) -> Self {
+    pub(crate) fn load(options: Options, external_url: &str, mut stored: Stored, now: i64) -> Self {
+        let incidents = mem::take(&mut stored.incidents);
+        let mut book = Self::new(options, external_url, stored, now);
+        book.take_up(incidents, now);
+        book.taken_up(now);
+        book
+    }
+
+    /// From what is stored, without incidents: those follow with [`Self::take_up`].
+    pub(crate) fn new(options: Options, external_url: &str, stored: Stored, now: i64) -> Self {
         let Stored {
             rules,
             builtin,
             channels,
             escalations,
             rosters,
-            incidents,
+            incidents: _,
             groups,
             mutes,
             routing,
@@ -198,30 +210,6 @@ impl Book {
             book.mutes.set_inhibition(compiled.inhibit);
         }
         groups.into_iter().for_each(|group| book.restore_bundle(group, now));
-        for incident in incidents.iter().rev().filter(|incident| !incident.is_open()) {
-            book.history.add(&incident.alert);
-        }
-        for mut incident in incidents {
-            let key = incident.alert.group_key.clone();
-            book.rejoin(&incident);
-            if let Some(newer) = book.groups.get_mut(&key) {
-                if newer.incident.alert.fired_at.is_none() && newer.before.is_none() {
-                    newer.before = Some(Box::new(incident));
-                }
-                continue;
-            }
-            if let Some(terms) = book.register.terms(&book.options, &incident.alert.rule_id) {
-                incident.restarted(&terms, now + book.options.restart_grace.ms());
-            }
-            book.insert(key.clone(), incident);
-            book.note_source(&key);
-        }
-        let orphans: BTreeSet<String> = book.open_alerts().map(|alert| alert.rule_id.clone()).collect();
-        for rule_id in orphans {
-            if !book.register.is_at_work(&rule_id) {
-                book.close_all(&rule_id, SYSTEM, "its rule is gone", now);
-            }
-        }
         book
     }
 
@@ -243,7 +231,7 @@ impl Book {
             {
                 continue;
             }
-            let last = self.groups.get(&key).map(|slot| &slot.incident);
+            let last = self.groups.get(key.as_str()).map(|slot| &slot.incident);
             if last.is_some_and(Incident::is_open) {
                 self.apply(&key, now, |incident, terms| incident.signal(terms, signal, now));
                 continue;
@@ -277,14 +265,15 @@ impl Book {
         let oldest = now - self.options.keep_for.ms();
         for closed in self.history.expire(oldest, self.options.keep_at_most) {
             self.warm(&closed.group_key);
-            match self.groups.get_mut(&closed.group_key) {
-                Some(slot) if slot.incident.alert.id == closed.id => drop(self.groups.remove(&closed.group_key)),
+            let key = closed.group_key.as_str();
+            match self.groups.get_mut(key) {
+                Some(slot) if slot.incident.alert.id == closed.id => drop(self.groups.remove(key)),
                 Some(slot) if slot.before.as_ref().is_some_and(|before| before.alert.id == closed.id) => {
                     slot.before = None
                 }
                 _ => {}
             }
-            self.ids.remove(&closed.id);
+            self.ids.remove(&AlertId::of(&closed.id));
             self.changes.expired.push(closed.id);
         }
     }
@@ -315,7 +304,7 @@ impl Book {
 
     /// A person takes an alert; `None` when it is not in memory.
     pub(crate) fn acknowledge(&mut self, id: &str, by: &str, comment: &str, now: i64) -> Option<Alert> {
-        let key = self.ids.get(id)?.clone();
+        let key = self.ids.get(&AlertId::of(id))?.clone();
         let mut new = false;
         self.apply(&key, now, |incident, _| {
             new = incident.is_open() && incident.acknowledge(by, comment, now);
@@ -330,7 +319,7 @@ impl Book {
 
     /// A person closes an alert; `None` when it is not in memory.
     pub(crate) fn resolve(&mut self, id: &str, by: &str, comment: &str, now: i64) -> Option<Alert> {
-        let key = self.ids.get(id)?.clone();
+        let key = self.ids.get(&AlertId::of(id))?.clone();
         self.apply(&key, now, |incident, _| incident.resolve(by, comment, now));
         self.settle(now);
         self.by_id(id).map(|incident| incident.alert.clone())
@@ -338,7 +327,7 @@ impl Book {
 
     /// What came of a notification, for the alert's history.
     pub(crate) fn note(&mut self, alert_id: &str, what: &str, detail: &str, now: i64) {
-        let Some(key) = self.ids.get(alert_id).cloned() else {
+        let Some(key) = self.ids.get(&AlertId::of(alert_id)).cloned() else {
             return;
         };
         self.warm(&key);
@@ -348,7 +337,7 @@ impl Book {
             .filter(|slot| slot.incident.alert.id == alert_id)
         {
             slot.incident.note(now, what, SYSTEM, detail);
-            self.changes.written.insert(key);
+            self.changes.written.insert(key.to_string());
         }
     }
 
@@ -362,7 +351,7 @@ impl Book {
             self.asks_since.insert(rule.id.clone(), rule.version);
             self.close_all(&rule.id, by, "its rule was changed", now);
         } else {
-            let keys: Vec<String> = self.keys_of(&rule.id);
+            let keys = self.keys_of(&rule.id);
             keys.into_iter().for_each(|key| self.reschedule(&key));
         }
         self.settle(now);
@@ -404,7 +393,7 @@ impl Book {
     /// Groups that wait for a verdict that ends their alert.
     pub(crate) fn open_groups(&self) -> Vec<OpenGroup> {
         let warm = self.groups.values().map(|slot| Cow::Borrowed(&slot.incident));
-        let cold = self.cold.values().filter(|cold| cold.open);
+        let cold = self.cold.values().filter(|cold| cold.is_open());
         let cold = cold.filter_map(|cold| cold.packed.incident().map(Cow::Owned));
         warm.chain(cold)
             .filter(|incident| incident.is_open())
@@ -419,7 +408,7 @@ impl Book {
 
     /// An incident that is the newest of its group, when it is at hand.
     pub(crate) fn by_id(&self, id: &str) -> Option<&Incident> {
-        let incident = self.ids.get(id).and_then(|key| self.incident(key));
+        let incident = self.ids.get(&AlertId::of(id)).and_then(|key| self.incident(key));
         incident.filter(|incident| incident.alert.id == id)
     }
 
@@ -428,10 +417,14 @@ impl Book {
         &self.history
     }
 
+    /// What is to be told of what has changed.
+    pub(crate) fn outgoing(&self) -> impl Iterator<Item = &Outgoing> {
+        self.changes.outgoing.iter()
+    }
+
     /// Whether what has changed is to be told through this channel.
     pub(crate) fn tells(&self, channel: &str) -> bool {
-        let mut outgoing = self.changes.outgoing.iter();
-        outgoing.any(|outgoing| outgoing.delivery.channel == channel)
+        self.outgoing().any(|outgoing| outgoing.delivery.channel == channel)
     }
 
     /// What has changed since the last call.
@@ -440,12 +433,12 @@ impl Book {
         mem::take(&mut self.changes)
     }
 
-    fn keys_of(&self, rule_id: &str) -> Vec<String> {
+    fn keys_of(&self, rule_id: &str) -> Vec<Arc<str>> {
         let open = self.groups.iter().filter(|(_, slot)| slot.incident.is_open());
         let warm = open.filter(|(_, slot)| slot.incident.alert.rule_id == rule_id);
-        let mut keys: Vec<String> = warm.map(|(key, _)| key.clone()).collect();
+        let mut keys: Vec<Arc<str>> = warm.map(|(key, _)| key.clone()).collect();
         let of_rule = |key: &str| key.strip_prefix(rule_id).is_some_and(|rest| rest.starts_with('{'));
-        keys.extend(self.resting(|key, cold| cold.open && of_rule(key)));
+        keys.extend(self.resting(|key, cold| cold.is_open() && of_rule(key)));
         keys
     }
 

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use serde::Serialize;
-use streamflow_model::{Alert, Channel, Delivery, DeliveryState, Instant, Rule, RuleDraft};
+use streamflow_model::{Alert, AlertState, Channel, Delivery, DeliveryState, Instant, Rule, RuleDraft};
 use streamflow_plugin_host::DeliverError;
 use streamflow_storage::DocOp;
 use streamflow_web::{ApiError, ApiResult};
@@ -22,6 +22,9 @@ use crate::{
     options::Options,
     outbox::{Outbox, Outgoing},
 };
+
+/// Waiting notifications that a refusal lists.
+const LISTED: usize = 20;
 
 /// State of alerting.
 #[derive(Debug)]
@@ -183,6 +186,13 @@ impl Desk {
         if outgoing.delivery.state != DeliveryState::Failed || !self.finished.contains(&document) {
             return Err(ApiError::conflict("only a failed delivery can be sent again"));
         }
+        if outgoing.notice.state == AlertState::Resolved
+            && let Some(newer) = self.book.fires_under(&outgoing.notice.key)
+        {
+            let message =
+                format!("{newer} fires now under the same key, and to its receiver this would be the end of it");
+            return Err(ApiError::conflict(message).with_details(serde_json::json!({"fires": newer})));
+        }
         self.finished.retain(|id| *id != document);
         outgoing.again(now);
         self.write_delivery(&outgoing)?;
@@ -290,11 +300,30 @@ impl Desk {
         Ok(())
     }
 
-    /// Removes a channel that nothing names.
-    pub(crate) fn delete_channel(&mut self, name: &str) -> ApiResult<()> {
+    /// Removes a channel that nothing names, and through which nothing waits to be told; with `force` that is given up.
+    pub(crate) fn delete_channel(&mut self, name: &str, force: bool) -> ApiResult<()> {
         let channel = self.book.channels().get(name).ok_or_else(|| no_channel(name))?;
         provision::not_in_a_file("channel", channel.provisioned.as_ref())?;
         unused("channel", self.book.users_of(name))?;
+        let made = self
+            .book
+            .outgoing()
+            .filter(|outgoing| outgoing.delivery.channel == name);
+        let waiting: Vec<&Outgoing> = self.outbox.waiting(name).chain(made).collect();
+        if let Some(one) = waiting.first().filter(|_| !force) {
+            let listed = waiting.iter().take(LISTED).map(|outgoing| {
+                let (delivery, notice) = (&outgoing.delivery, &outgoing.notice);
+                serde_json::json!({"id": delivery.id, "status": delivery.status, "title": notice.title, "alert_id": delivery.alert_id})
+            });
+            let message = format!(
+                "{} notifications still wait to be told through this channel, among them `{}` ({}); `?force=true` gives them up",
+                waiting.len(),
+                one.notice.title,
+                one.delivery.status
+            );
+            let details = serde_json::json!({"waiting": waiting.len(), "deliveries": listed.collect::<Vec<_>>()});
+            return Err(ApiError::conflict(message).with_details(details));
+        }
         delete(&mut self.ops, CHANNEL, name.to_owned());
         self.outbox.close_channel(name);
         self.book.remove_channel(name);

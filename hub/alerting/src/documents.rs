@@ -58,26 +58,54 @@ pub(crate) async fn alert(store: &dyn Store, id: &str) -> ApiResult<Option<Alert
     Ok(incident.map_err(ApiError::internal)?.map(|incident| incident.alert))
 }
 
-/// Everything of a collection. What does not decode is logged and left out: one damaged rule must not stop all others.
+/// Everything of a collection.
 async fn read_all<T: DeserializeOwned>(store: &dyn Store, kind: &str) -> Result<Vec<(String, T)>, StoreError> {
     let mut all = Vec::new();
     let mut after: Option<String> = None;
     loop {
-        let docs = store.docs(kind, after.as_deref(), PAGE).await?;
-        let full = docs.len() == PAGE;
-        after = docs.last().map(|doc| doc.id.clone());
-        for Doc { id, body, .. } in docs {
-            match serde_json::from_value(body) {
-                Ok(value) => all.push((id, value)),
-                // The error may quote a value, and a channel's may be a secret.
-                Err(_) if kind == CHANNEL => tracing::error!(kind, id, "document does not decode, it is left out"),
-                Err(error) => tracing::error!(kind, id, %error, "document does not decode, it is left out"),
-            }
-        }
-        if !full {
+        after = read_page(store, kind, after.as_deref(), &mut all).await?;
+        if after.is_none() {
             return Ok(all);
         }
     }
+}
+
+/// The next part of a collection; answers after which document there is more. What does not decode is logged and left out: one damaged rule must not
+/// stop all others.
+async fn read_page<T: DeserializeOwned>(
+    store: &dyn Store,
+    kind: &str,
+    after: Option<&str>,
+    into: &mut Vec<(String, T)>,
+) -> Result<Option<String>, StoreError> {
+    let docs = store.docs(kind, after, PAGE).await?;
+    let last = (docs.len() == PAGE).then(|| docs.last().map(|doc| doc.id.clone()));
+    for Doc { id, body, .. } in docs {
+        match serde_json::from_value(body) {
+            Ok(value) => into.push((id, value)),
+            // The error may quote a value, and a channel's may be a secret.
+            Err(_) if kind == CHANNEL => tracing::error!(kind, id, "document does not decode, it is left out"),
+            Err(error) => tracing::error!(kind, id, %error, "document does not decode, it is left out"),
+        }
+    }
+    Ok(last.flatten())
+}
+
+/// Some incidents.
+#[derive(Debug)]
+pub(crate) struct Part {
+    /// Newest first.
+    pub(crate) incidents: Vec<Incident>,
+    /// The document after which there are more.
+    pub(crate) last: Option<String>,
+}
+
+/// The incidents after this document.
+pub(crate) async fn incidents(store: &dyn Store, after: Option<String>) -> Result<Part, StoreError> {
+    let mut found = Vec::new();
+    let last = read_page(store, ALERT, after.as_deref(), &mut found).await?;
+    let incidents = found.into_iter().map(|(_, incident)| incident).collect();
+    Ok(Part { incidents, last })
 }
 
 /// What alerting had when it last wrote.
@@ -87,8 +115,6 @@ pub(crate) struct Loaded {
     pub(crate) rules: Vec<Rule>,
     /// All channels.
     pub(crate) channels: Vec<Channel>,
-    /// All incidents, newest first.
-    pub(crate) incidents: Vec<Incident>,
     /// Escalation policies.
     pub(crate) escalations: Vec<Escalation>,
     /// On-call schedules.
@@ -122,11 +148,6 @@ pub(crate) async fn load(store: &dyn Store) -> Result<Loaded, StoreError> {
             .await?
             .into_iter()
             .map(|(_, channel)| channel)
-            .collect(),
-        incidents: read_all(store, ALERT)
-            .await?
-            .into_iter()
-            .map(|(_, incident)| incident)
             .collect(),
         escalations: read_all(store, ESCALATION)
             .await?

@@ -18,7 +18,7 @@ use crate::{
     desk::Desk,
     error::AlertingError,
     handle::{AfterCommit, Board, Job},
-    intake::{self, Intake},
+    intake::Intake,
     link,
     metrics::Metrics,
     options::Options,
@@ -135,9 +135,8 @@ impl Engine {
 
     /// Takes in as many verdicts as one commit should hold: whoever else waits, waits for no more than that.
     fn turn(&mut self) {
-        let (now, mut left) = (self.clock.now(), intake::AT_ONCE);
-        while let Some(signals) = self.intake.take(left) {
-            left = left.saturating_sub(signals.len());
+        let now = self.clock.now();
+        for signals in self.intake.turn() {
             self.desk.book.signals(&signals, now);
             self.desk.tick(now);
         }
@@ -226,7 +225,6 @@ impl Engine {
             outgoing,
             outcome,
             took,
-            ..
         } = sent;
         let stored_at = outgoing.stored_at;
         if let Err(error) = &outcome {
@@ -446,5 +444,7 @@ impl Engine {
 
 #[cfg(test)]
 pub(crate) mod stepped;
+#[cfg(test)]
+mod storm_tests;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -70,6 +70,13 @@ impl Shown {
         }
     }
 
+    fn rule_id(&self) -> &str {
+        match self {
+            Self::Plain(alert) => &alert.rule_id,
+            Self::Packed(_, packed) => packed.rule_id(),
+        }
+    }
+
     fn state(&self) -> AlertState {
         match self {
             Self::Plain(alert) => alert.state,
@@ -122,12 +129,18 @@ impl AlertingHandle {
         alerts.map(Arc::unwrap_or_clone).collect()
     }
 
-    /// Those of them that `pick` takes.
+    /// Those of them that are of this rule.
     #[must_use]
-    pub fn open_where(&self, pick: impl Fn(&Alert) -> bool) -> Vec<Alert> {
-        let open = self.board.open();
-        let picked = open.values().filter_map(Shown::alert).filter(|alert| pick(alert));
-        picked.map(Arc::unwrap_or_clone).collect()
+    pub fn open_of(&self, rule_id: &str) -> Vec<Alert> {
+        let of_rule: Vec<Shown> = {
+            let open = self.board.open.read().unwrap_or_else(PoisonError::into_inner);
+            open.values()
+                .filter(|shown| shown.rule_id() == rule_id)
+                .cloned()
+                .collect()
+        };
+        let alerts = of_rule.iter().filter_map(Shown::alert);
+        alerts.map(Arc::unwrap_or_clone).collect()
     }
 
     /// Those of them by which the hub tells of itself.
@@ -157,6 +170,18 @@ impl AlertingHandle {
             let read: Vec<_> = read.collect();
             desk.book.external(&read, now);
             Ok(())
+        })
+        .await
+    }
+
+    /// Why nobody is told of an alert, as its `muted_by` lists it, in words for people.
+    ///
+    /// # Errors
+    /// 503 when alerting has stopped.
+    pub async fn why_muted(&self, reasons: Vec<String>) -> ApiResult<String> {
+        self.call(move |desk, _| {
+            let why: Vec<String> = reasons.iter().map(|reason| desk.book.why_muted(reason)).collect();
+            Ok(why.join(", "))
         })
         .await
     }

@@ -19,6 +19,18 @@ pub(crate) struct Closed {
     pub(crate) resolved_at: i64,
 }
 
+impl Closed {
+    fn of(alert: &Alert) -> Self {
+        Self {
+            id: alert.id.clone(),
+            group_key: alert.group_key.clone(),
+            fired_at: alert.fired_at.map(|at| at.0),
+            acknowledged_at: alert.acknowledged_at.map(|at| at.0),
+            resolved_at: alert.resolved_at.map_or(0, |at| at.0),
+        }
+    }
+}
+
 /// Alerts that are over, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct History(VecDeque<Closed>);
@@ -26,13 +38,12 @@ pub(crate) struct History(VecDeque<Closed>);
 impl History {
     /// Adds an alert that has just ended.
     pub(crate) fn add(&mut self, alert: &Alert) {
-        self.0.push_back(Closed {
-            id: alert.id.clone(),
-            group_key: alert.group_key.clone(),
-            fired_at: alert.fired_at.map(|at| at.0),
-            acknowledged_at: alert.acknowledged_at.map(|at| at.0),
-            resolved_at: alert.resolved_at.map_or(0, |at| at.0),
-        });
+        self.0.push_back(Closed::of(alert));
+    }
+
+    /// Adds an alert that began before all others, as they are read at the start.
+    pub(crate) fn add_older(&mut self, alert: &Alert) {
+        self.0.push_front(Closed::of(alert));
     }
 
     /// Takes out those that ended before `oldest`, and the oldest of more than `most`.

@@ -13,8 +13,10 @@ use std::{
 use streamflow_model::Signal;
 use tokio::sync::oneshot;
 
-/// Verdicts of one turn, of which all changes become durable together.
-pub(crate) const AT_ONCE: usize = 1000;
+/// As many verdicts are few: as they came, all in one turn, of which the changes become durable together.
+const AT_ONCE: usize = 1000;
+/// Of more, so many are of one turn: who comes in between waits for no more than that.
+const IN_TURNS: usize = 512;
 /// Verdicts that may wait here; the others wait with who sends them.
 const ROOM: usize = 16_384;
 
@@ -59,13 +61,11 @@ impl Intake {
         self.flushes.push_back((self.came, done));
     }
 
-    /// The verdicts of the next moment, at most `most`; `None` when there are none, or the moment is larger.
-    pub(crate) fn take(&mut self, most: usize) -> Option<Vec<Signal>> {
+    /// The verdicts of the next turn, moment by moment.
+    pub(crate) fn turn(&mut self) -> Vec<Vec<Signal>> {
         if self.rules.is_empty() && self.waiting <= AT_ONCE {
-            self.messages.front().filter(|(_, signals)| signals.len() <= most)?;
-            let (_, signals) = self.messages.pop_front()?;
-            self.waiting -= signals.len();
-            return Some(signals);
+            self.waiting = 0;
+            return self.messages.drain(..).map(|(_, signals)| signals).collect();
         }
         for (came, signals) in self.messages.drain(..) {
             for signal in signals {
@@ -78,9 +78,9 @@ impl Intake {
                 }
             }
         }
-        let taken = self.in_turns(most);
+        let taken = self.in_turns(IN_TURNS);
         self.waiting -= taken.len();
-        (!taken.is_empty()).then_some(taken)
+        vec![taken]
     }
 
     fn in_turns(&mut self, most: usize) -> Vec<Signal> {
@@ -146,33 +146,34 @@ mod tests {
             .collect()
     }
 
+    /// All verdicts of the next turn.
+    fn turn(intake: &mut Intake) -> Vec<Signal> {
+        intake.turn().concat()
+    }
+
+    fn has(signals: &[Signal], rule: &str) -> bool {
+        signals.iter().any(|signal| signal.rule_id == rule)
+    }
+
     #[test]
     fn few_are_taken_message_by_message_and_of_many_the_rules_take_turns() {
         let mut intake = Intake::default();
         intake.push(vec![of("b", 0), of("a", 1)]);
+        intake.push(Vec::new());
         intake.push(vec![of("a", 2)]);
-        assert_eq!(seen(&intake.take(AT_ONCE).unwrap()), seen(&[of("b", 0), of("a", 1)]));
+        let moments: Vec<usize> = intake.turn().iter().map(Vec::len).collect();
+        assert_eq!(moments, [2, 1], "what came together is of one moment");
+        assert!(intake.is_empty() && intake.turn().is_empty());
         for _ in 0..5 {
             intake.push((0..1000).map(|n| of("storm", n)).collect());
         }
         intake.push(vec![of("other", 0), of("z", 0)]);
-        let first = intake.take(AT_ONCE).unwrap();
-        assert_eq!(first.len(), AT_ONCE);
-        for rule in ["a", "other", "z"] {
-            assert!(
-                first.iter().any(|signal| signal.rule_id == rule),
-                "{rule} waits for nobody"
-            );
-        }
+        let first = turn(&mut intake);
+        assert_eq!(first.len(), IN_TURNS);
+        assert!(has(&first, "other") && has(&first, "z"), "they wait for nobody");
         // What comes while the storm goes on is of the next turn.
         intake.push(vec![of("late", 0)]);
-        assert!(
-            intake
-                .take(AT_ONCE)
-                .unwrap()
-                .iter()
-                .any(|signal| signal.rule_id == "late")
-        );
+        assert!(has(&turn(&mut intake), "late"));
     }
 
     #[test]
@@ -188,34 +189,35 @@ mod tests {
         intake.push(vec![of("other", 0)]);
         flush(&mut intake);
         let mut answered = Vec::new();
-        while intake.take(AT_ONCE).is_some() {
+        while !intake.is_empty() {
+            intake.turn();
             answered.push(intake.flushed().len());
         }
-        assert_eq!(answered.iter().sum::<usize>(), 2);
-        assert_eq!(answered[0], 0);
-        assert!(intake.is_empty() && intake.flushes.is_empty());
+        let turns = answered.len();
+        assert_eq!((turns, answered[turns - 1], answered.iter().sum::<usize>()), (6, 2, 2));
+        assert!(intake.flushes.is_empty());
     }
 
     proptest! {
         #[test]
         fn each_is_taken_once_and_those_of_a_rule_in_their_order(
             messages in prop::collection::vec(prop::collection::vec(0_usize..5, 0..400), 0..20),
-            most in 1_usize..1500,
+            every in 1_usize..10,
         ) {
             let (mut intake, mut n, mut taken, mut came) = (Intake::default(), 0, Vec::new(), Vec::new());
             for (nth, rules) in messages.iter().enumerate() {
                 let message: Vec<Signal> = rules.iter().map(|rule| { n += 1; of(&rule.to_string(), n) }).collect();
                 came.extend(seen(&message));
                 intake.push(message);
-                if nth % 3 == 2 {
-                    taken.extend(seen(&intake.take(most.max(AT_ONCE)).unwrap_or_default()));
+                if nth % every == 0 {
+                    taken.extend(seen(&turn(&mut intake)));
                 }
             }
-            while let Some(some) = intake.take(AT_ONCE) {
-                prop_assert!(some.len() <= AT_ONCE);
+            while !intake.is_empty() {
+                let some = turn(&mut intake);
+                prop_assert!(!some.is_empty() && some.len() <= AT_ONCE);
                 taken.extend(seen(&some));
             }
-            prop_assert!(intake.is_empty());
             for rule in 0..5 {
                 let of_rule = |all: &[(String, f64)]| -> Vec<f64> {
                     all.iter().filter(|(own, _)| *own == rule.to_string()).map(|(_, n)| *n).collect()

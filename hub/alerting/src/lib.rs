@@ -18,6 +18,7 @@ mod grouping;
 mod handle;
 mod held;
 mod history;
+mod id;
 mod incident;
 mod intake;
 mod link;
@@ -114,15 +115,24 @@ impl Alerting {
             channels: loaded.channels,
             escalations: loaded.escalations,
             rosters: loaded.rosters,
-            incidents: loaded.incidents,
             groups: loaded.groups,
             mutes: loaded.mutes,
             routing: loaded.routing,
+            ..Stored::default()
         };
-        let book = Book::load(options.clone(), external_url, stored, clock.now());
-        handle
-            .board
-            .show(book.open_alerts().map(|alert| Arc::new(alert.into_owned())), false);
+        let mut book = Book::new(options.clone(), external_url, stored, clock.now());
+        // One part after the other: most of very many rest at once, and are never in memory as they are.
+        let mut after = None;
+        loop {
+            let part = documents::incidents(store.as_ref(), after).await?;
+            book.take_up(part.incidents, clock.now());
+            after = part.last;
+            if after.is_none() {
+                break;
+            }
+        }
+        book.taken_up(clock.now());
+        handle.board.show_all(book.shown());
         handle.board.channels.send_replace(Arc::new(book.channels().clone()));
         let mut desk = Desk::new(book, loaded.outbox, loaded.finished, options.clone());
         desk.set_acknowledging(sender.acknowledging());

@@ -283,6 +283,12 @@ impl Outbox {
             .min()
     }
 
+    /// Notifications that wait for a channel, or are being sent through it.
+    pub(crate) fn waiting(&self, channel: &str) -> impl Iterator<Item = &Outgoing> {
+        let of_channel = self.lanes.iter().filter(move |(lane, _)| lane.channel == channel);
+        of_channel.flat_map(|(_, queue)| queue)
+    }
+
     /// Notifications that wait or are being sent.
     pub(crate) const fn len(&self) -> usize {
         self.len

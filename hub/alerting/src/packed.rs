@@ -3,12 +3,12 @@
 //! An incident is packed as its document, compressed with the document of another incident of its rule as the dictionary: what
 //! the two have in common, names of fields and words of the rule, takes no room.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{cell::RefCell, collections::HashMap, fmt, sync::Arc};
 
 use serde::de::DeserializeOwned;
 use zstd::{
-    bulk::{Compressor, Decompressor},
     dict::{DecoderDictionary, EncoderDictionary},
+    zstd_safe::{CCtx, DCtx, compress_bound},
 };
 
 use crate::incident::Incident;
@@ -17,6 +17,11 @@ use crate::incident::Incident;
 const MOST_RULES: usize = 1024;
 /// A stronger level saves hardly anything on two kilobytes.
 const LEVEL: i32 = 3;
+
+thread_local! {
+    /// Making one takes longer than what it is made for.
+    static CONTEXT: RefCell<Option<DCtx<'static>>> = const { RefCell::new(None) };
+}
 
 /// An incident at rest.
 #[derive(Debug)]
@@ -28,6 +33,7 @@ pub(crate) struct Packed {
 }
 
 struct Dictionary {
+    rule: Box<str>,
     encoder: EncoderDictionary<'static>,
     decoder: DecoderDictionary<'static>,
 }
@@ -39,38 +45,64 @@ impl fmt::Debug for Dictionary {
 }
 
 /// Packs incidents.
-#[derive(Debug, Default)]
-pub(crate) struct Packer(HashMap<String, Arc<Dictionary>>);
+#[derive(Default)]
+pub(crate) struct Packer {
+    dictionaries: HashMap<String, Arc<Dictionary>>,
+    context: Option<CCtx<'static>>,
+    document: Vec<u8>,
+    packed: Vec<u8>,
+}
+
+impl fmt::Debug for Packer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Packer")
+            .field("rules", &self.dictionaries.len())
+            .finish_non_exhaustive()
+    }
+}
 
 impl Packer {
     /// `None` when it cannot be packed, and stays as it is.
     pub(crate) fn pack(&mut self, incident: &Incident) -> Option<Packed> {
-        let document = serde_json::to_vec(incident).ok()?;
+        let document = &mut self.document;
+        document.clear();
+        serde_json::to_writer(&mut *document, incident).ok()?;
         let rule = &incident.alert.rule_id;
-        if !self.0.contains_key(rule) {
-            if self.0.len() >= MOST_RULES {
-                self.0.clear();
+        if !self.dictionaries.contains_key(rule) {
+            if self.dictionaries.len() >= MOST_RULES {
+                self.dictionaries.clear();
             }
             let dictionary = Dictionary {
-                encoder: EncoderDictionary::try_copy(&document, LEVEL).ok()?,
-                decoder: DecoderDictionary::try_copy(&document).ok()?,
+                rule: rule.as_str().into(),
+                encoder: EncoderDictionary::try_copy(document, LEVEL).ok()?,
+                decoder: DecoderDictionary::try_copy(document).ok()?,
             };
-            self.0.insert(rule.clone(), Arc::new(dictionary));
+            self.dictionaries.insert(rule.clone(), Arc::new(dictionary));
         }
-        let dictionary = Arc::clone(self.0.get(rule)?);
-        let mut compressor = Compressor::with_prepared_dictionary(&dictionary.encoder).ok()?;
-        let bytes = compressor.compress(&document).ok()?.into_boxed_slice();
-        drop(compressor);
-        let length = u32::try_from(document.len()).ok()?;
+        let dictionary = Arc::clone(self.dictionaries.get(rule)?);
+        let context = match &mut self.context {
+            Some(context) => context,
+            none => none.insert(CCtx::try_create()?),
+        };
+        self.packed.clear();
+        self.packed.reserve(compress_bound(document.len()));
+        context
+            .compress_using_cdict(&mut self.packed, document, dictionary.encoder.as_cdict())
+            .ok()?;
         Some(Packed {
             dictionary,
-            bytes,
-            length,
+            bytes: self.packed.as_slice().into(),
+            length: u32::try_from(document.len()).ok()?,
         })
     }
 }
 
 impl Packed {
+    /// Its rule.
+    pub(crate) fn rule_id(&self) -> &str {
+        &self.dictionary.rule
+    }
+
     /// The incident.
     pub(crate) fn incident(&self) -> Option<Incident> {
         self.read()
@@ -78,11 +110,17 @@ impl Packed {
 
     /// As an incident, or as the alert alone.
     pub(crate) fn read<T: DeserializeOwned>(&self) -> Option<T> {
-        let unpack = || {
-            let mut decompressor = Decompressor::with_prepared_dictionary(&self.dictionary.decoder)?;
-            decompressor.decompress(&self.bytes, self.length as usize)
-        };
-        let read = unpack().map_err(|error| error.to_string());
+        let read = CONTEXT.with_borrow_mut(|context| -> Result<Vec<u8>, String> {
+            let context = match context {
+                Some(context) => context,
+                none => none.insert(DCtx::try_create().ok_or_else(|| "no memory".to_owned())?),
+            };
+            let mut document = Vec::with_capacity(self.length as usize);
+            context
+                .decompress_using_ddict(&mut document, &self.bytes, self.dictionary.decoder.as_ddict())
+                .map_err(|error| format!("{error:?}"))?;
+            Ok(document)
+        });
         let read = read.and_then(|document| serde_json::from_slice(&document).map_err(|error| error.to_string()));
         // It is memory that this process has written.
         read.inspect_err(|error| tracing::error!(error, "an alert at rest cannot be read"))

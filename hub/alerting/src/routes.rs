@@ -116,6 +116,8 @@ async fn page_of<T>(
 }
 
 #[cfg(test)]
+mod delivery_tests;
+#[cfg(test)]
 mod policy_tests;
 #[cfg(test)]
 mod tests;

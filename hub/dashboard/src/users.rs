@@ -179,8 +179,7 @@ async fn keep_an_admin(store: &dyn Store, leaving: &User) -> Result<(), UserErro
     Ok(())
 }
 
-/// Names of the tokens that the command line makes for itself begin like this.
-pub const COMMAND_LINE: &str = "command-line-";
+pub use streamflow_web::auth::COMMAND_LINE;
 
 /// All API tokens.
 pub(crate) async fn tokens(store: &dyn Store) -> Result<Vec<ApiToken>, UserError> {

@@ -133,6 +133,13 @@ impl Drills {
                     }
                     match course::follow(&mut planned.drill, &alert, &deliveries) {
                         Course::Waits => {}
+                        Course::Lost(HopName::Notified, reason) if !alert.muted_by.is_empty() => {
+                            let why = rooms.alerting.why_muted(alert.muted_by.clone()).await;
+                            return Err(Lost(
+                                HopName::Notified,
+                                why.map_or(reason, |why| format!("muted by {why}")),
+                            ));
+                        }
                         Course::Lost(hop, reason) => return Err(Lost(hop, reason)),
                         Course::Answered => return Ok(()),
                         Course::Accepted => match planned.acknowledge {
@@ -226,7 +233,7 @@ impl Drills {
     /// The drill's alert as it is now.
     async fn alert(&self, planned: &Planned) -> Option<Alert> {
         let rooms = &self.0.rooms;
-        let open = rooms.alerting.open_where(|alert| alert.rule_id == planned.rule.id);
+        let open = rooms.alerting.open_of(&planned.rule.id);
         match (open.into_iter().next(), &planned.drill.alert_id) {
             (Some(alert), _) => Some(alert),
             (None, Some(id)) => rooms.alerting.alert(rooms.store.as_ref(), id).await.ok(),

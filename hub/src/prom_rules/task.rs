@@ -173,7 +173,7 @@ impl PromRules {
     async fn open(&self) -> BTreeMap<String, Vec<Alert>> {
         let alerting = self.alerting.clone();
         // All of them are unpacked for that, so once, and beside the others' work.
-        let open = tokio::task::spawn_blocking(move || alerting.open_where(|alert| alert.rule_id == EXTERNAL));
+        let open = tokio::task::spawn_blocking(move || alerting.open_of(EXTERNAL));
         let mut by_mark: BTreeMap<String, Vec<Alert>> = BTreeMap::new();
         for alert in open.await.unwrap_or_default() {
             if let Some(mark) = alert.annotations.get("generator_url") {

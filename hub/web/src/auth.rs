@@ -19,6 +19,8 @@ use crate::{ApiError, ApiResult, Identity, password::Passwords, throttle::Thrott
 use keys::Keys;
 pub(crate) use layer::{OPEN, identify};
 
+/// Names of the tokens that the command line makes for itself begin like this: one for each call, which nobody would recognise.
+pub const COMMAND_LINE: &str = "command-line-";
 /// Prefix of API tokens, so that scanners for leaked secrets find them.
 pub const TOKEN_PREFIX: &str = "sfp_";
 /// API tokens are looked up again after this long, so that one revoked on another replica stops working soon.
@@ -229,7 +231,11 @@ impl Auth {
         };
         match token.filter(|token| token.expires_at.is_none_or(|end| end > now)) {
             Some(token) => Ok(Identity {
-                name: format!("token:{}", token.name),
+                name: if token.name.starts_with(COMMAND_LINE) {
+                    "command line".to_owned()
+                } else {
+                    format!("token:{}", token.name)
+                },
                 role: token.role,
             }),
             None => Err(ApiError::unauthorized("the API token is not valid")),

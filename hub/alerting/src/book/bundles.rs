@@ -18,6 +18,7 @@ use crate::{
     compose::{NOTED, Together},
     grouping::{Contents, Group, Look},
     held::{Cause, Gate, Held},
+    id::AlertId,
     incident::{Incident, SYSTEM},
     outbox::Outgoing,
     route::{Compiled, Tree},
@@ -31,7 +32,7 @@ const MARKED: usize = 1000;
 pub(super) struct Bundle {
     pub(super) group: Group,
     /// By alert id.
-    members: BTreeMap<String, Member>,
+    members: BTreeMap<AlertId, Member>,
     due: Option<i64>,
 }
 
@@ -62,7 +63,7 @@ impl Book {
         self.tree = compiled.tree;
         self.mutes.set_inhibition(compiled.inhibit);
         let keys = self.groups.keys().chain(self.cold.keys());
-        let keys: Vec<String> = keys.cloned().collect();
+        let keys: Vec<Arc<str>> = keys.cloned().collect();
         for key in &keys {
             self.note_source(key);
         }
@@ -74,13 +75,13 @@ impl Book {
             let target = target.filter(|target| target.group_by == bundle.group.target.group_by);
             bundle.group.follow(target, now);
             let orphan = target.is_none();
-            let members: Vec<String> = bundle.members.keys().cloned().collect();
+            let members: Vec<AlertId> = bundle.members.keys().copied().collect();
             self.changes.groups.insert(key.clone());
             self.reschedule_bundle(&key);
             if orphan {
                 // They are told of by whatever route takes them now.
                 let open = members.iter().filter_map(|id| self.ids.get(id).cloned());
-                let open: Vec<String> = open.collect();
+                let open: Vec<Arc<str>> = open.collect();
                 for key in open {
                     self.warm(&key);
                     let (_, policy) = self.route(&key, now);
@@ -118,7 +119,9 @@ impl Book {
                 let group = Group::new(Uuid::now_v7().to_string(), name.clone(), labels, target.clone());
                 Bundle::new(group)
             });
-            bundle.members.insert(alert.id.clone(), Member::Open { told: false });
+            bundle
+                .members
+                .insert(AlertId::of(&alert.id), Member::Open { told: false });
             bundle.group.news(now);
             touched.push(name);
         }
@@ -137,13 +140,13 @@ impl Book {
     /// An alert is over: its groups tell that to whom they told of it.
     pub(super) fn leave_bundles(&mut self, key: &str, now: i64) {
         if !self.marks.is_empty()
-            && let Some(id) = self.groups.get(key).map(|slot| slot.incident.alert.id.clone())
+            && let Some(id) = self.groups.get(key).map(|slot| AlertId::of(&slot.incident.alert.id))
         {
-            self.catch_up(&id, now);
+            self.catch_up(id, now);
         }
         let Some(slot) = self.groups.get_mut(key) else { return };
         let incident = &mut slot.incident;
-        let id = incident.alert.id.clone();
+        let id = AlertId::of(&incident.alert.id);
         for name in incident.memory.leave() {
             if let Some(bundle) = self.bundles.get_mut(&name) {
                 bundle.members.remove(&id);
@@ -155,7 +158,7 @@ impl Book {
         let over = slot.incident.clone();
         for name in over.memory.groups() {
             if let Some(bundle) = self.bundles.get_mut(name) {
-                bundle.members.insert(id.clone(), Member::Over(Box::new(over.clone())));
+                bundle.members.insert(id, Member::Over(Box::new(over.clone())));
                 bundle.group.news(now);
                 self.changes.groups.insert(name.to_owned());
                 self.reschedule_bundle(name);
@@ -195,7 +198,7 @@ impl Book {
             } else {
                 Member::Over(Box::new(incident.clone()))
             };
-            bundle.members.insert(incident.alert.id.clone(), member);
+            bundle.members.insert(AlertId::of(&incident.alert.id), member);
         }
     }
 
@@ -240,7 +243,7 @@ impl Book {
                 Member::Over(_) => contents.news = true,
                 Member::Open { told } => {
                     contents.open = true;
-                    let waits = self.brief(id).is_some_and(|brief| !brief.muted && !brief.acknowledged);
+                    let waits = self.brief(*id).is_some_and(|brief| !brief.muted && !brief.acknowledged);
                     contents.firing |= waits;
                     contents.news |= waits && !told && !bundle.group.orphan;
                 }
@@ -252,7 +255,7 @@ impl Book {
     /// One notification about the whole group for each of its channels.
     fn tell_bundle(&mut self, name: &str, now: i64) {
         let Some(bundle) = self.bundles.get(name) else { return };
-        let mut fresh: Vec<String> = Vec::new();
+        let mut fresh: Vec<AlertId> = Vec::new();
         let mut firing: Vec<Cow<'_, Alert>> = Vec::new();
         let mut counts = (0, 0);
         let mut level = None;
@@ -265,16 +268,16 @@ impl Book {
                 if pass.is_some_and(|wanted| wanted != *told) {
                     continue;
                 }
-                let Some(brief) = self.brief(id).filter(|brief| !brief.muted) else {
+                let Some(brief) = self.brief(*id).filter(|brief| !brief.muted) else {
                     continue;
                 };
                 counts.0 += 1;
                 level = level.max(Some(brief.level));
                 if !told {
-                    fresh.push(id.clone());
+                    fresh.push(*id);
                 }
                 if firing.len() < NOTED {
-                    firing.extend(self.look_id(id).map(|incident| match incident {
+                    firing.extend(self.look_id(*id).map(|incident| match incident {
                         Cow::Borrowed(incident) => Cow::Borrowed(&incident.alert),
                         Cow::Owned(incident) => Cow::Owned(incident.alert),
                     }));
@@ -379,33 +382,34 @@ impl Book {
         self.done.marks += some;
         let marks: Vec<_> = self.marks.drain(..some).collect();
         for (id, name, _) in marks {
-            self.mark(&id, &name, now);
+            self.mark(id, &name, now);
         }
     }
 
-    fn mark(&mut self, id: &str, name: &str, now: i64) {
-        let Some(key) = self.ids.get(id).cloned() else { return };
+    fn mark(&mut self, id: AlertId, name: &str, now: i64) {
+        let Some(key) = self.ids.get(&id).cloned() else { return };
         self.warm(&key);
-        if let Some(slot) = self.groups.get_mut(&key).filter(|slot| slot.incident.alert.id == *id) {
+        let slot = self.groups.get_mut(&key);
+        if let Some(slot) = slot.filter(|slot| AlertId::of(&slot.incident.alert.id) == id) {
             slot.incident.memory.group_told(name);
             slot.incident.note(now, "routed", SYSTEM, name);
-            self.changes.written.insert(key);
+            self.changes.written.insert(key.to_string());
         }
     }
 
     /// Notes at once what is still to be noted in this alert.
-    fn catch_up(&mut self, id: &str, now: i64) {
+    fn catch_up(&mut self, id: AlertId, now: i64) {
         let (own, others): (VecDeque<_>, VecDeque<_>) = mem::take(&mut self.marks)
             .into_iter()
-            .partition(|(other, ..)| other == id);
+            .partition(|(other, ..)| *other == id);
         self.marks = others;
         for (id, name, _) in own {
-            self.mark(&id, &name, now);
+            self.mark(id, &name, now);
         }
     }
 
     /// Remembers in the alerts that their group has told of them.
-    fn mark_told(&mut self, name: &str, fresh: &[String], now: i64) {
+    fn mark_told(&mut self, name: &str, fresh: &[AlertId], now: i64) {
         let Some(bundle) = self.bundles.get_mut(name) else {
             return;
         };
@@ -418,9 +422,10 @@ impl Book {
             }
         });
         for id in fresh {
-            bundle.members.insert(id.clone(), Member::Open { told: true });
+            bundle.members.insert(*id, Member::Open { told: true });
         }
-        let marks = fresh.iter().map(|id| (id.clone(), name.to_owned(), now));
+        let shared: Arc<str> = name.into();
+        let marks = fresh.iter().map(|id| (*id, Arc::clone(&shared), now));
         self.marks.extend(marks);
         self.mark_some(now);
         for mut incident in over {
@@ -429,7 +434,7 @@ impl Book {
                 let member = self
                     .bundles
                     .get_mut(&other)
-                    .and_then(|bundle| bundle.members.get_mut(&incident.alert.id));
+                    .and_then(|bundle| bundle.members.get_mut(&AlertId::of(&incident.alert.id)));
                 if let Some(Member::Over(same)) = member {
                     same.memory.forget_group(name);
                 }
@@ -438,7 +443,7 @@ impl Book {
             self.warm(&key);
             match self
                 .groups
-                .get_mut(&key)
+                .get_mut(key.as_str())
                 .filter(|slot| slot.incident.alert.id == incident.alert.id)
             {
                 Some(slot) => {

@@ -21,7 +21,7 @@ impl Book {
         let signal = &posted.signal;
         let key = group_key(signal);
         self.warm(&key);
-        let last = self.groups.get(&key).map(|slot| &slot.incident);
+        let last = self.groups.get(key.as_str()).map(|slot| &slot.incident);
         let open = last.is_some_and(Incident::is_open);
         if !open && !signal.met {
             return;

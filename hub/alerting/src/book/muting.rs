@@ -71,7 +71,7 @@ impl Book {
         let mut moved = Vec::new();
         let idle = self.mutes.is_idle();
         let stirred = self.resting(|key, cold| {
-            if !cold.open || !cold.fired || (idle && !cold.muted) {
+            if !cold.is_open() || !cold.fired() || (idle && !cold.muted) {
                 return false;
             }
             // Which reasons it had is only asked where it has some.
@@ -94,7 +94,7 @@ impl Book {
         for key in moved {
             self.reschedule(&key);
             self.news_of(&key, now);
-            self.changes.written.insert(key);
+            self.changes.written.insert(key.to_string());
         }
     }
 }

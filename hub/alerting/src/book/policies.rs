@@ -1,5 +1,7 @@
 //! Escalation policies and on-call schedules at work.
 
+use std::sync::Arc;
+
 use streamflow_model::Escalation;
 
 use super::Book;
@@ -56,7 +58,7 @@ impl Book {
             .groups
             .iter()
             .filter(|(_, slot)| slot.incident.policy() == Some(name));
-        let mut keys: Vec<String> = follows.map(|(key, _)| key.clone()).collect();
+        let mut keys: Vec<Arc<str>> = follows.map(|(key, _)| key.clone()).collect();
         keys.extend(self.resting(|_, cold| {
             let incident = || cold.packed.incident();
             cold.follows_policy && incident().is_some_and(|incident| incident.policy() == Some(name))

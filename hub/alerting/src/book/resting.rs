@@ -6,10 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use streamflow_model::{Alert, Level};
+use streamflow_model::{Alert, AlertState, Level, rule::SELF};
 
 use super::{Book, Slot};
-use crate::{incident::Incident, packed::Packed};
+use crate::{handle::Shown, id::AlertId, incident::Incident, packed::Packed};
 
 /// Incidents that stay at hand however long nobody touches them: up to here memory is no concern.
 pub(super) const WARM: usize = 4096;
@@ -23,13 +23,28 @@ const SEPARATOR: char = '\u{1f}';
 pub(super) struct Cold {
     pub(super) packed: Arc<Packed>,
     pub(super) due: Option<i64>,
-    pub(super) open: bool,
-    pub(super) fired: bool,
+    fired_at: Option<i64>,
+    labels: Box<str>,
+    state: AlertState,
+    level: Level,
     pub(super) muted: bool,
     pub(super) follows_policy: bool,
     acknowledged: bool,
-    level: Level,
-    labels: Box<str>,
+}
+
+/// What totals ask about an open alert.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Outline<'a> {
+    /// Where it stands.
+    pub(crate) state: AlertState,
+    /// Severity.
+    pub(crate) level: Level,
+    /// Its rule.
+    pub(crate) rule_id: &'a str,
+    /// Its rule's name.
+    pub(crate) rule_name: Cow<'a, str>,
+    /// When it began to fire, ms.
+    pub(crate) fired_at: Option<i64>,
 }
 
 /// What a group asks about an alert.
@@ -56,14 +71,24 @@ impl Cold {
         Some(Self {
             packed: Arc::new(packed),
             due: slot.due,
-            open: incident.is_open(),
-            fired: alert.fired_at.is_some(),
+            fired_at: alert.fired_at.map(|at| at.0),
+            state: alert.state,
             muted: !alert.muted_by.is_empty(),
             follows_policy: incident.policy().is_some(),
             acknowledged: alert.acknowledged_at.is_some(),
             level: alert.level,
             labels: labels.join(&SEPARATOR.to_string()).into(),
         })
+    }
+
+    /// Whether it goes on.
+    pub(super) fn is_open(&self) -> bool {
+        self.state != AlertState::Resolved
+    }
+
+    /// Whether it has ever fired.
+    pub(super) const fn fired(&self) -> bool {
+        self.fired_at.is_some()
     }
 
     /// The alert's labels.
@@ -79,8 +104,8 @@ impl Cold {
 
 /// The newest incident of a group, which may rest.
 pub(super) fn look<'a>(
-    warm: &'a HashMap<String, Box<Slot>>,
-    cold: &'a HashMap<String, Cold>,
+    warm: &'a HashMap<Arc<str>, Box<Slot>>,
+    cold: &'a HashMap<Arc<str>, Cold>,
     key: &str,
 ) -> Option<Cow<'a, Incident>> {
     if let Some(slot) = warm.get(key) {
@@ -107,20 +132,20 @@ impl Book {
 
     /// The incident with this id is at hand.
     pub(crate) fn warm_id(&mut self, id: &str) {
-        if let Some(key) = self.ids.get(id).cloned() {
+        if let Some(key) = self.ids.get(&AlertId::of(id)).cloned() {
             self.warm(&key);
         }
     }
 
     /// An incident that is the newest of its group, which may rest.
-    pub(super) fn look_id(&self, id: &str) -> Option<Cow<'_, Incident>> {
-        let incident = self.ids.get(id).and_then(|key| look(&self.groups, &self.cold, key));
-        incident.filter(|incident| incident.alert.id == id)
+    pub(super) fn look_id(&self, id: AlertId) -> Option<Cow<'_, Incident>> {
+        let incident = self.ids.get(&id).and_then(|key| look(&self.groups, &self.cold, key));
+        incident.filter(|incident| AlertId::of(&incident.alert.id) == id)
     }
 
     /// What a group asks about an alert.
-    pub(super) fn brief(&self, id: &str) -> Option<Brief> {
-        let key = self.ids.get(id)?;
+    pub(super) fn brief(&self, id: AlertId) -> Option<Brief> {
+        let key = self.ids.get(&id)?;
         if let Some(cold) = self.cold.get(key) {
             return Some(Brief {
                 muted: cold.muted,
@@ -128,7 +153,9 @@ impl Book {
                 level: cold.level,
             });
         }
-        self.by_id(id).map(|incident| Brief {
+        let incident = self.incident(key);
+        let incident = incident.filter(|incident| AlertId::of(&incident.alert.id) == id);
+        incident.map(|incident| Brief {
             muted: !incident.alert.muted_by.is_empty(),
             acknowledged: incident.alert.acknowledged_at.is_some(),
             level: incident.alert.level,
@@ -136,7 +163,7 @@ impl Book {
     }
 
     /// Keys of incidents that rest and of which this holds.
-    pub(super) fn resting(&self, is: impl Fn(&str, &Cold) -> bool) -> Vec<String> {
+    pub(super) fn resting(&self, is: impl Fn(&str, &Cold) -> bool) -> Vec<Arc<str>> {
         let meant = self.cold.iter().filter(|(key, cold)| is(key, cold));
         meant.map(|(key, _)| key.clone()).collect()
     }
@@ -145,8 +172,62 @@ impl Book {
     pub(crate) fn open_alerts(&self) -> impl Iterator<Item = Cow<'_, Alert>> {
         let warm = self.groups.values().filter(|slot| slot.incident.is_open());
         let warm = warm.map(|slot| Cow::Borrowed(&slot.incident.alert));
-        let cold = self.cold.values().filter(|cold| cold.open);
+        let cold = self.cold.values().filter(|cold| cold.is_open());
         warm.chain(cold.filter_map(|cold| cold.packed.read().map(Cow::Owned)))
+    }
+
+    /// Those of them whose labels are meant: the others need not be unpacked.
+    pub(crate) fn open_with(&self, meant: impl Fn(&BTreeMap<String, String>) -> bool) -> Vec<Cow<'_, Alert>> {
+        let warm = self.groups.values().map(|slot| &slot.incident);
+        let warm = warm.filter(|incident| incident.is_open() && meant(&incident.alert.labels));
+        let warm = warm.map(|incident| Cow::Borrowed(&incident.alert));
+        let cold = self
+            .cold
+            .values()
+            .filter(|cold| cold.is_open() && meant(&cold.labels()));
+        warm.chain(cold.filter_map(|cold| cold.packed.read().map(Cow::Owned)))
+            .collect()
+    }
+
+    /// What totals ask about alerts that are not over.
+    pub(crate) fn outlines(&self) -> impl Iterator<Item = Outline<'_>> {
+        let warm = self.groups.values().map(|slot| &slot.incident);
+        let warm = warm.filter(|incident| incident.is_open()).map(|incident| Outline {
+            state: incident.alert.state,
+            level: incident.alert.level,
+            rule_id: &incident.alert.rule_id,
+            rule_name: Cow::Borrowed(&incident.alert.rule_name),
+            fired_at: incident.alert.fired_at.map(|at| at.0),
+        });
+        let cold = self.cold.iter().filter(|(_, cold)| cold.is_open());
+        let cold = cold.map(|(key, cold)| Outline {
+            state: cold.state,
+            level: cold.level,
+            rule_id: key.split('{').next().unwrap_or_default(),
+            rule_name: Cow::Owned(cold.labels().remove("alertname").unwrap_or_default()),
+            fired_at: cold.fired_at,
+        });
+        warm.chain(cold)
+    }
+
+    /// All alerts that are not over, as everybody may see them; those that rest stay packed.
+    pub(crate) fn shown(&self) -> impl Iterator<Item = (AlertId, Shown)> {
+        let warm = self.groups.values().filter(|slot| slot.incident.is_open());
+        let warm = warm.map(|slot| {
+            let alert = Arc::new(slot.incident.alert.clone());
+            (AlertId::of(&alert.id), Shown::Plain(alert))
+        });
+        let cold = self.ids.iter().filter_map(|(id, key)| {
+            let cold = self.cold.get(key).filter(|cold| cold.is_open())?;
+            let shown = if key.starts_with(SELF) {
+                // The hub asks for those by which it tells of itself every few seconds.
+                Shown::Plain(Arc::new(cold.packed.read()?))
+            } else {
+                Shown::Packed(cold.state, Arc::clone(&cold.packed))
+            };
+            Some((*id, shown))
+        });
+        warm.chain(cold)
     }
 
     /// Whether [`Self::rest`] has more to do.
@@ -156,7 +237,7 @@ impl Book {
 
     /// Lets some incidents rest, when there are many. What has changed since [`Self::take_changes`] must not be asked for before
     /// the next change. Answers the open alerts among them, by id.
-    pub(crate) fn rest(&mut self) -> Vec<(String, Arc<Packed>)> {
+    pub(crate) fn rest(&mut self) -> Vec<(AlertId, Arc<Packed>)> {
         let surplus = self.groups.len().saturating_sub(WARM);
         let mut resting = Vec::new();
         self.tired = false;
@@ -165,17 +246,17 @@ impl Book {
         }
         // Those that other groups and moments still hold on to stay.
         let calm = self.groups.iter().filter(|(_, slot)| slot.before.is_none());
-        let keys: Vec<String> = calm.take(surplus.min(AT_ONCE)).map(|(key, _)| key.clone()).collect();
+        let keys: Vec<Arc<str>> = calm.take(surplus.min(AT_ONCE)).map(|(key, _)| key.clone()).collect();
         for key in keys {
             let Some((id, cold)) = self.groups.get(&key).and_then(|slot| {
                 let cold = Cold::of(slot, self.packer.pack(&slot.incident)?)?;
-                Some((slot.incident.alert.id.clone(), cold))
+                Some((AlertId::of(&slot.incident.alert.id), cold))
             }) else {
                 continue;
             };
             self.groups.remove(&key);
             self.tired = surplus > AT_ONCE;
-            if cold.open {
+            if cold.is_open() {
                 resting.push((id, Arc::clone(&cold.packed)));
             }
             self.cold.insert(key, cold);
@@ -190,7 +271,7 @@ impl Book {
     /// Lets everything rest that can.
     #[cfg(test)]
     pub(crate) fn rest_all(&mut self) {
-        let keys: Vec<String> = self.groups.keys().cloned().collect();
+        let keys: Vec<Arc<str>> = self.groups.keys().cloned().collect();
         for key in keys {
             if let Some(slot) = self.groups.get(&key).filter(|slot| slot.before.is_none()) {
                 let cold = Cold::of(slot, self.packer.pack(&slot.incident).unwrap()).unwrap();

@@ -1,12 +1,13 @@
 //! The newest incident of each group: what a step of it entails.
 
-use std::mem;
+use std::{mem, sync::Arc};
 
 use streamflow_model::{AlertState, Instant};
 
 use super::{Book, Slot};
 use crate::{
     held::Gate,
+    id::AlertId,
     incident::{Incident, Step, Terms},
 };
 
@@ -14,17 +15,20 @@ impl Book {
     pub(super) fn insert(&mut self, key: String, incident: Incident) {
         let open = incident.is_open();
         self.open += usize::from(open);
-        self.ids.insert(incident.alert.id.clone(), key.clone());
-        let before = self.groups.remove(&key).map(|slot| Box::new(slot.incident));
+        let (at, before) = match self.groups.remove_entry(key.as_str()) {
+            Some((at, slot)) => (at, Some(Box::new(slot.incident))),
+            None => (Arc::from(key.as_str()), None),
+        };
         if let Some(before) = &before {
-            self.ids.remove(&before.alert.id);
+            self.ids.remove(&AlertId::of(&before.alert.id));
         }
+        self.ids.insert(AlertId::of(&incident.alert.id), Arc::clone(&at));
         let slot = Slot {
             incident,
             due: None,
             before,
         };
-        self.groups.insert(key.clone(), Box::new(slot));
+        self.groups.insert(at, Box::new(slot));
         if open {
             self.reschedule(&key);
         }
@@ -97,22 +101,24 @@ impl Book {
     }
 
     fn forget(&mut self, key: &str, now: i64) {
-        let Some(slot) = self.groups.remove(key) else { return };
+        let Some((at, slot)) = self.groups.remove_entry(key) else {
+            return;
+        };
         self.unschedule(slot.due, key);
         self.open -= 1;
         self.changes.written.remove(key);
         self.changes.touched.remove(key);
         let Incident { mut alert, memory } = slot.incident;
-        self.ids.remove(&alert.id);
+        self.ids.remove(&AlertId::of(&alert.id));
         if let Some(mut before) = slot.before {
             before.memory.seen = memory.seen;
-            self.ids.insert(before.alert.id.clone(), key.to_owned());
+            self.ids.insert(AlertId::of(&before.alert.id), Arc::clone(&at));
             let slot = Slot {
                 incident: *before,
                 due: None,
                 before: None,
             };
-            self.groups.insert(key.to_owned(), Box::new(slot));
+            self.groups.insert(at, Box::new(slot));
         }
         alert.state = AlertState::Resolved;
         alert.resolved_at = Some(Instant(now));

@@ -26,8 +26,8 @@ impl Desk {
     /// The open alerts that these matchers mean.
     pub(crate) fn meant(&self, matchers: &[Matcher]) -> ApiResult<Vec<Alert>> {
         let matchers = matchers_of_silence(matchers)?;
-        let open = self.book.open_alerts().filter(|alert| matchers.hold(&alert.labels));
-        Ok(open.map(Cow::into_owned).collect())
+        let open = self.book.open_with(|labels| matchers.hold(labels));
+        Ok(open.into_iter().map(Cow::into_owned).collect())
     }
 
     /// Makes a silence, or changes one: an expired one, or one whose matchers change, is replaced by a new one.

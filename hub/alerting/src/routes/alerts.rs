@@ -12,6 +12,7 @@ use crate::{
     desk::{Desk, no_alert},
     documents::{self, ALERT, newest_first},
     handle::Shown,
+    id::AlertId,
     incident::Incident,
 };
 
@@ -93,7 +94,7 @@ pub(super) async fn list(
     if query.state.is_some_and(|state| state != AlertState::Resolved) {
         let after = open.iter().rev().filter(|(id, _)| {
             let cursor = query.cursor.as_ref();
-            cursor.is_none_or(|cursor| newest_first(id) > *cursor)
+            cursor.is_none_or(|cursor| newest_first(&id.to_string()) > *cursor)
         });
         let wanted = after
             .filter_map(|(_, shown)| shown.alert())
@@ -103,7 +104,7 @@ pub(super) async fn list(
     }
     let pick = |doc: streamflow_storage::Doc| {
         let incident: Incident = serde_json::from_value(doc.body).ok()?;
-        let shown = open.get(&incident.alert.id).and_then(Shown::alert);
+        let shown = open.get(&AlertId::of(&incident.alert.id)).and_then(Shown::alert);
         let alert = shown.map_or(incident.alert, Arc::unwrap_or_clone);
         query.takes(&alert).then_some(alert)
     };
@@ -201,15 +202,15 @@ fn count(desk: &Desk, now: i64) -> AlertStats {
     let history = desk.book.history();
     let (mut by_state, mut by_level, mut by_rule) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     let (mut open, mut fired_last_day) = (0, 0);
-    for alert in desk.book.open_alerts() {
+    for alert in desk.book.outlines() {
         open += 1;
         *by_state.entry(alert.state.name().to_owned()).or_insert(0) += 1;
         *by_level.entry(alert.level.name().to_owned()).or_insert(0) += 1;
         by_rule
-            .entry(alert.rule_id.clone())
-            .or_insert_with(|| (alert.rule_name.clone(), 0))
+            .entry(alert.rule_id.to_owned())
+            .or_insert_with(|| (alert.rule_name.into_owned(), 0))
             .1 += 1;
-        fired_last_day += usize::from(alert.fired_at.is_some_and(|at| at.0 >= yesterday));
+        fired_last_day += usize::from(alert.fired_at.is_some_and(|at| at >= yesterday));
     }
     fired_last_day += history
         .iter()

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::{Rooms, editable};
 use crate::{
     calendar::Calendar,
-    desk::no_channel,
+    desk::{Desk, no_channel},
     gate::MOST_PER_MINUTE,
     held::Cause,
     link,
@@ -146,16 +146,27 @@ pub(super) async fn replace(
     save(&rooms, &identity, editable(body, &READ_ONLY)?, false).await
 }
 
-/// Removes a channel that no rule uses
-#[utoipa::path(delete, path = "/api/v1/channels/{name}", tag = "channels", params(("name" = String, Path)),
-    responses((status = 204), (status = 409, description = "Rules use it.")))]
+/// How to remove a channel.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub(super) struct Removal {
+    /// Give up the notifications that still wait for it.
+    force: bool,
+}
+
+/// Removes a channel that no rule uses, and for which nothing waits
+#[utoipa::path(delete, path = "/api/v1/channels/{name}", tag = "channels", params(("name" = String, Path), Removal),
+    responses((status = 204), (status = 409, description = "Rules use it, or notifications wait to be told through it; `details` names them.")))]
 pub(super) async fn remove(
     State(rooms): State<Rooms>,
     identity: Identity,
     Path(name): Path<String>,
+    Query(removal): Query<Removal>,
 ) -> ApiResult<StatusCode> {
     identity.require(Role::Editor)?;
-    rooms.handle.call(move |desk, _| desk.delete_channel(&name)).await?;
+    let work = move |desk: &mut Desk, _| desk.delete_channel(&name, removal.force);
+    rooms.handle.call(work).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

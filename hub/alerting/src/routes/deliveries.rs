@@ -61,7 +61,7 @@ pub(super) async fn list(
 
 /// Sends a failed delivery again, under the same idempotency key
 #[utoipa::path(post, path = "/api/v1/deliveries/{id}/retry", tag = "deliveries", params(("id" = String, Path)),
-    responses((status = 200, body = Data<Delivery>), (status = 409, description = "It has not failed.")))]
+    responses((status = 200, body = Data<Delivery>), (status = 409, description = "It has not failed, or it would be the end of an alert that fires now.")))]
 pub(super) async fn retry(
     State(rooms): State<Rooms>,
     identity: Identity,
@@ -100,6 +100,8 @@ pub(super) struct SentAgain {
 const AT_ONCE: usize = 1000;
 
 /// Sends all failed deliveries again, each under the same idempotency key; at most a thousand at once
+///
+/// Ends of alerts under whose key another one fires now are left as they are.
 #[utoipa::path(post, path = "/api/v1/deliveries/retry", tag = "deliveries", request_body = Again,
     responses((status = 200, body = Data<SentAgain>)))]
 pub(super) async fn retry_all(

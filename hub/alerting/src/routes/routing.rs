@@ -132,7 +132,12 @@ pub(super) async fn groups(State(rooms): State<Rooms>, identity: Identity) -> Ap
             labels: group.labels.clone(),
             channels: group.target.channels.clone(),
             told: group.told.clone(),
-            alerts: desk.book.members(&group.key).take(MOST).cloned().collect(),
+            alerts: desk
+                .book
+                .members(&group.key)
+                .take(MOST)
+                .map(|id| id.to_string())
+                .collect(),
         });
         Ok(groups.collect())
     };

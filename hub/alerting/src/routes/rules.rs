@@ -1,6 +1,7 @@
 //! `/api/v1/rules`
 
 use axum::{extract::State, http::StatusCode, response::IntoResponse};
+use serde::{Serialize, Serializer, ser::Error as _};
 use serde_json::{Map, Value};
 use streamflow_model::{Role, Rule, RuleDraft, RuleError, RuleKind};
 use streamflow_web::{ApiError, ApiResult, Data, Identity, Json, Page, PageQuery, Path, Query};
@@ -14,13 +15,34 @@ use crate::{
 /// Fields of a rule that the hub writes. A `version` that is given must be the present one.
 const READ_ONLY: [&str; 5] = ["id", "version", "created_at", "updated_at", "provisioned"];
 
+/// A rule as it is answered: without fields that say nothing to its kind, and always have their defaults.
+pub(super) struct RuleView(Rule);
+
+impl Serialize for RuleView {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let kind = self.0.draft.kind;
+        let mut rule = serde_json::to_value(&self.0).map_err(S::Error::custom)?;
+        if let Some(fields) = rule.as_object_mut() {
+            if !kind.has_windows() {
+                fields.remove("aggregate");
+                fields.remove("window");
+            }
+            if kind != RuleKind::Threshold {
+                fields.remove("condition");
+                fields.remove("threshold");
+            }
+        }
+        rule.serialize(serializer)
+    }
+}
+
 /// Lists rules, oldest first
 #[utoipa::path(get, path = "/api/v1/rules", tag = "rules", params(PageQuery), responses((status = 200, body = Page<Rule>)))]
 pub(super) async fn list(
     State(rooms): State<Rooms>,
     identity: Identity,
     Query(query): Query<PageQuery>,
-) -> ApiResult<Json<Page<Rule>>> {
+) -> ApiResult<Json<Page<RuleView>>> {
     identity.require(Role::Viewer)?;
     let limit = query.limit()?;
     let rules = rooms.handle.board.rules.borrow().clone();
@@ -29,9 +51,9 @@ pub(super) async fn list(
         .iter()
         .filter(|rule| rule.id > after)
         .take(limit + 1)
-        .cloned()
+        .map(|rule| RuleView(rule.clone()))
         .collect();
-    Ok(Json(Page::cut(page, limit, |rule: &Rule| rule.id.clone())))
+    Ok(Json(Page::cut(page, limit, |rule: &RuleView| rule.0.id.clone())))
 }
 
 /// Makes a rule
@@ -48,7 +70,7 @@ pub(super) async fn create(
         .handle
         .call(move |desk, now| desk.save_rule(None, draft, None, &identity.name, now))
         .await?;
-    Ok((StatusCode::CREATED, Json(Data { data: rule })))
+    Ok((StatusCode::CREATED, Json(Data { data: RuleView(rule) })))
 }
 
 /// Reads a rule
@@ -58,10 +80,10 @@ pub(super) async fn read(
     State(rooms): State<Rooms>,
     identity: Identity,
     Path(id): Path<String>,
-) -> ApiResult<Json<Data<Rule>>> {
+) -> ApiResult<Json<Data<RuleView>>> {
     identity.require(Role::Viewer)?;
     Ok(Json(Data {
-        data: find(&rooms, &id)?,
+        data: RuleView(find(&rooms, &id)?),
     }))
 }
 
@@ -75,7 +97,7 @@ pub(super) async fn replace(
     identity: Identity,
     Path(id): Path<String>,
     Json(body): Json<Map<String, Value>>,
-) -> ApiResult<Json<Data<Rule>>> {
+) -> ApiResult<Json<Data<RuleView>>> {
     save(&rooms, identity, id, body).await
 }
 
@@ -87,7 +109,7 @@ pub(super) async fn change(
     identity: Identity,
     Path(id): Path<String>,
     Json(fields): Json<Map<String, Value>>,
-) -> ApiResult<Json<Data<Rule>>> {
+) -> ApiResult<Json<Data<RuleView>>> {
     identity.require(Role::Editor)?;
     let Value::Object(mut body) = serde_json::to_value(find(&rooms, &id)?).map_err(ApiError::internal)? else {
         return Err(ApiError::internal("a rule is not an object"));
@@ -112,7 +134,12 @@ pub(super) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn save(rooms: &Rooms, identity: Identity, id: String, body: Map<String, Value>) -> ApiResult<Json<Data<Rule>>> {
+async fn save(
+    rooms: &Rooms,
+    identity: Identity,
+    id: String,
+    body: Map<String, Value>,
+) -> ApiResult<Json<Data<RuleView>>> {
     identity.require(Role::Editor)?;
     own(rooms, &id)?;
     let version = body.get("version").and_then(Value::as_i64);
@@ -120,7 +147,7 @@ async fn save(rooms: &Rooms, identity: Identity, id: String, body: Map<String, V
     check(rooms, &draft).await?;
     let work = move |desk: &mut crate::desk::Desk, now| desk.save_rule(Some(&id), draft, version, &identity.name, now);
     Ok(Json(Data {
-        data: rooms.handle.call(work).await?,
+        data: RuleView(rooms.handle.call(work).await?),
     }))
 }
 
@@ -164,4 +191,25 @@ async fn check(rooms: &Rooms, draft: &RuleDraft) -> ApiResult<()> {
         return Ok(());
     }
     Err(refuse("the rule", &errors))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_rule_is_answered_without_what_says_nothing_to_its_kind() {
+        let has = |draft: Value| -> Vec<bool> {
+            let rule = crate::sample::rule(draft);
+            let answer = serde_json::to_value(RuleView(rule)).unwrap();
+            let fields = ["name", "aggregate", "window", "condition", "threshold"];
+            fields.iter().map(|field| answer.get(field).is_some()).collect()
+        };
+        assert_eq!(has(json!({})), [true; 5]);
+        assert_eq!(has(json!({"kind": "anomaly"})), [true, true, true, false, false]);
+        assert_eq!(has(json!({"kind": "absence"})), [true, false, false, false, false]);
+        assert_eq!(has(json!({"kind": "plugin"})), [true, false, false, false, false]);
+    }
 }

@@ -53,6 +53,11 @@ impl Hub {
         }
     }
 
+    /// The channel.
+    pub(super) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
     pub(super) async fn restart(self) -> Self {
         self.running.stop().await;
         Self::on(self.store, self.dir).await

@@ -187,6 +187,13 @@ async fn api_tokens_work_until_they_expire_or_are_forgotten() {
             role: Role::Ingest
         }
     );
+    let own = ApiToken {
+        name: format!("{COMMAND_LINE}0198"),
+        ..kept.clone()
+    };
+    accounts.tokens.lock().unwrap().insert(sha256.clone(), own);
+    auth.forget_tokens();
+    assert_eq!(auth.identify(&token).await.unwrap().name, "command line");
     kept.expires_at = Some(Instant(now.0 - 1));
     accounts.tokens.lock().unwrap().insert(sha256.clone(), kept);
     auth.forget_tokens();

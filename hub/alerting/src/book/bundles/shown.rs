@@ -1,7 +1,7 @@
 //! Groups as they are stored and shown.
 
-use super::Book;
-use crate::grouping::Group;
+use super::{Book, Member};
+use crate::{grouping::Group, id::AlertId};
 
 impl Book {
     /// A group's document.
@@ -14,11 +14,21 @@ impl Book {
         self.bundles.values().map(|bundle| &bundle.group)
     }
 
+    /// Whether an alert of a group goes on.
+    pub(crate) fn fires_in(&self, key: &str) -> bool {
+        let members = self
+            .bundles
+            .get(key)
+            .into_iter()
+            .flat_map(|bundle| bundle.members.values());
+        members.into_iter().any(|member| matches!(member, Member::Open { .. }))
+    }
+
     /// The ids of a group's alerts.
-    pub(crate) fn members(&self, key: &str) -> impl Iterator<Item = &String> {
+    pub(crate) fn members(&self, key: &str) -> impl Iterator<Item = AlertId> {
         self.bundles
             .get(key)
             .into_iter()
-            .flat_map(|bundle| bundle.members.keys())
+            .flat_map(|bundle| bundle.members.keys().copied())
     }
 }

@@ -43,7 +43,7 @@ impl Book {
         }
         let (mut alerts, mut count, mut level): (Vec<Cow<'_, Alert>>, usize, Level) = (Vec::new(), 0, Level::Info);
         for (id, member) in &bundle.members {
-            let brief = self.brief(id).filter(|brief| !brief.muted);
+            let brief = self.brief(*id).filter(|brief| !brief.muted);
             let (Member::Open { .. }, Some(brief)) = (member, brief) else {
                 continue;
             };
@@ -53,7 +53,7 @@ impl Book {
             count += 1;
             level = level.max(brief.level);
             if alerts.len() < NOTED {
-                alerts.extend(self.look_id(id).map(|incident| match incident {
+                alerts.extend(self.look_id(*id).map(|incident| match incident {
                     Cow::Borrowed(incident) => Cow::Borrowed(&incident.alert),
                     Cow::Owned(incident) => Cow::Owned(incident.alert),
                 }));

@@ -206,14 +206,14 @@ fn channels_and_routing_come_and_go_with_their_file() {
             .status(),
         409
     );
-    assert_eq!(desk.delete_channel("pager").unwrap_err().status(), 409);
+    assert_eq!(desk.delete_channel("pager", false).unwrap_err().status(), 409);
 
     // The routing still names the channel, so the channel stays, and both can be edited again.
     let done = apply(&mut desk, Vec::new(), &[]);
     assert_eq!(done.removed, ["rule `a`"]);
     assert!(desk.book.channels()["pager"].provisioned.is_none());
     desk.save_routing(RoutingDraft::default(), None, T0).unwrap();
-    desk.delete_channel("pager").unwrap();
+    desk.delete_channel("pager", false).unwrap();
 }
 
 #[test]
