@@ -50,13 +50,21 @@ async fn plugins_are_listed_with_what_the_contract_names() {
         ("state", json!("active")),
         ("reason", json!(null)),
         ("capabilities", json!(["http api.example.org"])),
+        ("granted", json!(["http api.example.org"])),
+        ("fields", json!([])),
         ("calls", json!(1)),
         ("errors", json!(0)),
         ("traps", json!(0)),
     ] {
         assert_eq!(a[key], value, "{key}");
     }
-    assert!(a["cpu_ns_per_event"].is_u64() && a["memory_bytes"].is_u64(), "{a}");
+    for key in ["cpu_ns_per_event", "ns_per_call", "memory_bytes"] {
+        assert!(a[key].is_u64(), "{key}: {a}");
+    }
+    assert_eq!(
+        a["limits"],
+        json!({"memory_bytes": 64 << 20, "deadline_ms": 5000, "call_ms": 30_000})
+    );
     let b = &body["data"][1];
     assert_eq!((&b["name"], &b["state"]), (&json!("b"), &json!("failed")));
     assert!(b["reason"].as_str().unwrap().contains("not a WebAssembly component"));
@@ -89,6 +97,37 @@ async fn only_an_admin_enables() {
     assert_eq!(enable(Role::Admin, "b").await.0, StatusCode::NOT_FOUND);
     let (status, body) = enable(Role::Admin, "a").await;
     assert_eq!((status, &body["data"]["state"]), (StatusCode::OK, &json!("active")));
+}
+
+#[tokio::test]
+async fn what_was_approved_is_told_beside_what_is_asked_for() {
+    let mut fixture = Fixture::new();
+    fixture.options.allow_unsigned = true;
+    let running = fixture.start().await;
+    let build = |manifest| {
+        let parts = Parts {
+            manifest,
+            ..Parts::default()
+        };
+        parts.build("caller")
+    };
+    let before = build("[capabilities]\nhttp = [\"one.example.org\"]\n");
+    running.host.install(before, true, "someone").await.unwrap();
+    let next = build("[capabilities]\nhttp = [\"one.example.org\", \"two.example.org\"]\n");
+    running.host.install(next, false, "someone").await.unwrap();
+    let (_, body) = ask(router(&running, Role::Viewer), "GET", "/api/v1/plugins").await;
+    let rights = |state: &str| {
+        let found = body["data"].as_array().unwrap().iter();
+        let found = found.filter(|plugin| plugin["name"] == "caller");
+        found
+            .filter(|plugin| plugin["state"] == state)
+            .map(|plugin| (plugin["capabilities"].clone(), plugin["granted"].clone()))
+            .next()
+            .unwrap()
+    };
+    let (one, two) = ("http one.example.org", "http two.example.org");
+    assert_eq!(rights("active"), (json!([one]), json!([one])));
+    assert_eq!(rights("awaiting_approval"), (json!([one, two]), json!([one])));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ import { Field } from "../parts/field";
 import { reason, say } from "../parts/toast";
 
 /** As the hub has it. */
-const MOST_BYTES = 16 * 1024 * 1024;
+const MOST_BYTES = 32 * 1024 * 1024;
 
 const WAYS = ["wait", "run", "shadow"] as const;
 type Way = (typeof WAYS)[number];
