@@ -80,6 +80,7 @@ export function DocumentForm({ title, value, hint, action, close, save }: Docume
             spellcheck={false}
             autocapitalize="none"
             wrap="off"
+            autofocus
             aria-label={title}
             aria-invalid={found.length > 0}
             aria-describedby="document-mistakes"

@@ -59,8 +59,14 @@ export function LogView({ name }: { name: string }) {
     <section class="log" aria-label="Log">
       <div class="log-head">
         <label>
-          <span class="sr-only">From level</span>
-          <select value={level} aria-label="From level" onChange={(event) => setLevel(event.currentTarget.value as LineLevel)}>
+          <select
+            value={level}
+            aria-label="From level"
+            onChange={(event) => {
+              setLevel(event.currentTarget.value as LineLevel);
+              setHeld(false);
+            }}
+          >
             {LEVELS.map((each) => (
               <option key={each} value={each}>
                 {each === "debug" ? "all lines" : each === "error" ? "errors" : `${each} and above`}
