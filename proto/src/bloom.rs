@@ -98,10 +98,13 @@ impl BloomWriter {
         self.hashes.push(hash);
     }
 
-    /// Writes the filter.
-    pub(crate) fn finish(mut self) -> Vec<u8> {
-        self.hashes.sort_unstable();
-        self.hashes.dedup();
+    /// Writes the filter, as large as so many hashes need: those that were added many times make it larger than it must be, and sorting them out takes longer
+    /// than all the rest.
+    pub(crate) fn finish(mut self, repeats: bool) -> Vec<u8> {
+        if repeats {
+            self.hashes.sort_unstable();
+            self.hashes.dedup();
+        }
         write(self.hashes.len(), self.hashes.iter().copied())
     }
 }
@@ -169,7 +172,7 @@ mod tests {
         for value in 0..10_000 {
             writer.add(value_hash(of(&path), &value.to_string()));
         }
-        let bytes = writer.finish();
+        let bytes = writer.finish(true);
         let bloom = Bloom::new(&bytes);
         assert!((0..10_000).all(|value| bloom.contains(&path, &value.to_string())));
         let wrong = (10_000..30_000)
@@ -188,7 +191,7 @@ mod tests {
         let path = Path::parse("data.message").unwrap();
         let mut writer = BloomWriter::default();
         writer.add(unlisted_hash(of(&path)));
-        let bytes = writer.finish();
+        let bytes = writer.finish(true);
         assert!(Bloom::new(&bytes).contains(&path, "anything"));
         assert!(!Bloom::new(&bytes).contains(&Path::parse("data.level").unwrap(), "anything"));
         assert!(Bloom::new(&[]).contains(&path, "anything"));

@@ -124,10 +124,13 @@ impl<'a> Pass<'a> {
     fn field(&mut self, field: usize, found: &mut Found) -> Option<()> {
         match field {
             ID => {
-                found.id = match self.text()? {
-                    Some(text) => Some(Uuid::try_parse(text.as_str()).ok()?),
-                    None => None,
-                };
+                found.id = self.cursor.uuid();
+                if found.id.is_none() {
+                    found.id = match self.text()? {
+                        Some(text) => Some(Uuid::try_parse(text.as_str()).ok()?),
+                        None => None,
+                    };
+                }
             }
             TYPE => {
                 let text = self.text()??;

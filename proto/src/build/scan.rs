@@ -1,6 +1,7 @@
 //! Cuts JSON text into its tokens, strictly: whatever a strict parser would refuse, or what is merely unusual, is `None`.
 
 use super::number::{self, Number};
+use uuid::Uuid;
 
 /// Where the scan stands.
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +84,17 @@ impl<'a> Cursor<'a> {
             return Some(Text::Plain(self.text.get(start..end)?));
         }
         self.escaped(start)
+    }
+
+    /// An id in its usual form of 36 characters, if one comes next. Whether they belong to one says whether the string ends behind them, so it is read once.
+    #[inline]
+    pub(super) fn uuid(&mut self) -> Option<Uuid> {
+        self.peek()?;
+        let quoted = self.text.as_bytes().get(self.at..)?.first_chunk::<38>()?;
+        let [b'"', id @ .., b'"'] = quoted else { return None };
+        let id = Uuid::try_parse_ascii(id).ok()?;
+        self.at += quoted.len();
+        Some(id)
     }
 
     /// As [`Cursor::string`], once a backslash was seen.
@@ -191,26 +203,51 @@ pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
     }
 }
 
+/// Is it a quote, a backslash or a control character?
+#[inline]
+fn is_special(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\\' | 0..0x20)
+}
+
 /// Bytes before the first quote, backslash or control character.
 #[inline]
 fn special(bytes: &[u8]) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x80 * ONES;
     let (words, rest) = bytes.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        // The classic test for a zero byte; the lowest one found is always a true one.
-        let quote = word ^ (b'"' as u64 * ONES);
-        let slash = word ^ (b'\\' as u64 * ONES);
-        let found = (quote.wrapping_sub(ONES) & !quote)
-            | (slash.wrapping_sub(ONES) & !slash)
-            | (word.wrapping_sub(0x20 * ONES) & !word);
-        if found & HIGH != 0 {
-            return Some(index * 8 + (found & HIGH).trailing_zeros() as usize / 8);
+    let mut at = 0;
+    while let Some(word) = words.get(at) {
+        if let Some(before) = special_in(*word) {
+            return Some(at * 8 + before);
+        }
+        at += 1;
+        // Most strings have ended by now; the others are long enough to be looked at in larger blocks.
+        if at == 2 {
+            at += 2 * plain_blocks(bytes.get(16..).unwrap_or(&[]));
         }
     }
-    let at = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
-    Some(words.len() * 8 + at)
+    let end = rest.iter().position(|byte| is_special(*byte))?;
+    Some(words.len() * 8 + end)
+}
+
+/// The same within eight bytes.
+#[inline]
+fn special_in(word: [u8; 8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x80 * ONES;
+    let word = u64::from_le_bytes(word);
+    // The classic test for a zero byte; the lowest one found is always a true one.
+    let quote = word ^ (b'"' as u64 * ONES);
+    let slash = word ^ (b'\\' as u64 * ONES);
+    let found = (quote.wrapping_sub(ONES) & !quote)
+        | (slash.wrapping_sub(ONES) & !slash)
+        | (word.wrapping_sub(0x20 * ONES) & !word);
+    (found & HIGH != 0).then(|| (found & HIGH).trailing_zeros() as usize / 8)
+}
+
+/// How many blocks of sixteen bytes follow without one. No block is left early, which lets the compiler look at all of its bytes at once.
+#[inline]
+fn plain_blocks(bytes: &[u8]) -> usize {
+    let is_plain = |block: &&[u8; 16]| !block.iter().fold(false, |found, byte| found | is_special(*byte));
+    bytes.as_chunks::<16>().0.iter().take_while(is_plain).count()
 }
 
 #[cfg(test)]
@@ -231,7 +268,8 @@ mod tests {
         }
 
         #[test]
-        fn finds_the_end_of_strings(bytes in prop::collection::vec(prop_oneof![Just(b'a'), Just(b'"'), any::<u8>()], 0..40)) {
+        fn finds_the_end_of_strings(bytes in prop::collection::vec(prop_oneof![Just(b'a'), Just(b'"'), any::<u8>()], 0..40), plain in 0usize..90) {
+            let bytes = [vec![b'x'; plain], bytes].concat();
             prop_assert_eq!(special(&bytes), bytes.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)));
         }
 
@@ -246,6 +284,29 @@ mod tests {
                 Some((Number::Int(value), _)) => prop_assert_eq!(text.parse(), Ok(value)),
                 Some((Number::Float(value), _)) => prop_assert_eq!(text.parse::<f64>().unwrap().to_bits(), value.to_bits()),
                 _ => {}
+            }
+        }
+
+        #[test]
+        fn ids_are_taken_whole_or_not_at_all(id in any::<u128>(), upper in any::<bool>(), at in 0usize..36, change in "[g\"\\\\é0]?") {
+            let mut id_text = uuid::Uuid::from_u128(id).to_string();
+            if upper {
+                id_text.make_ascii_uppercase();
+            }
+            if !change.is_empty() {
+                id_text.replace_range(at..at + 1, &change);
+            }
+            let text = format!(" \"{id_text}\",");
+            let mut cursor = Cursor::new(&text);
+            match cursor.uuid() {
+                Some(found) => {
+                    prop_assert_eq!(Ok(found), id_text.parse());
+                    prop_assert_eq!(cursor.peek(), Some(b','));
+                }
+                None => {
+                    prop_assert!(!change.is_empty());
+                    prop_assert_eq!(cursor.take(), Some(b'"'));
+                }
             }
         }
 

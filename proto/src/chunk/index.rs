@@ -19,6 +19,8 @@ const MAX_VALUES: usize = 1 << 20;
 pub(crate) struct Index {
     writer: BloomWriter,
     values: usize,
+    /// The same value may have been noted many times.
+    repeats: bool,
 }
 
 impl Index {
@@ -73,6 +75,7 @@ impl Index {
 
     /// The strings inside an overflowing object.
     pub(crate) fn object(&mut self, path: u64, json: &str) {
+        self.repeats = true;
         match serde_json::from_str(json) {
             Ok(Value::Object(members)) => {
                 for (key, value) in members {
@@ -100,6 +103,6 @@ impl Index {
             self.writer = BloomWriter::default();
             self.writer.add(EVERYTHING);
         }
-        self.writer.finish()
+        self.writer.finish(self.repeats)
     }
 }
