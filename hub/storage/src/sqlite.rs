@@ -1,6 +1,7 @@
 //! The embedded store: one SQLite file with one writer.
 
 mod append;
+mod checkpoint;
 mod command;
 mod documents;
 mod fault;
@@ -34,6 +35,7 @@ pub use service::Service;
 
 use self::{
     append::Log,
+    checkpoint::Moves,
     command::{Arrival, Done, Queue, Task},
     merge::Merger,
     part::{PartCache, PartReader},
@@ -130,7 +132,9 @@ impl SqliteStore {
     ) -> Result<(Arc<Self>, Service), StoreError> {
         let path = open::database_path(options, data_dir)?;
         let connection = open::writer(&path, options).await?;
-        let (store, writer, committed) = Self::start(path, options, connection, Some(lock), metrics).await?;
+        let (moves, checkpointer) = checkpoint::pair(open::checkpointer(&path).await?);
+        let served = Some((lock, moves));
+        let (store, writer, committed) = Self::start(path, options, connection, served, metrics).await?;
         let merger = Merger {
             parts: store.reader.parts.clone(),
             queue: store.queue.clone(),
@@ -142,6 +146,7 @@ impl SqliteStore {
             store: store.clone(),
             writer,
             merger,
+            checkpointer,
             retention: options.retention,
         };
         Ok((store, service))
@@ -152,7 +157,7 @@ impl SqliteStore {
         path: PathBuf,
         options: &Options,
         mut connection: SqliteConnection,
-        lock: Option<FolderLock>,
+        served: Option<(FolderLock, Moves)>,
         metrics: Metrics,
     ) -> Result<(Arc<Self>, JoinHandle<Result<(), StoreError>>, Arc<Notify>), StoreError> {
         let (position,): (i64,) = sqlx::query_as("SELECT position FROM totals")
@@ -163,6 +168,7 @@ impl SqliteStore {
         let (health, watching) = watch::channel(StoreHealth::Ready);
         let committed = Arc::new(Notify::new());
         let tail = LogTail::default();
+        let (lock, moves) = served.unzip();
         let writer = Writer {
             connection,
             queue: commands,
@@ -172,6 +178,7 @@ impl SqliteStore {
             recent: cache.clone(),
             health,
             committed: committed.clone(),
+            moves,
             metrics: metrics.clone(),
         };
         let reader = Reader::new(PartReader {

@@ -114,6 +114,18 @@ pub async fn writer(path: &Path, options: &Options) -> Result<SqliteConnection, 
     Ok(pool.acquire().await?.detach())
 }
 
+/// A connection that moves the write-ahead log into the database.
+///
+/// # Errors
+/// When the file cannot be opened.
+pub async fn checkpointer(path: &Path) -> Result<SqliteConnection, StoreError> {
+    let settings = base(path)
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("wal_autocheckpoint", "0")
+        .pragma("cache_size", "-256");
+    Ok(settings.connect().await?)
+}
+
 /// Connections that read.
 pub fn readers(path: &Path) -> SqlitePool {
     let settings = base(path).read_only(true).pragma("cache_size", "-4096");

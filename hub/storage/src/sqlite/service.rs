@@ -1,4 +1,4 @@
-//! What runs beside the writer: merge, retention, and the orderly end.
+//! What runs beside the writer: merge, moving the write-ahead log, retention, and the orderly end.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,7 +6,7 @@ use streamflow_model::{Instant, Span};
 use tokio::{task::JoinHandle, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::{SqliteStore, merge::Merger};
+use super::{SqliteStore, checkpoint::Checkpointer, merge::Merger};
 use crate::{StoreError, store::Store};
 
 /// Retention is looked at this often.
@@ -21,6 +21,7 @@ pub struct Service {
     pub(super) store: Arc<SqliteStore>,
     pub(super) writer: JoinHandle<Result<(), StoreError>>,
     pub(super) merger: Merger,
+    pub(super) checkpointer: Checkpointer,
     pub(super) retention: Span,
 }
 
@@ -35,6 +36,7 @@ impl Service {
             biased;
             () = shutdown.cancelled() => {}
             result = &mut self.writer => return ended(result),
+            error = self.checkpointer.run() => return Err(error),
             () = self.merger.run() => {}
             () = retain(&self.store, self.retention) => {}
             () = show_figures(&self.store) => {}

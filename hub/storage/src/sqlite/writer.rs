@@ -17,6 +17,7 @@ use tokio::{
 use super::{
     FolderLock,
     append::{Batch, Log},
+    checkpoint::Moves,
     command::{Arrival, Command, Done, Task},
     fault::Fault,
     part::PartCache,
@@ -43,6 +44,8 @@ pub struct Writer {
     pub tail: LogTail,
     pub recent: Arc<PartCache>,
     pub health: watch::Sender<StoreHealth>,
+    /// Absent beside a running hub.
+    pub moves: Option<Moves>,
     /// Woken after every commit of frames into the inbox.
     pub committed: Arc<Notify>,
     pub metrics: Metrics,
@@ -103,11 +106,16 @@ impl Writer {
         match self.write(&group.frames, &group.tasks).await {
             Ok((batch, done, now)) => {
                 self.set_health(StoreHealth::Ready);
+                let bytes = group.frames.iter().map(|new| new.content.len()).sum();
                 self.publish(group.frames, group.frame_replies, batch, now);
                 for (reply, done) in group.task_replies.into_iter().zip(done) {
                     drop(reply.send(done));
                 }
-                Ok(())
+                let Some(moves) = &mut self.moves else { return Ok(()) };
+                match moves.committed(bytes, &mut self.connection).await {
+                    Ok(()) => Ok(()),
+                    Err(error) => self.failed(Group::default(), error).await,
+                }
             }
             Err(error) => self.failed(group, error).await,
         }
