@@ -142,7 +142,7 @@ mod tests {
     fn a_count_is_the_sum_of_the_parts_within_in_any_order_and_after_a_restart() {
         let mut window = Sliding::new(6_000);
         let mut at = 1_i64;
-        for n in 0..5_000 {
+        for n in 0..5_000_i64 {
             at = (at * 48_271) % 2_147_483_647;
             window.add(n * 20 + at % 9_000, 1 + n.unsigned_abs() % 3);
             let now = n * 20 + at % 10_007;
