@@ -196,7 +196,9 @@ mod tests {
                 output.drop(path);
             }
             for path in &self.1 {
-                output.set_texts(path, |row| Some(events.kind(row)).filter(|kind| *kind != "other"));
+                output.set_texts(path, |row| {
+                    Some(events.kind(row)).filter(|kind| !matches!(*kind, "other" | "noise"))
+                });
             }
             output.keep(|row| events.kind(row) != "noise");
             Ok(output)
