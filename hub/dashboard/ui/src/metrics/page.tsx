@@ -117,23 +117,21 @@ function Detail({ metric }: { metric: Metric }) {
           <h3>{metric.name}</h3>
           <p>{metric.description === "" ? asksText(metric) : metric.description}</p>
         </div>
+        {mayEdit() && !metric.builtin && (
+          <button type="button" class="small" onClick={() => (removing.value = metric)}>
+            Remove
+          </button>
+        )}
         <button type="button" class="ghost square" onClick={() => (chosen.value = null)} aria-label="Close">
           <Icon name="close" />
         </button>
       </header>
       <div class="detail-body" tabIndex={0}>
-        <MetricChart metric={metric} />
         <p class="mono wrap">{asksText(metric)}</p>
         <p class="faint wrap">
           {placedText(metric)} {metric.builtin ? "It has seen all of the log." : `Events stored since ${dateTime(metric.since)} count.`} In PromQL it is <code>{metric.id}</code>.
         </p>
-        {mayEdit() && !metric.builtin && (
-          <div class="actions">
-            <button type="button" onClick={() => (removing.value = metric)}>
-              Remove
-            </button>
-          </div>
-        )}
+        <MetricChart metric={metric} />
       </div>
     </aside>
   );

@@ -21,11 +21,18 @@ interface DetailProps {
   close: () => void;
 }
 
-const TABS = ["about", "log"] as const;
+type Tab = "about" | "log" | "shadow";
 
 export function Detail({ entry, uses, changed, close }: DetailProps) {
   const { name, plugin, waiting, failed } = entry;
-  const [tab, setTab] = useState<(typeof TABS)[number]>("about");
+  const [chosen, setTab] = useState<Tab>("about");
+  const compared = plugin.shadow_version !== null;
+  const tab = chosen === "shadow" && !compared ? "about" : chosen;
+  const tabs: Tab[] = compared ? ["about", "log", "shadow"] : ["about", "log"];
+  // A version that has just come into the shadow is what one wants to see.
+  useEffect(() => {
+    if (compared) setTab("shadow");
+  }, [compared]);
   useEffect(() => listen(() => [{ keys: "Escape", what: "Close what is open", run: close }]), []);
   const why = reasonText(plugin);
   return (
@@ -61,15 +68,14 @@ export function Detail({ entry, uses, changed, close }: DetailProps) {
         ))}
         {waiting !== null && <Approve waiting={waiting} running={waiting === plugin ? null : plugin} changed={changed} />}
         {isAdmin() && <Actions entry={entry} uses={uses} changed={changed} close={close} />}
-        {plugin.shadow_version !== null && <ShadowView name={name} />}
         <div class="tabs detail-tabs" role="group" aria-label="What to show">
-          {TABS.map((each) => (
+          {tabs.map((each) => (
             <button key={each} type="button" aria-pressed={tab === each} onClick={() => setTab(each)}>
               {each}
             </button>
           ))}
         </div>
-        {tab === "log" ? <LogView name={name} /> : <About plugin={plugin} uses={uses} />}
+        {tab === "log" ? <LogView name={name} /> : tab === "shadow" ? <ShadowView name={name} /> : <About plugin={plugin} uses={uses} />}
       </div>
     </aside>
   );

@@ -13,7 +13,7 @@ import { Empty, Failure, Loading } from "../parts/states";
 import { Detail } from "./detail";
 import { InstallForm } from "./install";
 import { StateBadge } from "./state-badge";
-import { byUrgency, entries, type Entry, nanos, reasonText, usedText, usesOf } from "./view";
+import { entries, type Entry, keptOrder, nanos, reasonText, usedText, usesOf } from "./view";
 
 /** Counts and states change by themselves. */
 const LOOK_MS = 2_000;
@@ -25,21 +25,34 @@ const text = signal("");
 const chosen = signal<string | null>(null);
 const installing = signal(false);
 
-const known = computed(() => entries(list.data.value ?? []).sort(byUrgency));
+const order = signal<string[]>([]);
+const known = computed(() => {
+  const found = entries(list.data.value ?? []);
+  return order.value.flatMap((name) => found.find((entry) => entry.name === name) ?? []);
+});
 const shown = computed(() => {
   const wanted = text.value.toLowerCase();
   return known.value.filter(({ plugin }) => `${plugin.name} ${plugin.kind} ${plugin.description} ${plugin.state}`.toLowerCase().includes(wanted));
 });
 
+async function look(): Promise<void> {
+  await list.reload();
+  const next = keptOrder(order.peek(), entries(list.data.peek() ?? []));
+  if (next.join() !== order.peek().join()) order.value = next;
+}
+
 async function reload(): Promise<void> {
-  await Promise.all([list.reload(), rules.reload(), channels.reload()]);
+  await Promise.all([look(), rules.reload(), channels.reload()]);
 }
 
 export function PluginsPage() {
   useFresh(reload);
   useEffect(() => {
-    const timer = setInterval(() => document.visibilityState === "visible" && void list.reload(), LOOK_MS);
-    return () => clearInterval(timer);
+    const timer = setInterval(() => document.visibilityState === "visible" && void look(), LOOK_MS);
+    return () => {
+      clearInterval(timer);
+      order.value = [];
+    };
   }, []);
   const current = known.value.find(({ name }) => name === chosen.value) ?? null;
   return (
@@ -114,8 +127,7 @@ function Card({ entry }: { entry: Entry }) {
               {plugin.kind} {plugin.version}
             </span>
           </span>
-          {plugin.description !== "" && <span class="plugin-line">{plugin.description}</span>}
-          {why !== "" && <span class="plugin-line text-warning">{why}</span>}
+          {why !== "" ? <span class="plugin-line text-warning">{why}</span> : plugin.description !== "" && <span class="plugin-line">{plugin.description}</span>}
           <span class="plugin-line faint">{usedText(plugin, uses(entry))}</span>
         </span>
         <span class="plugin-figures">

@@ -32,8 +32,7 @@ export function ShadowView({ name }: { name: string }) {
     };
   }, [name]);
   return (
-    <section aria-label="Shadow" data-testid="shadow">
-      <h4>In the shadow</h4>
+    <section class="shadow-view" aria-label="Shadow" data-testid="shadow">
       {found === null ? failure === null ? <Loading rows={2} /> : <Failure error={failure} retry={() => setFailure(null)} /> : <Compared found={found} />}
     </section>
   );

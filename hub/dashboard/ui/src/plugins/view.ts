@@ -131,8 +131,18 @@ function digits(value: number): string {
   return value.toFixed(value < 10 ? 1 : 0);
 }
 
+/**
+ * The order of a list that is open: what it held stays in its place whatever becomes of it, and what is new comes last. A list that is opened anew begins with what
+ * needs somebody.
+ */
+export function keptOrder(before: readonly string[], list: readonly Entry[]): string[] {
+  const there = new Set(list.map(({ name }) => name));
+  const fresh = [...list].sort(byUrgency).map(({ name }) => name);
+  return [...before.filter((name) => there.has(name)), ...fresh.filter((name) => !before.includes(name))];
+}
+
 /** What must be looked at first: what broke, then what waits, then the rest by name. */
-export function byUrgency(a: Entry, b: Entry): number {
+function byUrgency(a: Entry, b: Entry): number {
   return urgency(a) - urgency(b) || a.name.localeCompare(b.name);
 }
 

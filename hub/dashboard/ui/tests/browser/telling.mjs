@@ -15,7 +15,7 @@ export function telling(world) {
     await page.waitForSelector('.nav[href="/alerts"] .nav-count');
     await page.click('.nav[href="/silences"]');
     await page.click("text=New silence");
-    await page.fill('[aria-label="Label 1"]', "rule");
+    await page.fill('[aria-label="Label 1"]', "alertname");
     await page.fill('[aria-label="Value 1"]', `hush ${run}`);
     await page.waitForSelector('dialog:has-text("Silences 1 open alert now")');
     await page.selectOption('[aria-label="How label 1 is compared"]', "=~");

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Channel, Plugin, Rule } from "../../src/api/types";
-import { byUrgency, entries, isShipped, nanos, reasonText, rightsOf, rightText, stateText, usedText, usesOf, usesText } from "../../src/plugins/view";
+import { entries, isShipped, keptOrder, nanos, reasonText, rightsOf, rightText, stateText, usedText, usesOf, usesText } from "../../src/plugins/view";
 
 function plugin(change: Partial<Plugin>): Plugin {
   return {
@@ -47,7 +47,9 @@ describe("plugins", () => {
 
   it("that need somebody come first", () => {
     const list = entries([plugin({ name: "a" }), plugin({ name: "b", state: "failed" }), plugin({ name: "c", state: "awaiting_approval" }), plugin({ name: "d", state: "quarantined" })]);
-    expect(list.sort(byUrgency).map(({ name }) => name)).toEqual(["d", "c", "b", "a"]);
+    expect(keptOrder([], list)).toEqual(["d", "c", "b", "a"]);
+    // In a list that is open nothing moves; what came meanwhile is last, and what went is gone.
+    expect(keptOrder(["a", "gone", "c"], list)).toEqual(["a", "c", "d", "b"]);
   });
 
   it("name who uses them", () => {
