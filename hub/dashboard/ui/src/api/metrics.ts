@@ -42,7 +42,7 @@ export async function metrics(): Promise<Metric[]> {
 }
 
 export async function values(id: string, hours: number): Promise<Values> {
-  return call<Values>("GET", `/api/v1/metrics/historical?metric=${encodeURIComponent(id)}&hours=${hours}`);
+  return call<Values>("GET", `/api/v1/metrics/historical?metric=${encodeURIComponent(id)}&from=${Math.round(Date.now() - hours * 3_600_000)}`);
 }
 
 export async function declare(draft: MetricDraft): Promise<Metric> {

@@ -17,7 +17,8 @@ const LOOK_MS = 10_000;
 const hours = signal(1);
 const asked = signal("");
 const found = resource<Values | null>(async () => (asked.peek() === "" ? null : values(asked.peek(), hours.peek())));
-const chart = computed(() => (found.data.value === null ? null : chartOf(found.data.value)));
+const since = signal(0);
+const chart = computed(() => (found.data.value === null ? null : chartOf(found.data.value, since.value)));
 const shape = computed(() => `${asked.value} ${hours.value} ${chart.value?.lines.map(({ name }) => name).join("\n") ?? ""}`);
 
 function options(): Omit<uPlot.Options, "width" | "height"> {
@@ -55,6 +56,7 @@ export function MetricChart({ metric }: { metric: Metric }) {
   useEffect(() => {
     if (asked.peek() !== metric.id) found.data.value = null;
     asked.value = metric.id;
+    since.value = metric.builtin ? 0 : Date.parse(metric.since);
     void found.reload();
     const timer = setInterval(() => document.visibilityState === "visible" && void found.reload(), LOOK_MS);
     return () => clearInterval(timer);

@@ -127,7 +127,7 @@ function Detail({ metric }: { metric: Metric }) {
         </button>
       </header>
       <div class="detail-body" tabIndex={0}>
-        <p class="mono wrap">{asksText(metric)}</p>
+        {metric.description !== "" && <p class="mono wrap">{asksText(metric)}</p>}
         <p class="faint wrap">
           {placedText(metric)} {metric.builtin ? "It has seen all of the log." : `Events stored since ${dateTime(metric.since)} count.`} In PromQL it is <code>{metric.id}</code>.
         </p>

@@ -6,6 +6,7 @@ import type { Metric, MetricDraft, Values } from "../api/metrics";
 export const MOST_SERIES = 8;
 
 export const RANGES = [
+  { name: "15 min", hours: 0.25 },
   { name: "1 hour", hours: 1 },
   { name: "6 hours", hours: 6 },
   { name: "1 day", hours: 24 },
@@ -31,8 +32,12 @@ export interface Chart {
   completeUntil: number;
 }
 
-/** Series over their common times, those with the largest values first. A step without a value is a gap. */
-export function chartOf({ data, step_ms }: Values): Chart {
+/**
+ * Series over their common times, those with the largest values first. A step without a value is a gap, and so is what lies before the metric was declared: the hub
+ * has counted nothing there, which is not the same as zero.
+ */
+export function chartOf({ data: all, step_ms }: Values, since = 0): Chart {
+  const data = all.map(({ group, points }) => ({ group, points: points.filter(([start]) => start + step_ms > since) }));
   const starts = new Set<number>();
   let incomplete = Number.POSITIVE_INFINITY;
   for (const { points } of data) {
@@ -92,6 +97,7 @@ export function newMetric(): MetricDraft {
 /** Distances of a time axis' marks, seconds, and whether a mark needs its day. */
 export function axisSteps(rangeSeconds: number): { incrs: number[]; days: boolean } {
   const HOUR = 3600;
+  if (rangeSeconds < HOUR) return { incrs: [60, 120, 180, 300], days: false };
   if (rangeSeconds <= 2 * HOUR) return { incrs: [300, 600, 900, 1800], days: false };
   if (rangeSeconds <= 36 * HOUR) return { incrs: [1800, HOUR, 2 * HOUR, 3 * HOUR, 6 * HOUR], days: false };
   return { incrs: [6 * HOUR, 12 * HOUR, 24 * HOUR, 48 * HOUR, 96 * HOUR, 168 * HOUR], days: true };

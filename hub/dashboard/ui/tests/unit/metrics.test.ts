@@ -26,6 +26,11 @@ describe("a metric's chart", () => {
     expect([chart.completeUntil, chart.more]).toEqual([3, 0]);
   });
 
+  it("begins where the metric was declared", () => {
+    const points: [number, number, boolean][] = [0, 60_000, 120_000].map((at) => [at, 0, true]);
+    expect(chartOf({ metric: "m", step_ms: 60_000, data: [{ group: {}, points }] }, 70_000).times).toEqual([60, 120]);
+  });
+
   it("draws as many series as can be told apart", () => {
     const data = Array.from({ length: MOST_SERIES + 3 }, (_, i) => ({ group: { n: String(i) }, points: [[0, i, true]] as [number, number, boolean][] }));
     const chart = chartOf({ metric: "m", step_ms: 1000, data });
