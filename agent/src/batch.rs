@@ -52,6 +52,7 @@ impl Sink for SpoolHandle {
 pub struct Batcher {
     builder: BatchBuilder,
     options: BatchOptions,
+    max_events: usize,
     processors: Processors,
     sink: Arc<dyn Sink>,
     counters: Arc<SourceCounters>,
@@ -69,6 +70,7 @@ impl Batcher {
     ) -> Self {
         Self {
             builder: BatchBuilder::new(),
+            max_events: processors.max_events().min(options.max_events as usize),
             options,
             processors,
             sink,
@@ -85,9 +87,7 @@ impl Batcher {
 
     /// Whether the batch must be flushed before the next event.
     pub fn is_full(&self) -> bool {
-        self.builder.len() >= self.options.max_events as usize
-            || self.builder.approx_bytes() >= MAX_BYTES
-            || self.builder.is_full()
+        self.builder.len() >= self.max_events || self.builder.approx_bytes() >= MAX_BYTES || self.builder.is_full()
     }
 
     /// How far a file has been read with the events so far.
@@ -114,26 +114,21 @@ impl Batcher {
             return Ok(());
         }
         self.counters.events.add(self.builder.len() as u64);
-        let frame = match self.processors.finish(&mut self.builder) {
-            Ok(processed) => {
-                self.counters.filtered.add(processed.filtered + processed.reserved);
-                self.counters.not_kept.add(processed.not_kept);
-                if processed.reserved > 0 {
-                    let events = processed.reserved;
-                    self.counters.error(format!(
-                        "{events} events of the type `{PARTIALS}`, which only the agent itself may make, were turned away"
-                    ));
-                }
-                processed.frame
-            }
-            Err(error) => {
-                self.counters.error(format!("cannot filter a batch: {error}"));
-                tracing::error!(%error, source = self.counters.name, "cannot filter a batch, it is kept as it is");
-                (!self.builder.is_empty()).then(|| self.builder.finish(0))
-            }
-        };
+        let processed = self.processors.finish(&mut self.builder)?;
+        self.counters.filtered.add(processed.filtered + processed.reserved);
+        self.counters.not_kept.add(processed.not_kept);
+        if processed.reserved > 0 {
+            let events = processed.reserved;
+            self.counters.error(format!(
+                "{events} events of the type `{PARTIALS}`, which only the agent itself may make, were turned away"
+            ));
+        }
+        for error in processed.errors {
+            tracing::debug!(error, source = self.counters.name, "a processor failed");
+            self.counters.error(error);
+        }
         self.sink.append(Block {
-            frame,
+            frame: processed.frame,
             positions: std::mem::take(&mut self.positions),
         })
     }

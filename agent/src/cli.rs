@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::config::Config;
-use crate::config::load::{self, Problem};
+use crate::config::load::{self, Look, Problem};
 use output::Failure;
 
 /// Reads what happens on this host, keeps it safe on disk, and delivers it to a StreamFlow hub.
@@ -50,7 +50,8 @@ enum Command {
     Run(run::RunArgs),
     /// Check the configuration and report every mistake with its line.
     ///
-    /// Nothing is opened or connected, so a configuration can be checked on another machine.
+    /// Nothing is connected, and of the files that it names only those of plugins are opened: whether they are signed, what they may do, and whether they take their
+    /// configuration. So a configuration can be checked on another machine.
     Validate(Common),
     /// Get this agent's certificate with a one-time token of the hub.
     ///
@@ -98,7 +99,11 @@ enum Output {
 
 impl Common {
     fn load(&self) -> Result<Config, Failure> {
-        load::load(&self.config, std::env::vars()).map_err(Failure::Config)
+        self.load_with(&|_| Vec::new())
+    }
+
+    fn load_with(&self, look: Look<'_>) -> Result<Config, Failure> {
+        load::load_with(&self.config, std::env::vars(), look).map_err(Failure::Config)
     }
 }
 

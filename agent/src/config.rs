@@ -14,6 +14,7 @@ use crate::process::FilterOptions;
 use crate::source::file::FileOptions;
 use crate::source::host::HostOptions;
 use crate::spool::SpoolOptions;
+use crate::transform::{PluginOptions, PluginsOptions};
 use crate::uplink::HubOptions;
 
 /// Everything in `agent.toml`.
@@ -31,6 +32,8 @@ pub struct Config {
     pub batch: BatchOptions,
     /// Metrics that the hub may have computed here.
     pub edge: EdgeOptions,
+    /// What plugins among the processors may take, and whose word they need.
+    pub plugins: PluginsOptions,
     /// The optional Prometheus endpoint.
     pub metrics: MetricsOptions,
     /// What the agent says about itself on stderr.
@@ -57,6 +60,8 @@ pub enum SourceOptions {
 pub enum ProcessorOptions {
     /// Keeps the events that match.
     Filter(FilterOptions),
+    /// A transform.
+    Plugin(PluginOptions),
 }
 
 /// `[metrics]`
@@ -106,6 +111,7 @@ impl Default for Config {
             spool: SpoolOptions::default(),
             batch: BatchOptions::default(),
             edge: EdgeOptions::default(),
+            plugins: PluginsOptions::default(),
             metrics: MetricsOptions::default(),
             log: LogOptions::default(),
             sources: Vec::new(),

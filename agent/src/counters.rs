@@ -32,16 +32,19 @@ pub enum DropReason {
     LineRejected,
     /// A part of the spool cannot be read.
     Damaged,
+    /// A transform failed on their batch and its policy is to drop.
+    TransformFailed,
 }
 
 impl DropReason {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::SpoolFull,
         Self::HubRejected,
         Self::LineTooLong,
         Self::LineRejected,
         Self::Damaged,
+        Self::TransformFailed,
     ];
 
     /// Name for people and programs.
@@ -52,6 +55,7 @@ impl DropReason {
             Self::LineTooLong => "line_too_long",
             Self::LineRejected => "line_rejected",
             Self::Damaged => "damaged",
+            Self::TransformFailed => "transform_failed",
         }
     }
 }

@@ -35,7 +35,8 @@ pub struct Drilled {
 /// Makes the events.
 pub struct Driller {
     batch: BatchOptions,
-    processors: Processors,
+    // Locked to make a copy for one drill: a processor's instance is one thread's alone.
+    processors: Mutex<Processors>,
     spool: SpoolHandle,
     counters: Arc<SourceCounters>,
     emitting: Arc<Semaphore>,
@@ -81,7 +82,7 @@ impl Driller {
     pub fn new(batch: BatchOptions, processors: Processors, spool: SpoolHandle, counters: Arc<SourceCounters>) -> Self {
         Self {
             batch,
-            processors,
+            processors: Mutex::new(processors),
             spool,
             counters,
             emitting: Arc::new(Semaphore::new(MAX_EMITTING)),
@@ -133,7 +134,8 @@ impl Driller {
             frame: Mutex::default(),
         });
         let sink: Arc<dyn Sink> = capture.clone();
-        let (options, processors) = (self.batch.clone(), self.processors.clone());
+        let options = self.batch.clone();
+        let processors = self.processors.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut batcher = Batcher::new(options, processors, sink, self.counters.clone());
         batcher
             .builder()
@@ -145,7 +147,7 @@ impl Driller {
         frame.ok_or_else(|| {
             let filtered = self.counters.filtered.get() > before;
             let why = if filtered {
-                "a filter among its [[processors]]"
+                "a filter or transform among its [[processors]]"
             } else {
                 "its pipeline"
             };

@@ -19,4 +19,5 @@ pub mod process;
 pub mod source;
 pub mod spool;
 pub mod status;
+pub mod transform;
 pub mod uplink;

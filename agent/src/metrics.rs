@@ -1,5 +1,7 @@
 //! The optional `/metrics` for Prometheus, filled from the same counters as `status`.
 
+mod transforms;
+
 use std::net::SocketAddr;
 
 use axum::Router;
@@ -205,5 +207,6 @@ fn gather(observer: &Observer) -> Result<Vec<MetricFamily>, prometheus::Error> {
         }
         registry.register(Box::new(counter))?;
     }
+    transforms::register(&registry, &status.transforms)?;
     Ok(registry.gather())
 }

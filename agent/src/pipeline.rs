@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use streamflow_proto::filter::ExprError;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +17,7 @@ use crate::counters::{Counters, SourceCounters};
 use crate::drill::Driller;
 use crate::edge::Edge;
 use crate::identity::IdentityError;
-use crate::process::Processors;
+use crate::process::{Processors, ProcessorsError};
 use crate::source::file::{Claims, FileSource, Waker};
 use crate::source::host::HostSource;
 use crate::spool::position::Positions;
@@ -42,9 +41,9 @@ pub enum RunError {
     /// No identity.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// A filter does not parse.
-    #[error("a processor's match does not parse: {0}")]
-    Filter(#[from] ExprError),
+    /// A processor cannot work.
+    #[error("{0}")]
+    Processors(#[from] ProcessorsError),
     /// A pattern does not parse.
     #[error("a source's pattern does not parse: {0}")]
     Pattern(#[from] glob::PatternError),
@@ -89,12 +88,8 @@ fn build_sources(
     known: &Positions,
     sink: &Arc<dyn Sink>,
     counters: &Arc<Counters>,
-    edge: Option<&Arc<Edge>>,
+    processors: &Processors,
 ) -> Result<(Vec<Start>, Vec<Arc<SourceCounters>>), RunError> {
-    let mut processors = Processors::build(&config.processors)?;
-    if let Some(edge) = edge {
-        processors = processors.with_edge(Arc::clone(edge));
-    }
     let claims = Claims::default();
     let (mut starts, mut counts): (Vec<Start>, _) = (Vec::new(), Vec::new());
     for options in &config.sources {
@@ -138,7 +133,8 @@ impl Sources {
 
     /// Runs the sources of a configuration into `sink`, without a spool or a hub.
     pub fn run(config: &Config, sink: Arc<dyn Sink>) -> Result<Self, RunError> {
-        let (starts, _) = build_sources(config, &Positions::new(), &sink, &Arc::default(), None)?;
+        let processors = Processors::apart(config)?;
+        let (starts, _) = build_sources(config, &Positions::new(), &sink, &Arc::default(), &processors)?;
         Self::start(starts, &CancellationToken::new()).map_err(RunError::Thread)
     }
 
@@ -161,6 +157,8 @@ pub struct Agent {
     observer: Observer,
     socket: UnixListener,
     metrics: Option<TcpListener>,
+    /// Ends the waiting of sources for their transforms.
+    give_up: CancellationToken,
     /// Held as long as the agent runs.
     _lock: File,
 }
@@ -186,10 +184,16 @@ impl Agent {
             .edge
             .enabled
             .then(|| Arc::new(Edge::new(config.edge.clone(), config.name.clone())));
-        let (starts, mut sources) = build_sources(&config, spool.positions(), &sink, &counters, edge.as_ref())?;
+        let give_up = CancellationToken::new();
+        let processors = processors(&config, &counters, &give_up).await?;
+        let transforms = processors.transforms().cloned().collect();
+        let with_edge = match &edge {
+            Some(edge) => processors.clone().with_edge(Arc::clone(edge)),
+            None => processors.clone(),
+        };
+        let (starts, mut sources) = build_sources(&config, spool.positions(), &sink, &counters, &with_edge)?;
         let drills = SourceCounters::new("drill", "drill");
         sources.push(drills.clone());
-        let processors = Processors::build(&config.processors)?;
         let driller = Driller::new(config.batch.clone(), processors, handle.clone(), drills);
         let uplink = Uplink::build(
             &config.hub,
@@ -204,6 +208,7 @@ impl Agent {
         let observer = Observer {
             name: config.name.clone(),
             edge,
+            transforms,
             started_ms: clock::now_ms(),
             link: uplink.state(),
             spool: handle,
@@ -227,6 +232,7 @@ impl Agent {
             observer,
             socket,
             metrics,
+            give_up,
             _lock: lock,
         })
     }
@@ -271,9 +277,10 @@ impl Agent {
         }
         tracing::info!("stopping: no more reading");
         let mut stopping = tokio::task::spawn_blocking(move || sources.stop());
-        // A source that waits for a full spool gives up what it holds: its files still have it.
+        // A source that waits for a full spool, or for a transform, gives up what it holds: its files still have it.
         if tokio::time::timeout(SOURCES_STOP, &mut stopping).await.is_err() {
             handle.close();
+            self.give_up.cancel();
             drop(stopping.await);
         }
         handle.close();
@@ -304,6 +311,17 @@ impl Agent {
             Ok(())
         }
     }
+}
+
+/// Loads the processors, away from the async threads: compiling takes its time.
+async fn processors(
+    config: &Config,
+    counters: &Arc<Counters>,
+    give_up: &CancellationToken,
+) -> Result<Processors, RunError> {
+    let (config, counters, give_up) = (config.clone(), Arc::clone(counters), give_up.clone());
+    let built = tokio::task::spawn_blocking(move || Processors::build(&config, &counters, &give_up)).await;
+    Ok(built.map_err(|_| RunError::Panicked("processors"))??)
 }
 
 fn lock(data_dir: &Path) -> Result<File, RunError> {

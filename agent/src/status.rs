@@ -17,6 +17,7 @@ use crate::clock;
 use crate::counters::{Counters, SourceCounters};
 use crate::edge::{Edge, PushedMetric};
 use crate::spool::{Backlog, SpoolHandle};
+use crate::transform::{Transform, TransformStatus};
 use crate::uplink::LinkState;
 
 const SOCKET: &str = "agent.sock";
@@ -48,6 +49,8 @@ pub struct Status {
     pub sources: Vec<SourceStatus>,
     /// Metrics that the hub has pushed here.
     pub metrics: Vec<PushedMetric>,
+    /// Transforms among the processors.
+    pub transforms: Vec<TransformStatus>,
 }
 
 /// The spool in [`Status`].
@@ -96,6 +99,8 @@ pub struct Observer {
     pub name: String,
     /// Metrics that the hub pushes, when it may.
     pub edge: Option<Arc<Edge>>,
+    /// Transforms among the processors.
+    pub transforms: Vec<Arc<Transform>>,
     /// When it started.
     pub started_ms: i64,
     /// The uplink.
@@ -151,6 +156,7 @@ impl Observer {
                 .collect(),
             sources: self.sources.iter().filter(shown).map(source).collect(),
             metrics: self.edge.as_ref().map(|edge| edge.status()).unwrap_or_default(),
+            transforms: self.transforms.iter().map(|transform| transform.status()).collect(),
         }
     }
 }

@@ -37,6 +37,7 @@ mod plugin_languages;
 mod plugin_past;
 mod plugin_shadow;
 mod plugin_tools;
+mod plugin_transform;
 mod plugins;
 mod prometheus;
 mod provisioning;

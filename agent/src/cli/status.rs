@@ -5,6 +5,7 @@ use super::{Common, Output};
 use crate::clock;
 use crate::config::units::{ByteSize, Span};
 use crate::status::{self, Status};
+use crate::transform::TransformStatus;
 
 /// Asks the running agent.
 pub fn status(args: &Common) -> Result<(), Failure> {
@@ -23,6 +24,30 @@ pub fn status(args: &Common) -> Result<(), Failure> {
         Output::Json => output::json(&status),
         Output::Text => Ok(output::line(text(&status).trim_end())?),
     }
+}
+
+fn transform_text(transform: &TransformStatus) -> String {
+    let failures: u64 = transform.failures.iter().map(|(_, count)| count).sum();
+    let mut text = format!(
+        "transform {}: {} {}, {}, {} events",
+        transform.name, transform.plugin, transform.version, transform.state, transform.events
+    );
+    for (what, count) in [
+        ("turned away", transform.turned_away),
+        ("failures", failures),
+        ("events dropped for them", transform.dropped),
+        ("events passed on as they were", transform.passed),
+    ] {
+        if count > 0 {
+            text += &format!(", {count} {what}");
+        }
+    }
+    for (what, words) in [("quarantine", &transform.reason), ("last error", &transform.last_error)] {
+        if let Some(words) = words {
+            text += &format!("\n         {what}: {words}");
+        }
+    }
+    text + "\n"
 }
 
 fn text(status: &Status) -> String {
@@ -90,6 +115,9 @@ fn text(status: &Status) -> String {
             None if metric.keep_events => format!("{what}, {} events counted here\n", metric.events),
             None => format!("{what}, {} events counted here and not sent\n", metric.events),
         };
+    }
+    for transform in &status.transforms {
+        text += &transform_text(transform);
     }
     text
 }

@@ -26,7 +26,7 @@ pub struct TestArgs {
 pub fn test(args: &TestArgs) -> Result<(), Failure> {
     let config = args.common.load()?;
     let options = pick(&config, args.source.as_deref())?;
-    let processors = Processors::build(&config.processors)?;
+    let mut processors = Processors::apart(&config)?;
     let context = Context {
         kind: &options.event_type,
         source: options.source.as_deref().unwrap_or(&config.name),
@@ -49,9 +49,10 @@ pub fn test(args: &TestArgs) -> Result<(), Failure> {
         }
         let remark = match outcome {
             Err(rejection) => format!("cannot be kept in any form: {rejection}"),
+            Ok(_) if !processed.errors.is_empty() => processed.errors.join("; "),
             Ok(outcome) => match outcome.malformed {
                 Some(reason) => format!("is not {:?}, kept as text: {reason}", options.format).to_lowercase(),
-                None if processed.filtered > 0 => "turned away by a filter".into(),
+                None if processed.filtered > 0 => "turned away by a filter or a transform".into(),
                 None => continue,
             },
         };

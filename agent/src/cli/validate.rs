@@ -4,10 +4,11 @@ use serde_json::json;
 
 use super::output::{self, Failure};
 use super::{Common, Output};
+use crate::process::Processors;
 
 /// Checks the configuration.
 pub fn validate(args: &Common) -> Result<(), Failure> {
-    let config = args.load()?;
+    let config = args.load_with(&|config| Processors::apart(config).err().map(|error| error.0).unwrap_or_default())?;
     let (sources, processors) = (config.sources.len(), config.processors.len());
     let file = args.config.display();
     match args.output {

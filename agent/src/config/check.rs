@@ -3,10 +3,12 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 
+use streamflow_plugin_host::signature::check_key;
 use streamflow_proto::filter::Filter;
 
 use super::{Config, ProcessorOptions, SourceOptions};
 use crate::source::file::FileOptions;
+use crate::transform::PluginsOptions;
 
 const MIN_SPOOL: u64 = 8 << 20;
 const MIN_SEGMENT: u64 = 2 << 20;
@@ -75,7 +77,7 @@ pub fn check(config: &Config) -> Vec<(String, String)> {
             "none is configured, add [[sources]] with kind = \"file\" or kind = \"host\"".into(),
         );
     }
-    let mut names = HashSet::new();
+    let (mut names, mut plugins) = (HashSet::new(), HashSet::new());
     for (index, source) in config.sources.iter().enumerate() {
         let at = format!("sources[{index}]");
         if !names.insert(source.name()) {
@@ -96,15 +98,50 @@ pub fn check(config: &Config) -> Vec<(String, String)> {
         }
     }
     for (index, processor) in config.processors.iter().enumerate() {
-        let ProcessorOptions::Filter(filter) = processor;
-        if let Err(error) = Filter::compile(&filter.expression) {
+        let at = format!("processors[{index}]");
+        match processor {
+            ProcessorOptions::Filter(filter) => {
+                if let Err(error) = Filter::compile(&filter.expression) {
+                    fault(&format!("{at}.match"), format!("does not parse: {error}"));
+                }
+            }
+            ProcessorOptions::Plugin(plugin) => {
+                if let Some(mistake) = plugin.mistake() {
+                    fault(&format!("{at}.plugin"), format!("`{}` {mistake}", plugin.plugin));
+                }
+                let name = plugin.name();
+                if !plugins.insert(name.clone()) {
+                    fault(
+                        &format!("{at}.name"),
+                        format!("another processor is already called `{name}`, give each its own name"),
+                    );
+                }
+            }
+        }
+    }
+    check_plugins(&config.plugins, &mut fault);
+    found
+}
+
+fn check_plugins(plugins: &PluginsOptions, fault: &mut impl FnMut(&str, String)) {
+    for key in &plugins.trusted_keys {
+        if let Err(error) = check_key(key) {
+            fault("plugins.trusted_keys", error.to_string());
+        }
+    }
+    let limits = &plugins.limits;
+    for (key, value, most) in [
+        ("memory_mib", limits.memory_mib, 4096),
+        ("transform_deadline_ms", limits.transform_deadline_ms, 60_000),
+        ("compile_ms", limits.compile_ms, 600_000),
+    ] {
+        if !(1..=most).contains(&value) {
             fault(
-                &format!("processors[{index}].match"),
-                format!("does not parse: {error}"),
+                &format!("plugins.limits.{key}"),
+                format!("must be between 1 and {most}"),
             );
         }
     }
-    found
 }
 
 fn check_file(file: &FileOptions, at: &str, fault: &mut impl FnMut(&str, String)) {

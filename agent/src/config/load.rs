@@ -19,7 +19,7 @@ use super::{Config, ProcessorOptions, SourceOptions};
 pub const ENV_PREFIX: &str = "STREAMFLOW_AGENT__";
 
 const TOP_LEVEL: &str =
-    "`data_dir`, `name`, `hub`, `spool`, `batch`, `edge`, `metrics`, `log`, `sources`, `processors`";
+    "`data_dir`, `name`, `hub`, `spool`, `batch`, `edge`, `plugins`, `metrics`, `log`, `sources`, `processors`";
 
 /// One mistake in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -49,8 +49,20 @@ impl fmt::Display for Problem {
     }
 }
 
+/// A further look at a configuration that can be read: its mistakes, as dotted key and message.
+pub type Look<'a> = &'a dyn Fn(&Config) -> Vec<(String, String)>;
+
 /// Reads the file at `path` with the overrides of `env`.
 pub fn load(path: &Path, env: impl IntoIterator<Item = (String, String)>) -> Result<Config, Vec<Problem>> {
+    load_with(path, env, &|_| Vec::new())
+}
+
+/// The same with a further look, whose findings are reported like the others.
+pub fn load_with(
+    path: &Path,
+    env: impl IntoIterator<Item = (String, String)>,
+    look: Look<'_>,
+) -> Result<Config, Vec<Problem>> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         vec![Problem {
             file: path.display().to_string(),
@@ -59,11 +71,20 @@ pub fn load(path: &Path, env: impl IntoIterator<Item = (String, String)>) -> Res
             message: format!("cannot be read: {error}; give the right file with --config"),
         }]
     })?;
-    parse(&path.display().to_string(), &text, env)
+    parse_with(&path.display().to_string(), &text, env, look)
 }
 
 /// The same for text that is already in memory; `file` is only for messages.
 pub fn parse(file: &str, text: &str, env: impl IntoIterator<Item = (String, String)>) -> Result<Config, Vec<Problem>> {
+    parse_with(file, text, env, &|_| Vec::new())
+}
+
+fn parse_with(
+    file: &str,
+    text: &str,
+    env: impl IntoIterator<Item = (String, String)>,
+    look: Look<'_>,
+) -> Result<Config, Vec<Problem>> {
     let env: Vec<(String, String)> = env.into_iter().collect();
     let (document, errors) = DeTable::parse_recoverable(text);
     let mut reader = Reader {
@@ -87,7 +108,11 @@ pub fn parse(file: &str, text: &str, env: impl IntoIterator<Item = (String, Stri
     let config = reader.config(root);
     // An entry that was left out because of a mistake has its default now; one message about it is enough.
     let broken: Vec<String> = reader.problems.iter().map(|problem| problem.key.clone()).collect();
-    for (key, message) in check(&config) {
+    let mut mistakes = check(&config);
+    if mistakes.is_empty() && broken.is_empty() {
+        mistakes = look(&config);
+    }
+    for (key, message) in mistakes {
         let key = reader.as_written(&key);
         if !broken
             .iter()
@@ -192,6 +217,7 @@ impl<'a> Reader<'a> {
         config.spool = self.take(&mut root, "spool").unwrap_or_default();
         config.batch = self.take(&mut root, "batch").unwrap_or_default();
         config.edge = self.take(&mut root, "edge").unwrap_or_default();
+        config.plugins = self.take(&mut root, "plugins").unwrap_or_default();
         config.metrics = self.take(&mut root, "metrics").unwrap_or_default();
         config.log = self.take(&mut root, "log").unwrap_or_default();
         config.sources = self.list(
@@ -207,9 +233,10 @@ impl<'a> Reader<'a> {
         config.processors = self.list(
             &mut root,
             "processors",
-            "`filter`",
+            "`filter` or `plugin`",
             |reader, kind, value, key| match kind {
                 "filter" => Some(reader.read(value, key).map(ProcessorOptions::Filter)),
+                "plugin" => Some(reader.read(value, key).map(ProcessorOptions::Plugin)),
                 _ => None,
             },
         );

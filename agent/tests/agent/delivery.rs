@@ -23,10 +23,10 @@ pub struct Bench {
     pub store: Arc<Mutex<Store>>,
 }
 
-struct Running {
+pub struct Running {
     stop: CancellationToken,
     task: JoinHandle<Result<(), RunError>>,
-    observer: Observer,
+    pub observer: Observer,
 }
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -82,7 +82,7 @@ impl Bench {
     }
 }
 
-async fn start(config: Config) -> Running {
+pub async fn start(config: Config) -> Running {
     let agent = Agent::build(config).await.unwrap();
     let observer = agent.observer();
     let stop = CancellationToken::new();
@@ -94,7 +94,7 @@ async fn start(config: Config) -> Running {
 }
 
 impl Running {
-    async fn stop(self) {
+    pub async fn stop(self) {
         self.stop.cancel();
         self.task.await.unwrap().unwrap();
     }

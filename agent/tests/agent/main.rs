@@ -6,3 +6,4 @@ mod delivery;
 mod enrolment;
 mod fake_hub;
 mod program;
+mod transforms;

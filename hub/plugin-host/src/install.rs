@@ -73,15 +73,15 @@ impl PluginHost {
         let _one_at_a_time = self.changing.acquire().await;
         let file = File::of(bytes)?;
         let manifest = file.manifest.clone();
+        if manifest.kind == Kind::Transform {
+            return Err(LoadError::ForAgents.into());
+        }
         let name = manifest.name.as_str();
         let before = self.entry(name);
         if before.as_ref().is_some_and(|entry| entry.trust == Trust::Shipped) {
             return Err(InstallError::Shipped(name.to_owned()));
         }
         let trust = self.loader.trust(&file)?;
-        if manifest.kind == Kind::Transform {
-            return Err(LoadError::ForAgents.into());
-        }
         let bytes = file.bytes.clone();
         let plugin = self.loader.load(file).await?;
         let mut record = self.folder.record(name).unwrap_or_else(|| Record {

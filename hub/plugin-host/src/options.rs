@@ -64,7 +64,8 @@ pub struct Limits {
     pub deadline_ms: u32,
     /// Computing time of one call of a rule plugin.
     pub rule_deadline_ms: u32,
-    /// Computing time of one call of a transform.
+    /// Computing time of one call of a transform. The hub runs none, so that this is no key of its configuration.
+    #[serde(skip)]
     pub transform_deadline_ms: u32,
     /// Time of one call with all its waiting.
     pub call_ms: u32,
@@ -80,7 +81,8 @@ impl Default for Limits {
             memory_mib: 64,
             deadline_ms: 5_000,
             rule_deadline_ms: 100,
-            transform_deadline_ms: 100,
+            // The clock goes on while a busy host gives the agent no processor, and what a transform fails on may be lost.
+            transform_deadline_ms: 1_000,
             call_ms: 30_000,
             compile_ms: 120_000,
             concurrent_calls: 8,

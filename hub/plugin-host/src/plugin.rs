@@ -256,9 +256,14 @@ impl Plugin {
         self.meters.memory.set(i64::try_from(spent.memory).unwrap_or(i64::MAX));
     }
 
+    /// A call that a plugin answered with a failure, which its caller tells of.
+    pub(crate) fn count_error(&self) {
+        self.meters.permanent.inc();
+    }
+
     /// A call that a rule plugin answered with a failure.
     pub(crate) fn count_failure(&self, reason: &str) {
-        self.meters.permanent.inc();
+        self.count_error();
         tracing::warn!(plugin = self.manifest().name, reason, "call of a plugin failed");
     }
 

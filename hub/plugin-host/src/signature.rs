@@ -133,6 +133,14 @@ impl PublicKey {
     }
 }
 
+/// Whether a text is a public key that can be trusted.
+///
+/// # Errors
+/// When it is none.
+pub fn check_key(text: &str) -> Result<(), SignatureError> {
+    PublicKey::parse(text).map(drop)
+}
+
 struct Signature<'a> {
     hashed: bool,
     key_id: [u8; KEY_ID],

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 use streamflow_component::Manifest;
 use streamflow_proto::{build::BatchBuilder, filter::Columns};
@@ -18,6 +19,7 @@ use crate::{
     plugin::Plugin,
     rule::{self, ProjectField},
     sandbox::{Fault, StartError, TransformInstance},
+    secrets,
 };
 pub use host::{TransformHost, TransformLoadError};
 pub use measure::TransformCost;
@@ -137,6 +139,10 @@ impl TransformPlugin {
 
     /// Everything that is wrong with a configuration: by the schema, by the fields that it names, and by the plugin's own word.
     pub async fn check(&self, config: &Map<String, Value>) -> Vec<RuleProblem> {
+        let config = &match self.resolved(config) {
+            Ok(config) => config,
+            Err(found) => return vec![found],
+        };
         let problems = self.plugin.problems(config);
         if !problems.is_empty() {
             return problems;
@@ -169,16 +175,34 @@ impl TransformPlugin {
         })
     }
 
+    /// The configuration with its secrets read from where `env:NAME` and `file:/path` say.
+    fn resolved(&self, config: &Map<String, Value>) -> Result<Map<String, Value>, RuleProblem> {
+        let mut config = config.clone();
+        for key in self.manifest().secret_keys() {
+            let Some(Value::String(text)) = config.get_mut(&key) else {
+                continue;
+            };
+            if text.starts_with("env:") || text.starts_with("file:") {
+                let secret = secrets::resolve(&key, text).map_err(|error| RuleProblem {
+                    field: format!("config.{key}"),
+                    reason: error.to_string(),
+                })?;
+                secret.expose_secret().clone_into(text);
+            }
+        }
+        Ok(config)
+    }
+
     /// The plugin at work for a processor of this name, without an instance yet.
     ///
     /// # Errors
-    /// When the configuration names fields that cannot be read.
+    /// When the configuration names fields, or secrets, that cannot be read.
     pub fn start(&self, used_by: &str, config: &Map<String, Value>) -> Result<TransformRun, TransformError> {
         let refused = |problem: RuleProblem| TransformError::Refused(format!("{}: {}", problem.field, problem.reason));
         Ok(TransformRun {
             plugin: Arc::clone(&self.plugin),
             used_by: used_by.into(),
-            config: Arc::new(config.clone()),
+            config: Arc::new(self.resolved(config).map_err(refused)?),
             fields: self.fields(config).map_err(refused)?.into(),
             instance: None,
         })
@@ -199,19 +223,11 @@ impl Clone for TransformRun {
 }
 
 impl TransformRun {
-    /// Has the plugin look at a batch of at most [`MAX_TRANSFORM_ROWS`] events and does to it what the plugin says. What fails with one instance is tried once
-    /// more with a fresh one: what an instance has gathered over time may be what it fails of.
+    /// Has the plugin look at a batch of at most [`MAX_TRANSFORM_ROWS`] events and does to it what the plugin says.
     ///
     /// # Errors
-    /// When the plugin fails at it; the batch is then as it was.
+    /// When the plugin fails at it; the batch is then as it was, and after a fault the next call has a fresh instance.
     pub async fn apply(&mut self, builder: &mut BatchBuilder) -> Result<Transformed, TransformError> {
-        match self.attempt(builder).await {
-            Err(TransformError::Fault { .. }) if self.plugin.available().is_ok() => self.attempt(builder).await,
-            done => done,
-        }
-    }
-
-    async fn attempt(&mut self, builder: &mut BatchBuilder) -> Result<Transformed, TransformError> {
         self.plugin.available().map_err(TransformError::Unavailable)?;
         let view = builder
             .view()
@@ -234,7 +250,7 @@ impl TransformRun {
         let output = match outcome {
             Ok(Ok(output)) => output,
             Ok(Err(reason)) => {
-                self.plugin.count_failure(&reason);
+                self.plugin.count_error();
                 return Err(TransformError::Failed(reason));
             }
             Err(fault) => {

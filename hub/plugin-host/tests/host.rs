@@ -27,3 +27,5 @@ mod shadow;
 mod shipped;
 #[path = "host/testbed.rs"]
 mod testbed;
+#[path = "host/transforms.rs"]
+mod transforms;

@@ -96,7 +96,7 @@ pub enum PluginCommand {
         /// File of `plugin build`
         file: PathBuf,
     },
-    /// Show events of a file to a rule plugin, in the hub's sandbox but without a hub, and print what it says
+    /// Show events of a file to a rule or a transform, in the sandbox but without hub and agent, and print what it says or what is left of them
     #[command(
         after_help = "The file holds one event a line, as `POST /events` takes them, in the order of their time. Example:\n  streamflow-hub plugin run too-hot.wasm --events readings.ndjson --rule-config '{\"threshold\":5}' --then 10m"
     )]
@@ -108,8 +108,8 @@ pub enum PluginCommand {
         /// File of events, one JSON object a line; - reads stdin
         #[arg(long, value_name = "FILE")]
         events: PathBuf,
-        /// Configuration of the rule, as JSON
-        #[arg(long, value_name = "JSON", default_value = "{}")]
+        /// Configuration of the rule, or of the transform, as JSON
+        #[arg(long, visible_alias = "transform-config", value_name = "JSON", default_value = "{}")]
         rule_config: String,
         /// Which events it is shown, as a rule's `match`; all when absent
         #[arg(long = "match", value_name = "EXPRESSION", default_value = "true")]
@@ -121,7 +121,7 @@ pub enum PluginCommand {
         #[arg(long, value_name = "TIME", default_value = "0s")]
         then: Span,
     },
-    /// Measure a rule plugin: cost of an event and of a batch beside a native pass over the same columns, memory, loading
+    /// Measure a rule or a transform: cost of an event and of a batch beside a native pass over the same columns, memory, loading
     #[command(
         after_help = "Without --events, events are made up with the fields that the manifest names. Example:\n  streamflow-hub plugin bench too-hot.wasm --rule-config '{\"threshold\":5}' --output json"
     )]
@@ -133,8 +133,8 @@ pub enum PluginCommand {
         /// File of events, one JSON object a line, repeated as often as needed
         #[arg(long, value_name = "FILE")]
         events: Option<PathBuf>,
-        /// Configuration of the rule, as JSON
-        #[arg(long, value_name = "JSON", default_value = "{}")]
+        /// Configuration of the rule, or of the transform, as JSON
+        #[arg(long, visible_alias = "transform-config", value_name = "JSON", default_value = "{}")]
         rule_config: String,
         /// Events of one call, 1 to 4096
         #[arg(long, value_delimiter = ',', default_value = "256,1000,4096", value_parser = clap::value_parser!(u32).range(1..=4096))]

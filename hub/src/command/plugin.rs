@@ -11,6 +11,7 @@ mod run;
 mod scaffold;
 mod sdk;
 mod shadow;
+mod transform;
 
 use std::{fs, path::Path};
 
@@ -81,6 +82,9 @@ pub fn run(command: PluginCommand) -> anyhow::Result<()> {
                 batch: batch as usize,
                 then,
             };
+            if transform::is_one(&file)? {
+                return block_on(transform::run(&common, &asked));
+            }
             block_on(run::run(&common, &asked))
         }
         PluginCommand::Bench {
@@ -98,6 +102,9 @@ pub fn run(command: PluginCommand) -> anyhow::Result<()> {
                 sizes: &batch,
                 time,
             };
+            if transform::is_one(&file)? {
+                return block_on(transform::bench(&common, &asked));
+            }
             block_on(bench::bench(&common, &asked))
         }
         PluginCommand::Keygen { common, name } => keygen(&common, &name),

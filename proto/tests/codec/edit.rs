@@ -12,7 +12,7 @@ use streamflow_proto::{
 };
 
 const ROWS: usize = 9;
-const PATHS: [&str; 12] = [
+static PATHS: [&str; 12] = [
     "data.a",
     "data.b",
     "data.c",
@@ -64,7 +64,7 @@ fn assign() -> impl Strategy<Value = (&'static str, Column)> {
 fn dropped() -> impl Strategy<Value = &'static str> {
     prop_oneof![
         6 => prop::sample::select(&PATHS[..]),
-        1 => prop::sample::select(&["data", "metadata", "tags", "user_id", "session_id"][..]),
+        1 => prop::sample::select(vec!["data", "metadata", "tags", "user_id", "session_id"]),
     ]
 }
 

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Components that do not end as the others do, each with a test of its own here; a rule's next version is part of its tests.
-pub const OWN: [&str; 8] = [
+pub const OWN: [&str; 9] = [
     "invalid-utf8",
     "log-flood",
     "rule-config-mismatch",
@@ -27,6 +27,7 @@ pub const OWN: [&str; 8] = [
     "rule-log-flood",
     "rule-trap2",
     "slow-http",
+    "transform-loop",
 ];
 
 #[test]
@@ -46,6 +47,7 @@ fn every_component_of_the_testbed_has_a_test() {
     let tests = [
         include_str!("testbed.rs"),
         include_str!("rules.rs"),
+        include_str!("transforms.rs"),
         include_str!("../../../../tests/e2e/plugins.rs"),
         include_str!("../../../../tests/e2e/plugin_shadow.rs"),
     ]

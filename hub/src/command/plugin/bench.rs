@@ -69,7 +69,7 @@ pub(super) async fn bench(common: &Common, asked: &Asked<'_>) -> anyhow::Result<
 }
 
 /// The events of a file, from the start again when they are too few.
-fn repeated(text: &str, name: &Path, size: usize) -> anyhow::Result<Batch> {
+pub(super) fn repeated(text: &str, name: &Path, size: usize) -> anyhow::Result<Batch> {
     let mut repeated = String::new();
     let lines = || text.lines().filter(|line| !line.trim().is_empty());
     let wanted = if lines().next().is_some() { size } else { 0 };

@@ -1,0 +1,129 @@
+//! A transform between a source and the spool: a real component, loaded as the program loads it.
+
+use std::path::{Path, PathBuf};
+
+use streamflow_agent::config::load;
+use streamflow_agent::pipeline::{Agent, RunError};
+use streamflow_agent::process::Processors;
+use streamflow_proto::event::Event;
+
+use crate::delivery::{Bench, start, until, write};
+use crate::fake_hub::{events, messages};
+
+/// The component of the testbed; none where it has not been built.
+fn component() -> Option<PathBuf> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/dist/testbed/transform-loop.wasm");
+    if file.is_file() {
+        return Some(file);
+    }
+    assert!(
+        std::env::var("CI").as_deref() != Ok("true"),
+        "{} is missing: run scripts/build-plugins.sh",
+        file.display()
+    );
+    None
+}
+
+fn processors(file: &Path, unsigned: bool) -> String {
+    format!(
+        "[plugins]\nallow_unsigned = {unsigned}\n[[processors]]\nkind = \"filter\"\nmatch = \"!data.message.contains('debug')\"\n[[processors]]\nkind = \"plugin\"\n\
+         plugin = {file:?}\n[[processors]]\nkind = \"filter\"\nmatch = \"data.seen == true\"\n"
+    )
+}
+
+fn compiled(bench: &Bench) -> usize {
+    let files = std::fs::read_dir(bench.data_dir().join("plugin-cache")).unwrap();
+    let paths = files.map(|entry| entry.unwrap().path());
+    paths
+        .filter(|path| path.extension().is_some_and(|end| end == "cwasm"))
+        .count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_changed_turned_away_and_given_up_in_their_turn() {
+    let Some(file) = component() else { return };
+    let bench = Bench::new();
+    let hub = bench.hub();
+    let config = || bench.config(&format!("\"{}\"", hub.addr), &processors(&file, true));
+    let agent = start(config()).await;
+    let lines = ["one", "noise", "debug poison", "two"].map(str::to_owned);
+    write(&bench.log(), &lines);
+    until("the lines that are left", || messages(&bench.store) == ["one", "two"]).await;
+    let shown = agent.observer.status();
+    let [transform] = shown.transforms.as_slice() else {
+        panic!("{shown:?}");
+    };
+    // The filter before it has spared it the poison, and the one behind it sees what it has set.
+    assert_eq!(
+        (transform.turned_away, transform.dropped, transform.state.as_str()),
+        (1, 0, "active")
+    );
+    assert_eq!((shown.sources[0].events, shown.sources[0].filtered), (4, 2));
+    assert!(transform.seconds > 0.0 && transform.memory_bytes > 0 && transform.calls > 0);
+    write(&bench.log(), &["poison".to_owned()]);
+    let given_up = || {
+        let status = agent.observer.status();
+        let dropped = status.dropped.iter().find(|one| one.reason == "transform_failed");
+        dropped.map(|one| one.events) == Some(1)
+    };
+    until("the poison is given up", given_up).await;
+    let status = agent.observer.status();
+    assert_eq!(status.transforms[0].dropped, 1);
+    let failures: Vec<_> = status.transforms[0]
+        .failures
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .collect();
+    assert_eq!(failures, [&("deadline".to_owned(), 2)], "tried twice");
+    assert!(
+        status.sources[0]
+            .last_error
+            .as_ref()
+            .unwrap()
+            .contains("1 events were dropped")
+    );
+    agent.stop().await;
+    assert_eq!(compiled(&bench), 1);
+
+    // What was given up is behind the agent; the code comes from the cache.
+    let agent = start(config()).await;
+    write(&bench.log(), &["three".to_owned()]);
+    until("the next line", || messages(&bench.store) == ["one", "two", "three"]).await;
+    assert_eq!(compiled(&bench), 1);
+    let seen = |event: &Event| event.data.as_ref().unwrap().get().contains("\"seen\":true");
+    assert!(events(&bench.store).iter().all(seen));
+    agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_a_plugin_is_named_before_anything_runs() {
+    let Some(file) = component() else { return };
+    let bench = Bench::new();
+    let config = bench.config("\"hub:4433\"", &processors(&file, false));
+    let mistakes = Processors::apart(&config).err().unwrap().0;
+    let [(key, message)] = mistakes.as_slice() else {
+        panic!("{mistakes:?}");
+    };
+    assert_eq!(key, "processors[1].plugin");
+    assert!(message.contains("allow_unsigned = true"), "{message}");
+    let Err(error) = Agent::build(config).await else {
+        panic!("it runs");
+    };
+    assert!(
+        matches!(&error, RunError::Processors(found) if found.0 == mistakes),
+        "{error}"
+    );
+
+    let twice = format!(
+        "{}[[processors]]\nkind = \"plugin\"\nplugin = {file:?}\non_error = \"ignore\"\n",
+        processors(&file, true)
+    );
+    let text = bench.config_text("\"hub:4433\"", &twice);
+    let problems = load::parse("agent.toml", &text, []).unwrap_err();
+    assert!(
+        problems[0].message.contains("`pass`") && problems[0].key == "processors[3].on_error",
+        "{problems:?}"
+    );
+    let problems = load::parse("agent.toml", &text.replace("on_error = \"ignore\"\n", ""), []).unwrap_err();
+    assert!(problems[0].message.contains("give each its own name"), "{problems:?}");
+}
