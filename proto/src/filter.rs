@@ -114,6 +114,14 @@ impl Filter {
         self.pred.matches(columns, &all)
     }
 
+    /// Of these rows those that match; others are not looked at.
+    ///
+    /// # Errors
+    /// When a column does not decode.
+    pub fn eval_among(&self, columns: &mut Columns<'_>, rows: &Bitmap) -> Result<Bitmap, DecodeError> {
+        self.pred.matches(columns, rows)
+    }
+
     /// Whether a batch with these bounds may hold a row that matches; `false` is certain.
     #[must_use]
     pub fn may_match(&self, min_ts: i64, max_ts: i64, bloom: &Bloom<'_>) -> bool {

@@ -22,13 +22,12 @@ use streamflow_model::Rule;
 use streamflow_proto::{build::BatchBuilder, frame::Frame};
 use streamflow_storage::store::{LogBatch, RowSpan};
 
-/// The hub's own, since state is measured as resident memory.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const BATCH: usize = 1000;
 const TYPES: usize = 20;
+/// The attribute of many values, and how many; and those of `source`.
+const KEY: &str = "user_id";
 const KEYS: usize = 10_000;
+const SOURCES: usize = 50;
 /// The begin of a minute.
 const START: i64 = 1_780_000_020_000;
 /// Between two frames, ms: all of them lie in one minute, as they do at the rates that are measured.
@@ -51,7 +50,7 @@ fn frames(batches: usize) -> Vec<Frame> {
                 let event = format!(
                     r#"{{"type":"type.{}","source":"host-{}","user_id":"user-{}","timestamp":{at},"data":{{"ms":{},"path":"/item/{}"}}}}"#,
                     random(TYPES),
-                    random(50),
+                    random(SOURCES),
                     random(KEYS),
                     random(1000),
                     random(500)
@@ -82,16 +81,16 @@ fn log(frames: &[Frame]) -> Vec<LogBatch> {
     parts.collect()
 }
 
-fn rule(number: usize, filter: &str, aggregate: &str, window: &Value) -> Rule {
+fn rule(number: usize, filter: &str, aggregate: &str, window: &Value, by: &str) -> Rule {
     serde_json::from_value(json!({
-        "id": format!("r{number}"), "name": format!("r{number}"), "match": filter, "aggregate": aggregate, "window": window, "group_by": ["user_id"],
+        "id": format!("r{number}"), "name": format!("r{number}"), "match": filter, "aggregate": aggregate, "window": window, "group_by": [by],
         "threshold": 1e18, "version": 1, "created_at": 0, "updated_at": 0,
     }))
     .unwrap()
 }
 
 /// Rules of which the first `matching` match events of the log, each on a type of its own, as rules do; their aggregates take turns.
-fn rules(all: usize, matching: usize, aggregates: &[&str], window: &Value) -> Vec<Rule> {
+fn rules(all: usize, matching: usize, aggregates: &[&str], window: &Value, by: &str) -> Vec<Rule> {
     let one = |number: usize| {
         let filter = if number < matching {
             format!("type == 'type.{}'", number % TYPES)
@@ -100,7 +99,13 @@ fn rules(all: usize, matching: usize, aggregates: &[&str], window: &Value) -> Ve
         } else {
             format!("source == 'absent-{number}'")
         };
-        rule(number, &filter, aggregates[number / TYPES % aggregates.len()], window)
+        rule(
+            number,
+            &filter,
+            aggregates[number / TYPES % aggregates.len()],
+            window,
+            by,
+        )
     };
     (0..all).map(one).collect()
 }
@@ -144,7 +149,9 @@ fn state(panes: usize, aggregate: &str) -> f64 {
         json!({"size": format!("{panes}m"), "slide": "1m"})
     };
     let filter = |number: usize| format!("data.ms >= {number}");
-    let rules: Vec<Rule> = (0..RULES).map(|n| rule(n, &filter(n), aggregate, &window)).collect();
+    let rules: Vec<Rule> = (0..RULES)
+        .map(|n| rule(n, &filter(n), aggregate, &window, KEY))
+        .collect();
     let parts: Vec<LogBatch> = (0..panes)
         .flat_map(|pane| (0..KEYS).step_by(BATCH).map(move |first| (pane, first)))
         .map(|(pane, first)| {
@@ -220,14 +227,15 @@ impl Setting {
     }
 
     fn took(&self, all: usize, matching: usize, window: &Value) -> Duration {
-        measure(&rules(all, matching, &["count()"], window), &self.log).0
+        measure(&rules(all, matching, &["count()"], window, KEY), &self.log).0
     }
 
-    fn speed(&self, aggregates: &[&str], name: &str, target: &str) {
-        let (known, new) = measure(&rules(100, 100, aggregates, &self.minute), &self.log);
+    fn speed(&self, aggregates: &[&str], by: &str, name: &str, target: &str) {
+        let (known, new) = measure(&rules(100, 100, aggregates, &self.minute, by), &self.log);
         let rate = millions(self.events, known);
+        let keys = if by == KEY { KEYS } else { SOURCES };
         row(
-            &format!("window engine, 100 rules on {TYPES} types by {KEYS} keys, {name}, events/s of one core"),
+            &format!("window engine, 100 rules on {TYPES} types by {keys} keys, {name}, events/s of one core"),
             &format!("{rate:.2} M ({:.2} M while keys are new)", millions(self.events, new)),
             &format!("decoding the same frames into checked views {:.1} M", self.views),
             Some(rate / self.views),
@@ -286,8 +294,6 @@ fn sizes() {
         // In a process of its own, whose memory nothing else has touched.
         let own = std::env::current_exe().unwrap();
         let output = Command::new(own)
-            // Memory that is free goes back at once, and is not counted.
-            .env("MIMALLOC_PURGE_DELAY", "0")
             .args(["--state", panes.to_string().as_str(), aggregate])
             .output()
             .unwrap();
@@ -320,15 +326,18 @@ fn main() {
     if parts != ["state"] {
         // Twenty events of each key, so one of each rule and key.
         let setting = Setting::new(if quick { 50 } else { 200 });
-        if wanted("count") {
-            setting.speed(&["count()"], "`count()`", "≥ 2 M, 0.2 ×");
-        }
-        if wanted("sum") {
-            setting.speed(&["sum(data.ms)"], "`sum`", "≥ 2 M, 0.2 ×");
-        }
-        if wanted("sketches") {
-            let halves = ["p99(data.ms)", "distinct(data.path)"];
-            setting.speed(&halves, "half `p99` (DDSketch), half `distinct` (HyperLogLog)", "≥ 1 M");
+        let sketches = ["p99(data.ms)", "distinct(data.path)"];
+        let name = "half `p99` (DDSketch), half `distinct` (HyperLogLog)";
+        for by in [KEY, "source"] {
+            if wanted("count") {
+                setting.speed(&["count()"], by, "`count()`", "≥ 2 M, 0.2 ×");
+            }
+            if wanted("sum") {
+                setting.speed(&["sum(data.ms)"], by, "`sum`", "≥ 2 M, 0.2 ×");
+            }
+            if wanted("sketches") {
+                setting.speed(&sketches, by, name, "≥ 1 M");
+            }
         }
         if wanted("growth") {
             setting.growth();

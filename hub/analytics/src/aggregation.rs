@@ -21,6 +21,8 @@ use crate::engine::{
     cells::{Cells, Input, Scratch, window_start},
     grouping::LocalGroups,
     groups::Groups,
+    numbering::Numbering,
+    selection::Selection,
 };
 
 /// Most points of an answer.
@@ -129,6 +131,8 @@ impl AggregationQuery {
             cap: max_groups.min(room).max(1),
             groups: Groups::default(),
             cells: Cells::new(self.step),
+            numbering: Numbering::new(),
+            places: Vec::new(),
             scratch: Scratch::default(),
             failed: None,
         };
@@ -162,6 +166,8 @@ struct Collector {
     cap: usize,
     groups: Groups,
     cells: Cells,
+    numbering: Numbering,
+    places: Vec<u32>,
     scratch: Scratch,
     failed: Option<DecodeError>,
 }
@@ -170,7 +176,7 @@ impl Collector {
     fn add(&mut self, batch: &Batch, rows: &Bitmap) -> Result<(), DecodeError> {
         let mut columns = Columns::new(batch);
         let times: Rc<Vec<i64>> = columns.timestamps()?;
-        let groups = LocalGroups::new(&mut columns, &self.query.group_by)?;
+        let groups = LocalGroups::new(&mut columns, &self.query.group_by)?.numbered(&mut self.numbering);
         let chosen = self.query.only.as_ref().map(|only| {
             let names = || self.query.group_by.iter().map(ToString::to_string);
             let wanted: Vec<String> = names()
@@ -182,9 +188,18 @@ impl Collector {
             Bitmap::from_fn(rows.len(), |row| rows.get(row) && wanted[groups.of(row)])
         });
         let rows = chosen.as_ref().unwrap_or(rows);
+        let pane = self.cells.size();
+        let selection = Selection::new((rows, &times), &groups, pane, &mut self.numbering, &mut self.places);
         let input = Input {
+            selection: &selection,
+            groups: &groups,
+            numbering: &self.numbering,
+            rows: times.len(),
+            floor: i64::MIN,
+            stored_at: 0,
             cap: self.cap,
-            ..Input::new(rows, &times, &groups, 0)
+            max_cells: usize::MAX,
+            watch: None,
         };
         self.cells
             .fold(
@@ -204,12 +219,16 @@ impl Collector {
         let mut by_group: BTreeMap<Vec<String>, HashMap<i64, f64>> = BTreeMap::new();
         let mut tops: HashMap<Vec<String>, Vec<(i64, Vec<Frequent>)>> = HashMap::new();
         while let Some(start) = self.cells.first_pane(i64::MIN) {
-            for (cell, accumulator) in self.cells.take_pane(&mut self.groups, start, &query.spec) {
-                let points = by_group.entry(self.groups.labels(cell.group).to_vec()).or_default();
+            let Some(pane) = self.cells.take_pane(&mut self.groups, start) else {
+                break;
+            };
+            for slot in pane.slots() {
+                let (group, accumulator) = (pane.group(slot), pane.accumulator(slot));
+                let points = by_group.entry(self.groups.labels(group).to_vec()).or_default();
                 points.extend(accumulator.value(step).map(|value| (start, value)));
                 let top = accumulator.top();
                 if !top.is_empty() {
-                    let labels = self.groups.labels(cell.group).to_vec();
+                    let labels = self.groups.labels(group).to_vec();
                     tops.entry(labels).or_default().push((start, top));
                 }
             }

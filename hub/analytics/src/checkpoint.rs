@@ -4,7 +4,7 @@ use crate::engine::{EngineState, EngineStateRef};
 
 const MAGIC: [u8; 4] = *b"SFAC";
 /// Raised with every change of a type that a checkpoint holds.
-const VERSION: u16 = 5;
+const VERSION: u16 = 6;
 const HEADER: usize = 10;
 
 /// Why a checkpoint is not used.

@@ -10,11 +10,13 @@ pub(crate) mod cells;
 pub(crate) mod grouping;
 pub(crate) mod groups;
 mod index;
-mod numbering;
+pub(crate) mod numbering;
 mod part;
 mod run;
+pub(crate) mod selection;
 mod sessions;
 mod status;
+mod table;
 mod verdict;
 mod watch;
 mod watches;
@@ -28,10 +30,9 @@ use streamflow_storage::store::{LogBatch, RowSpan};
 
 use crate::Options;
 use agents::Agents;
-use cells::{Input, Scratch};
-use index::Index;
-use numbering::Numbering;
-use part::Part;
+use cells::Scratch;
+use index::{Candidates, Index};
+use part::{Part, Shared};
 use run::{Run, State, Work};
 use verdict::Verdicts;
 use watch::{Glance, WatchState, WatchStateRef};
@@ -131,8 +132,7 @@ pub struct Engine {
     /// State from a checkpoint, until its rule is seen.
     saved: HashMap<(String, String), State>,
     index: Index,
-    /// Of groups, by the number of the list of attributes.
-    numberings: Vec<Numbering>,
+    shared: Shared,
     /// No window closes before the watermark reaches this.
     next_close: i64,
     scratch: Scratch,
@@ -144,7 +144,7 @@ impl Engine {
     /// An engine that begins to read the log at this event time; `i64::MIN` when it reads all of it.
     #[must_use]
     pub fn new(options: Options, origin: i64) -> Self {
-        let (runs, saved, index, scratch) = Default::default();
+        let (runs, saved, index, shared, scratch) = Default::default();
         Self {
             options,
             agents: Agents::new(origin),
@@ -152,7 +152,7 @@ impl Engine {
             runs,
             saved,
             index,
-            numberings: Vec::new(),
+            shared,
             next_close: i64::MIN,
             scratch,
             watches: Watches::default(),
@@ -234,7 +234,7 @@ impl Engine {
         }
         self.saved.clear();
         self.index = Index::new(&self.runs);
-        self.numberings = (0..self.index.distinct().1).map(|_| Numbering::new()).collect();
+        self.shared = Shared::new(self.index.distinct());
         self.next_close = i64::MIN;
         refused
     }
@@ -318,7 +318,7 @@ impl Engine {
     fn span(
         &mut self,
         span: &RowSpan,
-        candidates: &[usize],
+        candidates: &Candidates,
         part: &mut Part<'_>,
         outcome: &mut Outcome,
         out: &mut Verdicts,
@@ -335,27 +335,28 @@ impl Engine {
         outcome.events += rows.len() as u64;
         outcome.future += (rows.len() - counted.count_ones()) as u64;
         let mut late: Option<Bitmap> = None;
-        for number in candidates {
-            let run = &mut self.runs[*number];
+        part.begin_span();
+        for (number, entries) in candidates.rules() {
+            let run = &mut self.runs[number];
             // Decided by the log's clock, so that a replay decides the same.
             if span.stored_at < run.state.since {
                 continue;
             }
-            let added = part
-                .rows_and_groups(self.index.plan(*number), run, &mut self.numberings)
-                .and_then(|(matches, groups)| {
-                    let rows = matches.and(&counted);
-                    if rows.is_empty() {
-                        return Ok(cells::Folded::default());
-                    }
-                    let input = Input::new(&rows, &part.times, &groups, span.stored_at);
-                    let mut work = Work {
-                        scratch: &mut self.scratch,
-                        agents: &self.agents,
-                        out,
-                    };
-                    run.add(&mut part.columns, input, &self.options, &mut work)
-                });
+            let plan = self.index.plan(number);
+            let chosen = part.chosen((plan, entries), run, &counted, &self.index, &mut self.shared);
+            let added = chosen.and_then(|chosen| {
+                let Some(chosen) = chosen else {
+                    return Ok(cells::Folded::default());
+                };
+                let mut work = Work {
+                    scratch: &mut self.scratch,
+                    numbering: &self.shared.numberings[plan.grouping],
+                    agents: &self.agents,
+                    out,
+                };
+                let moment = (part.times.as_slice(), span.stored_at);
+                run.add(&mut part.columns, &chosen, moment, &self.options, &mut work)
+            });
             match added {
                 Ok(folded) => {
                     self.next_close = self.next_close.min(run.next_close());

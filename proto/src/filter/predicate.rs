@@ -173,11 +173,11 @@ impl Leaf {
     }
 }
 
-/// The column that a test is about, and what it says of each entry of a dictionary.
+/// The column that a test is about.
 enum Column {
     None,
     Present(Rc<Bitmap>),
-    Texts(Rc<Dict>, Vec<bool>),
+    Texts(Rc<Dict>),
     Numbers(Rc<Numbers>),
     Bools(Rc<Bools>),
 }
@@ -189,7 +189,7 @@ impl Test {
         let typed = match &column {
             Column::None => Bitmap::new(asked.len(), false),
             Column::Present(_) => asked.clone(),
-            Column::Texts(dict, _) => choose(asked, |row| dict.ids[row] != Dict::ABSENT),
+            Column::Texts(dict) => choose(asked, |row| dict.ids[row] != Dict::ABSENT),
             Column::Numbers(numbers) => asked.and(&numbers.present),
             Column::Bools(bools) => asked.and(&bools.present),
         };
@@ -213,10 +213,7 @@ impl Test {
             Self::Bool(..) | Self::IsTrue => columns.bools(path)?.map(Column::Bools),
             // A time is a number here, although columns can show it as text.
             _ if path.root() == "timestamp" => None,
-            _ => columns.strings(path)?.map(|dict| {
-                let verdicts = dict.values.iter().map(|value| self.text(value)).collect();
-                Column::Texts(dict, verdicts)
-            }),
+            _ => columns.strings(path)?.map(Column::Texts),
         };
         Ok(column.unwrap_or(Column::None))
     }
@@ -226,9 +223,16 @@ impl Test {
         match column {
             Column::None => Bitmap::new(asked.len(), false),
             Column::Present(present) => asked.and(present),
-            Column::Texts(dict, verdicts) => choose(asked, |row| {
-                verdicts.get(dict.ids[row] as usize).is_some_and(|verdict| *verdict)
-            }),
+            // Each text once where most rows are asked for; of few rows only their own.
+            Column::Texts(dict) if asked.count_ones() < dict.values.len() => {
+                chosen(asked, |row| dict.get(row).is_some_and(|text| self.text(text)))
+            }
+            Column::Texts(dict) => {
+                let verdicts: Vec<bool> = dict.values.iter().map(|value| self.text(value)).collect();
+                choose(asked, |row| {
+                    verdicts.get(dict.ids[row] as usize).is_some_and(|verdict| *verdict)
+                })
+            }
             Column::Numbers(numbers) => choose(&asked.and(&numbers.present), |row| self.number(numbers.values[row])),
             Column::Bools(bools) => choose(&asked.and(&bools.present), |row| self.boolean(bools.values.get(row))),
         }
@@ -277,6 +281,11 @@ fn choose(from: &Bitmap, passes: impl Fn(usize) -> bool) -> Bitmap {
     if asked * 4 > from.len() {
         return Bitmap::from_fn(from.len(), passes).and(from);
     }
+    chosen(from, passes)
+}
+
+/// The same, one by one however many.
+fn chosen(from: &Bitmap, passes: impl Fn(usize) -> bool) -> Bitmap {
     let mut chosen = Bitmap::new(from.len(), false);
     from.iter_ones()
         .filter(|row| passes(*row))

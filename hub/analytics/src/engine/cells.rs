@@ -1,11 +1,11 @@
 //! Running values by pane and group. A pane is the stretch of time between the ends of two windows: a tumbling window is one pane, a sliding one is several, so
 //! that an event is added once however many windows hold it.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{borrow::Cow, collections::BTreeMap, ops::Range};
 
 use serde::{Deserialize, Serialize};
 use streamflow_proto::{
-    aggregate::{self, Accumulator, AggregateSpec},
+    aggregate::{Accumulator, Accumulators, AggregateSpec},
     batch::DecodeError,
     bitmap::Bitmap,
     filter::Columns,
@@ -14,55 +14,59 @@ use streamflow_proto::{
 use super::{
     grouping::LocalGroups,
     groups::Groups,
-    numbering::{Recent, fill_lean, push_lean},
+    numbering::{Numbering, Recent, push_lean},
+    selection::{Selection, Stretch},
+    table::Table,
 };
 
 /// No slot yet, in the table of a window's local groups.
 pub(crate) const NONE: u32 = u32::MAX;
 
-/// One value in progress.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Cell {
-    pub(crate) start: i64,
-    pub(crate) group: u32,
-    /// When the newest batch behind it was stored.
-    pub(crate) stored_at: i64,
-    /// The first window that ends with or after it was reported as met before it closed.
-    pub(crate) fired: bool,
-}
-
-/// A value in progress with its aggregate: as large as a line of memory, because what an event costs is that it has to be fetched.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[repr(align(64))]
-struct Place {
-    cell: Cell,
-    accumulator: Accumulator,
-}
-
-impl AsMut<Accumulator> for Place {
-    fn as_mut(&mut self) -> &mut Accumulator {
-        &mut self.accumulator
-    }
-}
-
 /// All values in progress of one rule or query.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Cells {
     size: i64,
-    /// Start of the pane to the slot of each group, by the group's number.
-    panes: BTreeMap<i64, Vec<u32>>,
-    places: Vec<Place>,
-    free: Vec<u32>,
+    /// By their start.
+    panes: BTreeMap<i64, Pane>,
+    /// Values in all of them.
+    held: usize,
     /// Slots that are found without asking for the group.
     #[serde(skip)]
     recent: Recent,
 }
 
+/// The values of one pane, each in a slot. What an event fetches is its slot, a head and a value, so these are small and stand in lists of their own.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Pane {
+    /// The slot of each group, by the group's number.
+    #[serde(skip)]
+    slots: Table,
+    heads: Vec<Head>,
+    values: Accumulators,
+    /// When the first batch behind it was stored.
+    since: i64,
+}
+
+/// What is known of a value besides.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Head {
+    group: u32,
+    /// When the newest batch behind it was stored, see [`Pane::moment`]; and in the highest bit, whether the first window that ends with or after it was reported
+    /// as met before it closed.
+    stored: u32,
+}
+
+const FIRED: u32 = 1 << 31;
+/// The moment `since`. Moments are milliseconds, twelve days before it to twelve days after.
+const MIDDLE: i64 = 1 << 30;
+
 /// Rows to add.
 pub(crate) struct Input<'a> {
-    pub(crate) rows: &'a Bitmap,
-    pub(crate) times: &'a [i64],
+    pub(crate) selection: &'a Selection,
     pub(crate) groups: &'a LocalGroups,
+    pub(crate) numbering: &'a Numbering,
+    /// Rows of the batch, selected or not.
+    pub(crate) rows: usize,
     /// Nothing is added to panes that start earlier.
     pub(crate) floor: i64,
     pub(crate) stored_at: i64,
@@ -74,45 +78,40 @@ pub(crate) struct Input<'a> {
     pub(crate) watch: Option<i64>,
 }
 
-impl<'a> Input<'a> {
-    /// These rows without any limit.
-    pub(crate) const fn new(rows: &'a Bitmap, times: &'a [i64], groups: &'a LocalGroups, stored_at: i64) -> Self {
-        Self {
-            rows,
-            times,
-            groups,
-            floor: i64::MIN,
-            stored_at,
-            cap: usize::MAX,
-            max_cells: usize::MAX,
-            watch: None,
-        }
-    }
-}
-
 /// Room for work that is used again for every batch.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     pub(crate) slot_of_row: Vec<u32>,
-    tables: Vec<(i64, Vec<u32>)>,
-    others: Vec<u32>,
-    /// Slots that got a value in the last call.
+    /// Of each part, the slot of each group of its stretch.
+    slots: Vec<u32>,
+    /// Panes that got values in the last call.
+    pub(crate) parts: Vec<TouchedPane>,
+    /// Slots that got a value in the last call, each once.
     pub(crate) touched: Vec<u32>,
     /// Their values before, when they were watched; zero where there was none.
     pub(crate) before: Vec<f64>,
     /// Work of whoever reads `touched`.
-    pub(crate) groups: Vec<u32>,
+    pub(crate) work: Vec<u32>,
+}
+
+/// A pane that got values.
+#[derive(Debug, Clone)]
+pub(crate) struct TouchedPane {
+    pub(crate) start: i64,
+    /// Which of [`Scratch::touched`] are its slots.
+    pub(crate) touched: Range<usize>,
+    /// Which stretch they came from, and where the slots of its groups are.
+    stretch: usize,
+    slots: Range<usize>,
 }
 
 impl Scratch {
-    /// Room for these rows, and nothing from before.
-    pub(crate) fn begin(&mut self, input: &Input<'_>) {
-        self.tables.clear();
+    /// Nothing from before.
+    pub(crate) fn clear(&mut self) {
+        self.slots.clear();
+        self.parts.clear();
         self.touched.clear();
-        self.others.clear();
         self.before.clear();
-        let rows = input.times.len().max(self.slot_of_row.len());
-        self.slot_of_row.resize(rows, NONE);
     }
 }
 
@@ -138,17 +137,21 @@ pub(crate) const fn next_start(at: i64, size: i64) -> i64 {
 
 impl Cells {
     pub(crate) fn new(size: i64) -> Self {
-        let (panes, places, free, recent) = Default::default();
+        let (panes, recent) = Default::default();
         Self {
             size: size.max(1),
             panes,
-            places,
-            free,
+            held: 0,
             recent,
         }
     }
 
-    /// Adds rows to the cells of their panes and groups.
+    /// Length of a pane.
+    pub(crate) const fn size(&self) -> i64 {
+        self.size
+    }
+
+    /// Adds rows to the values of their panes and groups.
     pub(crate) fn fold(
         &mut self,
         groups: &mut Groups,
@@ -158,120 +161,77 @@ impl Cells {
         scratch: &mut Scratch,
     ) -> Result<Folded, DecodeError> {
         let mut folded = Folded::default();
-        scratch.begin(input);
-        if let Some(numbers) = input.groups.numbers() {
-            self.recent.begin(numbers.epoch);
-        }
-        let mut table = 0;
-        for row in input.rows.iter_ones() {
-            let start = window_start(input.times[row], self.size);
-            if start < input.floor {
-                folded
-                    .late
-                    .get_or_insert_with(|| Bitmap::new(input.rows.len(), false))
-                    .set(row, true);
+        scratch.clear();
+        self.recent.begin(input.groups.epoch());
+        for (number, stretch) in input.selection.stretches.iter().enumerate() {
+            if stretch.start < input.floor {
+                let late = folded.late.get_or_insert_with(|| Bitmap::new(input.rows, false));
+                stretch.picked.rows.iter().for_each(|row| late.set(*row as usize, true));
                 continue;
             }
-            if scratch.tables.get(table).is_none_or(|(of, _)| *of != start) {
-                table = scratch
-                    .tables
-                    .iter()
-                    .position(|(of, _)| *of == start)
-                    .unwrap_or_else(|| {
-                        scratch.tables.push((start, vec![NONE; input.groups.len()]));
-                        scratch.tables.len() - 1
-                    });
-            }
-            let local = input.groups.of(row);
-            let entry = &mut scratch.tables[table].1[local];
-            if *entry == NONE {
-                let (slot, surplus) = match self.known(start, input, local) {
-                    Some(slot) => (slot, false),
-                    None => self.slot(groups, spec, start, input, local),
-                };
-                *entry = slot;
-                folded.surplus += u64::from(surplus);
-                // Several local groups share the slot of `other`, of which there is one in each pane.
-                if !surplus || !scratch.others.contains(&slot) {
-                    scratch.touched.push(slot);
-                    let before = |window| self.places[slot as usize].accumulator.value(window).unwrap_or(0.0);
-                    scratch.before.extend(input.watch.map(before));
-                }
-                if surplus && !scratch.others.contains(&slot) {
-                    scratch.others.push(slot);
-                }
-            }
-            scratch.slot_of_row[row] = *entry;
+            let (slots, touched) = (scratch.slots.len(), scratch.touched.len());
+            folded.surplus += self.place(groups, spec, stretch, input, scratch);
+            scratch.parts.push(TouchedPane {
+                start: stretch.start,
+                touched: touched..scratch.touched.len(),
+                stretch: number,
+                slots: slots..scratch.slots.len(),
+            });
         }
-        let in_time = folded.late.as_ref().map(|late| input.rows.and_not(late));
-        let rows = in_time.as_ref().unwrap_or(input.rows);
-        aggregate::fold(spec, columns, rows, &scratch.slot_of_row, &mut self.places)?;
+        for part in &scratch.parts {
+            let picked = input
+                .selection
+                .stretches
+                .get(part.stretch)
+                .map(|stretch| &stretch.picked);
+            if let (Some(pane), Some(picked)) = (self.panes.get_mut(&part.start), picked) {
+                pane.values
+                    .fold(spec, columns, picked, &scratch.slots[part.slots.clone()])?;
+            }
+        }
         Ok(folded)
     }
 
-    /// The slot of a group that was used lately.
-    fn known(&mut self, start: i64, input: &Input<'_>, local: usize) -> Option<u32> {
-        let number = input.groups.numbers()?.number(local);
-        let slot = self.recent.find(start, number)?;
-        let cell = &mut self.places[slot as usize].cell;
-        cell.stored_at = cell.stored_at.max(input.stored_at);
-        Some(slot)
-    }
-
-    fn note(&mut self, start: i64, input: &Input<'_>, local: usize, slot: u32) {
-        if let Some(numbers) = input.groups.numbers() {
-            self.recent.note(start, numbers.number(local), slot);
-        }
-    }
-
-    fn slot(
+    /// Finds or makes the slot of each group of a stretch. Answers how many groups went to `other`.
+    fn place(
         &mut self,
         groups: &mut Groups,
         spec: &AggregateSpec,
-        start: i64,
+        stretch: &Stretch,
         input: &Input<'_>,
-        local: usize,
-    ) -> (u32, bool) {
-        let labels = || input.groups.kept_labels(local);
-        let (mut group, mut surplus) = groups.intern(input.groups.fingerprint(local), labels, input.cap);
-        let pane = self.panes.entry(start).or_default();
-        let full = self.places.len() - self.free.len() >= input.max_cells;
-        if full && !surplus && slot_in(pane, group).is_none() {
-            groups.release(group);
-            (group, surplus) = (groups.other(labels().len()), true);
-        }
-        if let Some(slot) = slot_in(pane, group) {
-            let cell = &mut self.places[slot as usize].cell;
-            cell.stored_at = cell.stored_at.max(input.stored_at);
-            if !surplus {
-                self.note(start, input, local, slot);
+        scratch: &mut Scratch,
+    ) -> u64 {
+        let fresh = || Pane::new(spec, input.stored_at);
+        let pane = self.panes.entry(stretch.start).or_insert_with(fresh);
+        let known = self.recent.pane(stretch.start);
+        let moment = pane.moment(input.stored_at);
+        let (mut surplus, mut other) = (0, NONE);
+        for (local, number) in stretch.groups.iter().zip(&stretch.numbers) {
+            let slot = match known.get(*number) {
+                Some(slot) => slot,
+                None => {
+                    let (slot, fits) = pane.find(groups, spec, input, *local as usize, &mut self.held);
+                    if fits {
+                        known.insert(*number, slot);
+                    } else {
+                        surplus += 1;
+                        if slot == other {
+                            scratch.slots.push(slot);
+                            continue;
+                        }
+                        other = slot;
+                    }
+                    slot
+                }
+            };
+            pane.heads[slot as usize].touch(moment);
+            scratch.slots.push(slot);
+            scratch.touched.push(slot);
+            if let Some(window) = input.watch {
+                scratch.before.push(pane.value(slot, window).unwrap_or(0.0));
             }
-            return (slot, surplus);
         }
-        let cell = Cell {
-            start,
-            group,
-            stored_at: input.stored_at,
-            fired: false,
-        };
-        let slot = match self.free.pop() {
-            Some(slot) => {
-                self.places[slot as usize].cell = cell;
-                slot
-            }
-            None => {
-                let accumulator = Accumulator::new(spec);
-                push_lean(&mut self.places, Place { cell, accumulator });
-                u32::try_from(self.places.len() - 1).unwrap_or(NONE)
-            }
-        };
-        fill_lean(pane, group as usize + 1, NONE);
-        pane[group as usize] = slot;
-        groups.hold(group);
-        if !surplus {
-            self.note(start, input, local, slot);
-        }
-        (slot, surplus)
+        surplus
     }
 
     /// Start of the first pane from there on that holds anything.
@@ -279,52 +239,142 @@ impl Cells {
         self.panes.range(from..).next().map(|(start, _)| *start)
     }
 
-    /// The panes of a window that hold anything, oldest first: each slot of each.
-    pub(crate) fn slots(&self, window: Range<i64>) -> impl Iterator<Item = u32> {
-        let panes = self.panes.range(window);
-        panes.flat_map(|(_, pane)| pane.iter().copied().filter(|slot| *slot != NONE))
+    /// The pane that starts there.
+    pub(crate) fn pane(&self, start: i64) -> Option<&Pane> {
+        self.panes.get(&start)
     }
 
-    /// The slots of one group in a window, oldest first.
-    pub(crate) fn slots_of(&self, group: u32, window: Range<i64>) -> impl DoubleEndedIterator<Item = u32> {
-        self.panes
-            .range(window)
-            .filter_map(move |(_, pane)| slot_in(pane, group))
+    pub(crate) fn pane_mut(&mut self, start: i64) -> Option<&mut Pane> {
+        self.panes.get_mut(&start)
     }
 
-    /// Takes out a pane: each cell with its value, in the order of the groups' numbers.
-    pub(crate) fn take_pane(
-        &mut self,
-        groups: &mut Groups,
-        start: i64,
-        spec: &AggregateSpec,
-    ) -> Vec<(Cell, Accumulator)> {
+    /// The panes of a window that hold anything, oldest first.
+    pub(crate) fn panes(&self, window: Range<i64>) -> impl DoubleEndedIterator<Item = &Pane> {
+        self.panes.range(window).map(|(_, pane)| pane)
+    }
+
+    /// The values of one group in a window, oldest first: each pane with the slot in it.
+    pub(crate) fn parts(&self, group: u32, window: Range<i64>) -> impl DoubleEndedIterator<Item = (&Pane, u32)> {
+        self.panes(window)
+            .filter_map(move |pane| pane.slot(group).map(|slot| (pane, slot)))
+    }
+
+    /// Takes out the pane that starts there.
+    pub(crate) fn take_pane(&mut self, groups: &mut Groups, start: i64) -> Option<Pane> {
         self.recent.forget(start);
-        let pane = self.panes.remove(&start).unwrap_or_default();
-        let mut taken: Vec<(Cell, Accumulator)> = Vec::with_capacity(pane.len());
-        for slot in pane.into_iter().filter(|slot| *slot != NONE) {
-            let place = &mut self.places[slot as usize];
-            let accumulator = std::mem::replace(&mut place.accumulator, Accumulator::new(spec));
-            let cell = place.cell.clone();
-            groups.let_go(cell.group);
-            self.free.push(slot);
-            taken.push((cell, accumulator));
+        let pane = self.panes.remove(&start)?;
+        self.held -= pane.heads.len();
+        pane.heads.iter().for_each(|head| groups.let_go(head.group));
+        Some(pane)
+    }
+
+    /// Builds what a checkpoint does not hold.
+    pub(crate) fn reindex(&mut self) {
+        for pane in self.panes.values_mut() {
+            for (head, slot) in pane.heads.iter().zip(0..) {
+                pane.slots.insert(head.group, slot);
+            }
         }
-        taken
-    }
-
-    pub(crate) fn get(&self, slot: u32) -> (&Cell, &Accumulator) {
-        let place = &self.places[slot as usize];
-        (&place.cell, &place.accumulator)
-    }
-
-    pub(crate) fn cell_mut(&mut self, slot: u32) -> &mut Cell {
-        &mut self.places[slot as usize].cell
     }
 }
 
-fn slot_in(pane: &[u32], group: u32) -> Option<u32> {
-    pane.get(group as usize).copied().filter(|slot| *slot != NONE)
+impl Pane {
+    fn new(spec: &AggregateSpec, since: i64) -> Self {
+        let (slots, heads) = Default::default();
+        Self {
+            slots,
+            heads,
+            values: Accumulators::new(spec),
+            since,
+        }
+    }
+
+    /// The slot of a group of the batch, which may be that of the group `other`; then the second value is false.
+    fn find(
+        &mut self,
+        groups: &mut Groups,
+        spec: &AggregateSpec,
+        input: &Input<'_>,
+        local: usize,
+        held: &mut usize,
+    ) -> (u32, bool) {
+        let labels = || input.groups.kept_labels(local, input.numbering);
+        let (mut group, mut surplus) = groups.intern(input.groups.fingerprint(local), labels, input.cap);
+        let mut known = self.slot(group);
+        if known.is_none() && !surplus && *held >= input.max_cells {
+            groups.release(group);
+            (group, surplus) = (groups.other(labels().len()), true);
+            known = self.slot(group);
+        }
+        let slot = known.unwrap_or_else(|| {
+            let slot = u32::try_from(self.heads.len()).unwrap_or(NONE);
+            push_lean(&mut self.heads, Head { group, stored: 0 });
+            self.values.push(spec);
+            self.slots.insert(group, slot);
+            groups.hold(group);
+            *held += 1;
+            slot
+        });
+        (slot, !surplus)
+    }
+
+    /// A time as heads have it.
+    fn moment(&self, at: i64) -> u32 {
+        let moment = at.saturating_sub(self.since).saturating_add(MIDDLE);
+        u32::try_from(moment.clamp(0, i64::from(FIRED - 1))).unwrap_or(0)
+    }
+
+    /// The slot of a group.
+    pub(crate) fn slot(&self, group: u32) -> Option<u32> {
+        self.slots.get(group)
+    }
+
+    /// All slots.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = u32> + use<> {
+        0..u32::try_from(self.heads.len()).unwrap_or(NONE)
+    }
+
+    /// The group of a slot.
+    pub(crate) fn group(&self, slot: u32) -> u32 {
+        self.heads[slot as usize].group
+    }
+
+    /// When the newest batch behind a value was stored.
+    pub(crate) fn stored_at(&self, slot: u32) -> i64 {
+        let moment = self.heads[slot as usize].stored & !FIRED;
+        self.since.saturating_add(i64::from(moment) - MIDDLE)
+    }
+
+    /// Whether the first window that ends with or after the pane was reported as met before it closed.
+    pub(crate) fn is_fired(&self, slot: u32) -> bool {
+        self.heads[slot as usize].stored & FIRED != 0
+    }
+
+    /// Takes note that it was.
+    pub(crate) fn fire(&mut self, slot: u32) {
+        self.heads[slot as usize].stored |= FIRED;
+    }
+
+    /// The aggregate in a slot.
+    pub(crate) fn accumulator(&self, slot: u32) -> Cow<'_, Accumulator> {
+        self.values.get(slot as usize)
+    }
+
+    /// The value of a slot over a window of this length.
+    pub(crate) fn value(&self, slot: u32, window: i64) -> Option<f64> {
+        self.values.value(slot as usize, window)
+    }
+
+    /// Whether the value of a slot can only get larger.
+    pub(crate) fn only_grows(&self, slot: u32) -> bool {
+        self.values.only_grows(slot as usize)
+    }
+}
+
+impl Head {
+    fn touch(&mut self, moment: u32) {
+        self.stored = (self.stored & !FIRED).max(moment) | self.stored & FIRED;
+    }
 }
 
 #[cfg(test)]
@@ -332,7 +382,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_in_progress_is_one_line_of_memory() {
-        assert_eq!(size_of::<Place>(), 64);
+    fn a_value_knows_when_its_newest_batch_was_stored_and_whether_it_fired() {
+        let spec = AggregateSpec::parse("count()").unwrap();
+        let mut pane = Pane::new(&spec, 1_780_000_000_000);
+        pane.heads.push(Head { group: 7, stored: 0 });
+        let mut store = |offset: i64| {
+            let moment = pane.moment(1_780_000_000_000_i64.saturating_add(offset));
+            pane.heads[0].touch(moment);
+            if offset == 5 {
+                pane.fire(0);
+            }
+            (pane.stored_at(0) - 1_780_000_000_000, pane.is_fired(0))
+        };
+        assert_eq!(
+            [-20, -30, 5, 3, 86_400_000].map(&mut store),
+            [(-20, false), (-20, false), (5, true), (5, true), (86_400_000, true)]
+        );
+        assert_eq!(store(i64::MAX).0, MIDDLE - 1, "as late as it can say");
+        assert_eq!(pane.group(0), 7);
+        assert_eq!(size_of::<Head>(), 8);
     }
 }

@@ -1,6 +1,6 @@
 //! The groups of one rule or query over time: labels by number, bounded in how many there are.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, hash_map::Entry};
 
 use serde::{Deserialize, Serialize};
 
@@ -61,18 +61,35 @@ const fn key(fingerprint: u128) -> Key {
     ]
 }
 
+/// Puts a new group where there is room.
+fn insert(slots: &mut Vec<Option<Group>>, free: &mut Vec<u32>, labels: Labels) -> u32 {
+    let group = Group {
+        labels,
+        standing: Standing::Unknown,
+        told_until: i64::MIN,
+        cells: 0,
+        running: (i64::MIN, 0.0),
+    };
+    if let Some(id) = free.pop() {
+        slots[id as usize] = Some(group);
+        return id;
+    }
+    push_lean(slots, Some(group));
+    u32::try_from(slots.len() - 1).unwrap_or(u32::MAX)
+}
+
 impl Groups {
     /// The group with these labels; a new one while there are fewer than `cap`, else the group `other`. The second value says that it was surplus.
     pub(crate) fn intern(&mut self, fingerprint: u128, labels: impl FnOnce() -> Labels, cap: usize) -> (u32, bool) {
         let key = key(fingerprint);
-        if let Some(id) = self.index.get(&key) {
-            return (*id, false);
-        }
         if self.index.len() >= cap {
-            return (self.other(labels().len()), true);
+            let known = self.index.get(&key).copied();
+            return known.map_or_else(|| (self.other(labels().len()), true), |id| (id, false));
         }
-        let id = self.insert(labels());
-        self.index.insert(key, id);
+        let id = match self.index.entry(key) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(place) => *place.insert(insert(&mut self.slots, &mut self.free, labels())),
+        };
         (id, false)
     }
 
@@ -81,7 +98,8 @@ impl Groups {
         if let Some(id) = self.other {
             return id;
         }
-        let id = self.insert(Labels::new(std::iter::repeat_n(OTHER.to_owned(), labels)));
+        let labels = Labels::new(std::iter::repeat_n(OTHER.to_owned(), labels));
+        let id = insert(&mut self.slots, &mut self.free, labels);
         self.other = Some(id);
         id
     }
@@ -100,22 +118,6 @@ impl Groups {
             group.standing = Standing::Met;
             group.told_until = group.told_until.max(told_until);
         }
-    }
-
-    fn insert(&mut self, labels: Labels) -> u32 {
-        let group = Group {
-            labels,
-            standing: Standing::Unknown,
-            told_until: i64::MIN,
-            cells: 0,
-            running: (i64::MIN, 0.0),
-        };
-        if let Some(id) = self.free.pop() {
-            self.slots[id as usize] = Some(group);
-            return id;
-        }
-        push_lean(&mut self.slots, Some(group));
-        u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
     }
 
     pub(crate) fn get(&self, id: u32) -> Option<&Group> {

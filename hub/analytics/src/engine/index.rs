@@ -17,8 +17,7 @@ pub(super) struct Index {
     always: Vec<usize>,
     /// Of each rule.
     plans: Vec<Plan>,
-    /// Different filters, and different lists of attributes to group by.
-    distinct: (usize, usize),
+    distinct: Distinct,
 }
 
 /// Rules that ask the same of a batch share the answer.
@@ -28,6 +27,39 @@ pub(super) struct Plan {
     pub(super) filter: usize,
     /// Number of the list of attributes that it groups by.
     pub(super) grouping: usize,
+    /// Number of both with the length of its panes.
+    pub(super) selection: usize,
+    /// Length of its panes, if it has any.
+    pub(super) pane: Option<i64>,
+}
+
+/// How many different ones of everything that rules share there are.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Distinct {
+    pub(super) filters: usize,
+    pub(super) groupings: usize,
+    pub(super) selections: usize,
+}
+
+/// An entry of the dictionary of an attribute, by the number under which rules are filed by its values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) path: usize,
+    pub(super) id: u32,
+}
+
+/// Rules that a batch can concern, in order, each with the values of the batch that it asks for.
+#[derive(Debug)]
+pub(super) struct Candidates {
+    found: Vec<(usize, Option<Entry>)>,
+}
+
+impl Candidates {
+    /// Each rule once; without entries any row may match.
+    pub(super) fn rules(&self) -> impl Iterator<Item = (usize, impl Iterator<Item = Entry> + Clone)> {
+        let same = self.found.chunk_by(|one, other| one.0 == other.0);
+        same.map(|found| (found[0].0, found.iter().filter_map(|(_, entry)| *entry)))
+    }
 }
 
 type ByText = HashMap<String, Vec<usize>, foldhash::fast::RandomState>;
@@ -61,18 +93,28 @@ impl Index {
             }
         }
         let (mut filters, mut groupings) = (HashMap::<&str, usize>::new(), HashMap::<&[Path], usize>::new());
+        let mut selections = HashMap::new();
         let plans = runs.iter().map(|run| {
-            let (next_filter, next_grouping) = (filters.len(), groupings.len());
-            let compiled = &run.asks.compiled;
+            let next = (filters.len(), groupings.len(), selections.len());
+            let (compiled, pane) = (&run.asks.compiled, run.pane());
+            let filter = *filters.entry(compiled.filter.source()).or_insert(next.0);
+            let grouping = *groupings.entry(&compiled.group_by).or_insert(next.1);
             Plan {
-                filter: *filters.entry(compiled.filter.source()).or_insert(next_filter),
-                grouping: *groupings.entry(&compiled.group_by).or_insert(next_grouping),
+                filter,
+                grouping,
+                selection: *selections.entry((filter, grouping, pane)).or_insert(next.2),
+                pane,
             }
         });
         let plans = plans.collect();
+        let distinct = Distinct {
+            filters: filters.len(),
+            groupings: groupings.len(),
+            selections: selections.len(),
+        };
         Self {
             plans,
-            distinct: (filters.len(), groupings.len()),
+            distinct,
             by_value: by_value
                 .into_iter()
                 .map(|(path, filed)| (path.clone(), filed))
@@ -82,8 +124,8 @@ impl Index {
         }
     }
 
-    /// How many different filters and groupings there are.
-    pub(super) const fn distinct(&self) -> (usize, usize) {
+    /// How many different ones of everything that rules share there are.
+    pub(super) const fn distinct(&self) -> Distinct {
         self.distinct
     }
 
@@ -93,20 +135,32 @@ impl Index {
     }
 
     /// The rules that rows of this batch may match, in order.
-    pub(super) fn candidates(&self, columns: &mut Columns<'_>) -> Result<Vec<usize>, DecodeError> {
-        let mut chosen = self.always.clone();
-        for (path, filed) in &self.by_value {
+    pub(super) fn candidates(&self, columns: &mut Columns<'_>) -> Result<Candidates, DecodeError> {
+        let mut found: Vec<(usize, Option<Entry>)> = self.always.iter().map(|rule| (*rule, None)).collect();
+        for ((path, filed), number) in self.by_value.iter().zip(0..) {
             if let Some(dict) = columns.strings(path)? {
-                chosen.extend(dict.values.iter().filter_map(|value| filed.get(value)).flatten());
+                for (value, id) in dict.values.iter().zip(0..) {
+                    let entry = Some(Entry { path: number, id });
+                    found.extend(filed.get(value).into_iter().flatten().map(|rule| (*rule, entry)));
+                }
             }
         }
         for (path, filed) in &self.by_presence {
             if !columns.present(path)?.is_empty() {
-                chosen.extend(filed);
+                found.extend(filed.iter().map(|rule| (*rule, None)));
             }
         }
-        chosen.sort_unstable();
-        chosen.dedup();
-        Ok(chosen)
+        found.sort_by_key(|(rule, _)| *rule);
+        Ok(Candidates { found })
+    }
+
+    /// The attribute by whose values rules are filed under this number.
+    pub(super) fn path(&self, number: usize) -> Option<&Path> {
+        self.by_value.get(number).map(|(path, _)| path)
+    }
+
+    /// How many attributes there are by whose values rules are filed.
+    pub(super) const fn paths(&self) -> usize {
+        self.by_value.len()
     }
 }

@@ -12,6 +12,8 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::table::Table;
+
 /// Groups that are numbered; beyond that numbering begins anew.
 const MOST: usize = 1 << 20;
 
@@ -56,15 +58,6 @@ pub(crate) struct Numbering {
     labels: Vec<Labels>,
 }
 
-/// The numbers of one batch's groups.
-#[derive(Debug)]
-pub(crate) struct Numbers {
-    /// They are of this numbering.
-    pub(crate) epoch: u64,
-    /// By the group's number within the batch.
-    of: Vec<(u32, Labels)>,
-}
-
 impl Numbering {
     pub(crate) fn new() -> Self {
         Self {
@@ -74,35 +67,31 @@ impl Numbering {
         }
     }
 
-    /// Numbers the groups with these fingerprints.
-    pub(crate) fn of(&mut self, fingerprints: &[u128], labels: impl Fn(usize) -> Labels) -> Numbers {
-        if self.labels.len().saturating_add(fingerprints.len()) > MOST {
+    /// Tells it from others, and from what it was before it began anew.
+    pub(crate) const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Makes sure that so many groups can be numbered, if need be by beginning anew.
+    pub(crate) fn make_room(&mut self, groups: usize) {
+        if self.labels.len().saturating_add(groups) > MOST {
             *self = Self::new();
         }
-        let of = fingerprints.iter().enumerate().map(|(group, fingerprint)| {
-            let next = u32::try_from(self.labels.len()).unwrap_or(u32::MAX);
-            let number = *self.numbers.entry(*fingerprint).or_insert(next);
-            if number == next {
-                self.labels.push(labels(group));
-            }
-            (number, self.labels[number as usize].clone())
-        });
-        Numbers {
-            of: of.collect(),
-            epoch: self.epoch,
+    }
+
+    /// The number of the group with this fingerprint.
+    pub(crate) fn number(&mut self, fingerprint: u128, labels: impl FnOnce() -> Labels) -> u32 {
+        let next = u32::try_from(self.labels.len()).unwrap_or(u32::MAX);
+        let number = *self.numbers.entry(fingerprint).or_insert(next);
+        if number == next {
+            self.labels.push(labels());
         }
-    }
-}
-
-impl Numbers {
-    /// The number of a group of the batch.
-    pub(crate) fn number(&self, group: usize) -> u32 {
-        self.of[group].0
+        number
     }
 
-    /// Its labels.
-    pub(crate) fn labels(&self, group: usize) -> &Labels {
-        &self.of[group].1
+    /// The labels of the group with this number.
+    pub(crate) fn labels(&self, number: u32) -> Option<&Labels> {
+        self.labels.get(number as usize)
     }
 }
 
@@ -110,11 +99,9 @@ impl Numbers {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Recent {
     epoch: u64,
-    panes: Vec<(i64, Vec<u32>)>,
+    panes: Vec<(i64, Table)>,
 }
 
-/// No slot is known.
-const NONE: u32 = u32::MAX;
 /// Panes that are remembered: the one under way, and its neighbour.
 const PANES: usize = 2;
 
@@ -127,14 +114,8 @@ impl Recent {
         }
     }
 
-    /// The slot of a group in a pane, if it is known.
-    pub(crate) fn find(&self, start: i64, number: u32) -> Option<u32> {
-        let (_, slots) = self.panes.iter().find(|(pane, _)| *pane == start)?;
-        slots.get(number as usize).copied().filter(|slot| *slot != NONE)
-    }
-
-    /// Takes note of one.
-    pub(crate) fn note(&mut self, start: i64, number: u32, slot: u32) {
+    /// What is known of a pane; for a new one the oldest is forgotten.
+    pub(crate) fn pane(&mut self, start: i64) -> &mut Table {
         let place = match self.panes.iter().position(|(pane, _)| *pane == start) {
             Some(place) => place,
             None => {
@@ -143,13 +124,11 @@ impl Recent {
                 {
                     self.panes.swap_remove(oldest);
                 }
-                self.panes.push((start, Vec::new()));
+                self.panes.push((start, Table::default()));
                 self.panes.len() - 1
             }
         };
-        let slots = &mut self.panes[place].1;
-        fill_lean(slots, number as usize + 1, NONE);
-        slots[number as usize] = slot;
+        &mut self.panes[place].1
     }
 
     /// The pane is gone, and its slots with it.
@@ -184,26 +163,38 @@ mod tests {
     #[test]
     fn numbers_hold_over_batches_and_slots_as_long_as_their_pane() {
         let mut numbering = Numbering::new();
-        let labels = |group: usize| Labels::new([format!("g{group}")].into_iter());
-        let first = numbering.of(&[10, 20], labels);
-        let second = numbering.of(&[30, 20], |group| labels(group + 10));
-        assert_eq!((first.number(1), second.number(1)), (1, 1));
-        assert_eq!((second.number(0), &*second.labels(0)[0]), (2, "g10"));
-        assert_eq!(&*second.labels(1)[0], "g1");
+        let labels = |text: &str| Labels::new([text.to_owned()].into_iter());
+        assert_eq!(
+            [10, 20].map(|print| numbering.number(print, || labels("first"))),
+            [0, 1]
+        );
+        assert_eq!(
+            [30, 20].map(|print| numbering.number(print, || labels("second"))),
+            [2, 1]
+        );
+        assert_eq!(
+            [1, 2].map(|number| &*numbering.labels(number).unwrap()[0]),
+            ["first", "second"]
+        );
+        assert!(numbering.labels(3).is_none());
 
         let mut recent = Recent::default();
-        recent.begin(first.epoch);
-        recent.note(0, 1, 7);
-        recent.note(60, 1, 8);
+        recent.begin(numbering.epoch());
+        recent.pane(0).insert(1, 7);
+        recent.pane(60).insert(1, 8);
         assert_eq!(
-            (recent.find(0, 1), recent.find(60, 1), recent.find(60, 0)),
+            (recent.pane(0).get(1), recent.pane(60).get(1), recent.pane(60).get(0)),
             (Some(7), Some(8), None)
         );
-        recent.note(120, 5, 9);
-        assert_eq!((recent.find(0, 1), recent.find(120, 5)), (None, Some(9)));
+        recent.pane(120).insert(5, 9);
+        assert_eq!((recent.pane(120).get(5), recent.pane(60).get(1)), (Some(9), Some(8)));
         recent.forget(60);
-        assert_eq!(recent.find(60, 1), None);
-        recent.begin(Numbering::new().epoch);
-        assert_eq!(recent.find(120, 5), None);
+        assert_eq!(recent.pane(60).get(1), None);
+        let before = numbering.epoch();
+        numbering.make_room(10);
+        assert_eq!(numbering.epoch(), before);
+        numbering.make_room(MOST);
+        recent.begin(numbering.epoch());
+        assert_eq!(recent.pane(120).get(5), None, "by another numbering");
     }
 }

@@ -12,8 +12,9 @@ use super::{
     aligned::Aligned,
     cells::{Folded, Input, Scratch},
     groups::Groups,
-    numbering::Labels,
-    sessions::Sessions,
+    numbering::{Labels, Numbering},
+    part::Chosen,
+    sessions::{Rows, Sessions},
     verdict::{Asks, Verdicts},
 };
 use crate::{
@@ -156,26 +157,52 @@ impl Run {
         }
     }
 
+    /// Length of the panes of windows of fixed places.
+    pub(super) fn pane(&self) -> Option<i64> {
+        match &self.state.windows {
+            Windows::Aligned(windows) => Some(windows.pane()),
+            Windows::Sessions(_) => None,
+        }
+    }
+
     /// Adds rows, and says at once what more rows cannot make untrue.
     pub(super) fn add(
         &mut self,
         columns: &mut Columns<'_>,
-        mut input: Input<'_>,
+        chosen: &Chosen,
+        (times, stored_at): (&[i64], i64),
         options: &Options,
         work: &mut Work<'_>,
     ) -> Result<Folded, DecodeError> {
         let limits = self.limits(options);
-        input.cap = limits.groups;
         let (groups, before) = (&mut self.state.groups, work.out.corrections);
         let told = work.out.signals.len();
         let folded = match &mut self.state.windows {
             Windows::Aligned(windows) => {
-                input.max_cells = windows.max_cells(&limits);
+                let input = Input {
+                    selection: &chosen.selection,
+                    groups: &chosen.groups,
+                    numbering: work.numbering,
+                    rows: times.len(),
+                    floor: i64::MIN,
+                    stored_at,
+                    cap: limits.groups,
+                    max_cells: windows.max_cells(&limits),
+                    watch: None,
+                };
                 windows.add(&self.asks, groups, columns, input, work)
             }
             Windows::Sessions(sessions) => {
-                input.max_cells = Sessions::max_cells(&limits);
-                sessions.add(&self.asks, groups, columns, &input, work)
+                let rows = Rows {
+                    rows: &chosen.rows,
+                    times,
+                    groups: &chosen.groups,
+                    numbering: work.numbering,
+                    stored_at,
+                    cap: limits.groups,
+                    max_cells: Sessions::max_cells(&limits),
+                };
+                sessions.add(&self.asks, groups, columns, &rows, work)
             }
         }?;
         self.tally.corrections += work.out.corrections - before;
@@ -248,6 +275,8 @@ impl Run {
 /// What all rules share while rows are added.
 pub(super) struct Work<'a> {
     pub(super) scratch: &'a mut Scratch,
+    /// Numbers of the rule's groups.
+    pub(super) numbering: &'a Numbering,
     pub(super) agents: &'a Agents,
     pub(super) out: &'a mut Verdicts,
 }
@@ -259,8 +288,9 @@ impl State {
         if let Some(anomaly) = &mut self.anomaly {
             anomaly.models.reindex();
         }
-        if let Windows::Sessions(sessions) = &mut self.windows {
-            sessions.reindex();
+        match &mut self.windows {
+            Windows::Aligned(windows) => windows.reindex(),
+            Windows::Sessions(sessions) => sessions.reindex(),
         }
     }
 }

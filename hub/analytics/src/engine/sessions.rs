@@ -16,14 +16,29 @@ use streamflow_proto::{
 
 use super::{
     agents::Agents,
-    cells::{Folded, Input, NONE, Scratch},
+    cells::{Folded, NONE, Scratch},
+    grouping::LocalGroups,
     groups::{Groups, Standing},
+    numbering::Numbering,
     run::{Limits, Work},
     verdict::{Asks, Closed, Said, Verdict, Verdicts},
 };
 
 /// Sessions of one group in progress at a time, on average; bounds memory together with the number of groups.
 const SESSIONS_PER_GROUP: usize = 4;
+
+/// Rows to add.
+pub(super) struct Rows<'a> {
+    pub(super) rows: &'a Bitmap,
+    pub(super) times: &'a [i64],
+    pub(super) groups: &'a LocalGroups,
+    pub(super) numbering: &'a Numbering,
+    pub(super) stored_at: i64,
+    /// Most groups.
+    pub(super) cap: usize,
+    /// Most sessions in progress; beyond, new ones go to the group `other`.
+    pub(super) max_cells: usize,
+}
 
 /// One session.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -127,10 +142,12 @@ impl Sessions {
         asks: &Asks,
         groups: &mut Groups,
         columns: &mut Columns<'_>,
-        input: &Input<'_>,
+        input: &Rows<'_>,
         work: &mut Work<'_>,
     ) -> Result<Folded, DecodeError> {
-        let Work { scratch, agents, out } = work;
+        let Work {
+            scratch, agents, out, ..
+        } = work;
         let mut joined: Vec<(u32, u32)> = Vec::new();
         let watermark = agents.watermark();
         let folded = self.place(asks, groups, input, scratch, watermark, &mut joined);
@@ -167,13 +184,15 @@ impl Sessions {
         &mut self,
         asks: &Asks,
         groups: &mut Groups,
-        input: &Input<'_>,
+        input: &Rows<'_>,
         scratch: &mut Scratch,
         watermark: i64,
         joined: &mut Vec<(u32, u32)>,
     ) -> Folded {
         let mut folded = Folded::default();
-        scratch.begin(input);
+        scratch.clear();
+        let known = scratch.slot_of_row.len();
+        scratch.slot_of_row.resize(input.times.len().max(known), NONE);
         let over = watermark.saturating_sub(self.lateness).max(self.from_end);
         let mut table = vec![NONE; input.groups.len()];
         let mut interned = vec![NONE; input.groups.len()];
@@ -185,7 +204,7 @@ impl Sessions {
                 continue;
             }
             if interned[local] == NONE {
-                let labels = || input.groups.kept_labels(local);
+                let labels = || input.groups.kept_labels(local, input.numbering);
                 let (group, surplus) = groups.intern(input.groups.fingerprint(local), labels, input.cap);
                 interned[local] = group;
                 folded.surplus += u64::from(surplus);

@@ -85,9 +85,14 @@ impl Asks {
         }
     }
 
+    /// Whether every window that runs may be judged by what it holds so far.
+    pub(super) fn judges_all_early(&self) -> bool {
+        self.rule.draft.evaluate == Evaluate::Eager
+    }
+
     /// Whether a window that runs may be judged by what it holds so far.
     pub(super) fn may_judge_early(&self, accumulator: &Accumulator) -> bool {
-        self.rule.draft.evaluate == Evaluate::Eager || accumulator.only_grows()
+        self.judges_all_early() || accumulator.only_grows()
     }
 
     /// Labels of a group as alerting names them, or `None` when an open alert is not of this rule's groups.

@@ -183,11 +183,15 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1500))]
 
     #[test]
-    fn columns_and_interpreter_agree(source in expression(), events in prop::collection::vec(event(), 1..20)) {
+    fn columns_and_interpreter_agree(source in expression(), events in prop::collection::vec(event(), 1..20), asked: u32) {
         // Some random expressions are refused, for example an unknown severity.
         let Ok(filter) = Filter::compile(&source) else { return Ok(()) };
         let batch = batch(&events);
-        prop_assert_eq!(rows(&filter.eval(&batch).unwrap()), rows(&interpreted(&source, &batch)), "{}", source);
+        let found = filter.eval(&batch).unwrap();
+        prop_assert_eq!(rows(&found), rows(&interpreted(&source, &batch)), "{}", source);
+        let asked = Bitmap::from_fn(batch.len(), |row| asked >> row & 1 == 1);
+        let among = filter.eval_among(&mut Columns::new(&batch), &asked).unwrap();
+        prop_assert_eq!(among, found.and(&asked), "{}", source);
     }
 
     #[test]

@@ -251,7 +251,7 @@ fn only_rules_that_a_batch_can_concern_are_asked() {
     let mut engine = engine(&rules);
     let part = log(1, "h", 100, &[(100, "s", 0.)]);
     let asked = engine.index.candidates(&mut Columns::new(&part.batch)).unwrap();
-    let names: Vec<&str> = asked.iter().map(|n| rules[*n].id.as_str()).collect();
+    let names: Vec<&str> = asked.rules().map(|(n, _)| rules[n].id.as_str()).collect();
     let concerned = ["by type", "by source", "by attribute", "by nothing", "always"];
     assert_eq!(names, concerned);
     let mut fired: Vec<String> = engine.ingest(&part).signals.into_iter().map(|s| s.rule_id).collect();
