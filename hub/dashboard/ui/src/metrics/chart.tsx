@@ -12,13 +12,13 @@ import { colour } from "../lib/theme";
 import { Empty, Failure, Loading } from "../parts/states";
 import { axisSteps, chartOf, RANGES } from "./view";
 
-const LOOK_MS = 10_000;
+const LOOK_MS = 5_000;
 
 const hours = signal(1);
 const asked = signal("");
 const found = resource<Values | null>(async () => (asked.peek() === "" ? null : values(asked.peek(), hours.peek())));
 const since = signal(0);
-const chart = computed(() => (found.data.value === null ? null : chartOf(found.data.value, since.value)));
+const chart = computed(() => (found.data.value === null ? null : chartOf(found.data.value, since.value, Date.now())));
 const shape = computed(() => `${asked.value} ${hours.value} ${chart.value?.lines.map(({ name }) => name).join("\n") ?? ""}`);
 
 function options(): Omit<uPlot.Options, "width" | "height"> {

@@ -34,10 +34,10 @@ export interface Chart {
 
 /**
  * Series over their common times, those with the largest values first. A step without a value is a gap, and so is what lies before the metric was declared: the hub
- * has counted nothing there, which is not the same as zero.
+ * has counted nothing there, which is not the same as zero. A step that is not over by `now` has no value yet.
  */
-export function chartOf({ data: all, step_ms }: Values, since = 0): Chart {
-  const data = all.map(({ group, points }) => ({ group, points: points.filter(([start]) => start + step_ms > since) }));
+export function chartOf({ data: all, step_ms }: Values, since: number, now: number): Chart {
+  const data = all.map(({ group, points }) => ({ group, points: points.filter(([start]) => start + step_ms > since && start + step_ms <= now) }));
   const starts = new Set<number>();
   let incomplete = Number.POSITIVE_INFINITY;
   for (const { points } of data) {

@@ -19,7 +19,7 @@ export function metrics(world) {
     await page.click('dialog button[type="submit"]');
     await page.waitForSelector('.field.wrong:has-text("Match") .field-error');
     await page.fill('.field:has-text("Match") textarea', "type == 'shop.order'");
-    await page.fill('.field:has-text("Window") input', "10s");
+    await page.fill('.field:has-text("Window") input', "5s");
     await page.fill('.field:has-text("For each") input', "source");
     await page.click('dialog button[type="submit"]');
     await page.waitForSelector(`[data-testid=metric] h3:has-text("${name}")`);
