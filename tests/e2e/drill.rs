@@ -307,7 +307,11 @@ async fn a_drill_that_is_lost_names_the_hop_and_the_reason() {
     let muted = made(&api, "/api/v1/drills", request).await;
     let muted = ended(&api, muted["id"].as_str().unwrap()).await;
     assert_eq!(muted["lost_at"], "notified", "{muted}");
-    assert!(muted["reason"].as_str().unwrap().contains("silence:"), "{muted}");
+    let reason = muted["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with("muted by the silence of admin until 2099-") && reason.ends_with("(night)"),
+        "{muted}"
+    );
     let (_, failed) = api.get("/api/v1/drills?state=failed").await;
     assert_eq!(hub::data(&failed).len(), 3);
     let (_, open) = api.get("/api/v1/alerts?state=firing").await;

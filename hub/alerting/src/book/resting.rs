@@ -169,14 +169,12 @@ impl Book {
     }
 
     /// Alerts that are not over.
+    #[cfg(test)]
     pub(crate) fn open_alerts(&self) -> impl Iterator<Item = Cow<'_, Alert>> {
-        let warm = self.groups.values().filter(|slot| slot.incident.is_open());
-        let warm = warm.map(|slot| Cow::Borrowed(&slot.incident.alert));
-        let cold = self.cold.values().filter(|cold| cold.is_open());
-        warm.chain(cold.filter_map(|cold| cold.packed.read().map(Cow::Owned)))
+        self.open_with(|_| true).into_iter()
     }
 
-    /// Those of them whose labels are meant: the others need not be unpacked.
+    /// Alerts that are not over and whose labels are meant: the others need not be unpacked.
     pub(crate) fn open_with(&self, meant: impl Fn(&BTreeMap<String, String>) -> bool) -> Vec<Cow<'_, Alert>> {
         let warm = self.groups.values().map(|slot| &slot.incident);
         let warm = warm.filter(|incident| incident.is_open() && meant(&incident.alert.labels));
