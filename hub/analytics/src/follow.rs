@@ -10,7 +10,7 @@ use streamflow_storage::{
 
 /// Events read from the store at a time.
 const READ_EVENTS: usize = 50_000;
-/// Batches taken from the tail at a time.
+/// Batches taken from the tail at a time, as long as they have no more events than that.
 const TAIL_BATCHES: usize = 64;
 
 /// Pause after the store failed to read.
@@ -22,6 +22,12 @@ pub(crate) struct Part {
     pub(crate) batches: Vec<LogBatch>,
     /// Batches that were passed over because they do not decode.
     pub(crate) unreadable: u64,
+}
+
+impl Part {
+    fn events(&self) -> usize {
+        self.batches.iter().map(|log| log.batch.len()).sum()
+    }
 }
 
 /// A place in the log.
@@ -88,7 +94,7 @@ impl Follower {
             } else {
                 let first = self.tail.recv().await;
                 self.take(first.map(Some), &mut part)?;
-                while part.batches.len() < TAIL_BATCHES && !self.behind {
+                while part.batches.len() < TAIL_BATCHES && part.events() < READ_EVENTS && !self.behind {
                     let next = self.tail.try_recv();
                     if matches!(next, Ok(None)) {
                         break;
