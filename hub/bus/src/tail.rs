@@ -11,7 +11,7 @@ use tokio::sync::broadcast;
 
 use crate::Drills;
 
-/// Batches kept for readers that are behind: about 12 MiB of frames (50 KiB each), or at most 64 MiB of large requests (5,000 events of 50 bytes).
+/// Batches kept for readers that are behind: about 12 MiB of frames (50 KiB each), or 100 MiB of the largest parts of requests (0.4 MiB each).
 const CAPACITY: usize = 256;
 
 /// A batch as it is stored: the events of one place in the log.

@@ -27,7 +27,7 @@ pub(crate) const SHARED_BYTES: usize = 32 * 1024;
 /// Bodies beyond this become chunks at once, without a stay in the inbox: they would fill a good part of one anyway.
 const LARGE_BYTES: usize = 1 << 20;
 /// A large body is cut into even parts of at most this many bytes.
-const PART_BYTES: usize = 4 << 20;
+const PART_BYTES: usize = 3 << 20;
 /// A part with fewer events, and not more than a frame holds, stays a frame, to be merged with others.
 const CHUNK_EVENTS: usize = 4096;
 /// Zstd level of such a chunk, which is that of a young one from the merge.

@@ -120,7 +120,7 @@ async fn bad_events_of_a_large_request_are_named_and_the_good_are_kept() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_found_no_room_may_be_sent_again() {
     let hub = Hub::start().await;
-    // Two parts, the second of which finds the disk full.
+    // Three parts, the second of which finds the disk full.
     let body = lines(0..20_000);
     assert!(body.len() > 5 << 20);
     hub.flaky.unlucky.store(2, std::sync::atomic::Ordering::SeqCst);
