@@ -100,7 +100,9 @@ async fn what_is_wrong_with_a_plugin_is_named_before_anything_runs() {
     let Some(file) = component() else { return };
     let bench = Bench::new();
     let config = bench.config("\"hub:4433\"", &processors(&file, false));
-    let mistakes = Processors::apart(&config).err().unwrap().0;
+    let apart = config.clone();
+    let built = tokio::task::spawn_blocking(move || Processors::apart(&apart));
+    let mistakes = built.await.unwrap().err().unwrap().0;
     let [(key, message)] = mistakes.as_slice() else {
         panic!("{mistakes:?}");
     };
