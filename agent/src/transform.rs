@@ -111,7 +111,7 @@ pub(crate) fn load(
         let plugin = match loaded {
             Ok(plugin) => plugin,
             Err(error) => {
-                mistakes.push((format!("processors[{index}].plugin"), error.to_string()));
+                mistakes.push((format!("processors[{index}].plugin"), advised(&error.to_string())));
                 continue;
             }
         };
@@ -214,6 +214,15 @@ impl Transform {
     }
 }
 
+/// What systemd's hardening does to machine code that is made here is said by the kernel in a word that helps nobody.
+fn advised(message: &str) -> String {
+    if message.contains("(os error 1)") && message.contains("compile") {
+        format!("{message}; a unit of systemd must have MemoryDenyWriteExecute=no for it")
+    } else {
+        message.to_owned()
+    }
+}
+
 /// How long it rests after so many rests in a row.
 fn rest(earlier: u32) -> Duration {
     REST * 2_u32.pow(earlier.min(MAX_DOUBLINGS))
@@ -231,6 +240,16 @@ impl std::fmt::Debug for Transform {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn forbidden_machine_code_comes_with_advice() {
+        let denied = "it does not compile: Operation not permitted (os error 1)";
+        assert!(advised(denied).contains("MemoryDenyWriteExecute=no"));
+        assert_eq!(
+            advised("it does not compile: nonsense"),
+            "it does not compile: nonsense"
+        );
+    }
 
     #[test]
     fn rests_double_and_have_an_end() {
