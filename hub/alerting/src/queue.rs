@@ -77,9 +77,9 @@ impl ChannelQueue {
         Some(about)
     }
 
-    /// Whether there is nothing in it.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.running == 0 && self.ready.is_empty() && self.waiting.is_empty()
+    /// Whether there is nothing in it, nor anything that has left and is not booked yet.
+    pub(crate) const fn is_idle(&self) -> bool {
+        self.len == 0
     }
 }
 

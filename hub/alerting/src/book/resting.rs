@@ -11,8 +11,10 @@ use streamflow_model::{Alert, AlertState, Level, rule::SELF};
 use super::{Book, Slot};
 use crate::{handle::Shown, id::AlertId, incident::Incident, packed::Packed};
 
-/// Incidents that stay at hand however long nobody touches them: up to here memory is no concern.
-pub(super) const WARM: usize = 4096;
+/// Up to so many incidents memory is no concern, and all of them stay at hand however long nobody touches them.
+const FEW: usize = 4096;
+/// Of more, so many stay at hand.
+const WARM: usize = 512;
 /// Incidents that are packed at once, so that nothing waits long behind it.
 const AT_ONCE: usize = 1024;
 /// Between names and values of labels.
@@ -236,7 +238,12 @@ impl Book {
     /// Lets some incidents rest, when there are many. What has changed since [`Self::take_changes`] must not be asked for before
     /// the next change. Answers the open alerts among them, by id.
     pub(crate) fn rest(&mut self) -> Vec<(AlertId, Arc<Packed>)> {
-        let surplus = self.groups.len().saturating_sub(WARM);
+        let many = self.groups.len() + self.cold.len() > FEW;
+        let surplus = if many {
+            self.groups.len().saturating_sub(WARM)
+        } else {
+            0
+        };
         let mut resting = Vec::new();
         self.tired = false;
         if surplus == 0 {
@@ -260,8 +267,8 @@ impl Book {
             self.cold.insert(key, cold);
         }
         // A table that has held everything is large.
-        if self.groups.capacity() > 8 * WARM && self.groups.len() <= 2 * WARM {
-            self.groups.shrink_to(2 * WARM);
+        if self.groups.capacity() > 8 * FEW && self.groups.len() <= FEW {
+            self.groups.shrink_to(2 * FEW);
         }
         resting
     }

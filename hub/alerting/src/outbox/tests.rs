@@ -156,6 +156,23 @@ fn others_need_not_wait_until_an_outcome_is_durable_and_those_behind_it_do() {
 }
 
 #[test]
+fn what_has_left_is_still_booked_when_nothing_else_is_under_way() {
+    let mut outbox = Outbox::default();
+    outbox.push(outgoing("a1", "ops", "a", T0));
+    let mut first = outbox.take(T0, 8).unwrap();
+    outbox.leave(&first);
+    // The next one of its key comes while a write of something else ends.
+    outbox.settled();
+    outbox.push(outgoing("a2", "ops", "a", T0));
+    assert!(outbox.take(T0, 8).is_none(), "a2 waits for a1");
+    first.after(Ok(String::new()), T0, 0.0, &Options::default());
+    outbox.book(first);
+    outbox.settled();
+    assert_eq!(outbox.take(T0, 8).unwrap().delivery.id, "a2");
+    assert_eq!(outbox.len(), 1);
+}
+
+#[test]
 fn it_gives_up_on_refusal_on_age_and_on_attempts_and_can_be_sent_again() {
     let options = Options {
         max_attempts: 3,
