@@ -357,13 +357,17 @@ impl Analytics {
             signals.append(&mut outcome.signals);
         }
         self.saved.told_nothing &= signals.is_empty();
-        while !signals.is_empty() {
-            let rest = signals.split_off(signals.len().min(SIGNALS_PER_MESSAGE));
-            if self.signals.send(std::mem::replace(&mut signals, rest)).await.is_err() {
+        // A list of its own for each message: to split one again and again would copy all that is left of it each time.
+        let mut signals = signals.into_iter();
+        loop {
+            let message: Vec<Signal> = signals.by_ref().take(SIGNALS_PER_MESSAGE).collect();
+            if message.is_empty() {
+                return Ok(Ok(()));
+            }
+            if self.signals.send(message).await.is_err() {
                 return Ok(Err(Disconnected));
             }
         }
-        Ok(Ok(()))
     }
 
     /// Saves the state when it is time to, after alerting has made durable all verdicts that led to it.
