@@ -28,53 +28,45 @@ pub(crate) fn emails(text: &str) -> Vec<Range<usize>> {
     text.match_indices('@').filter_map(address).collect()
 }
 
-/// Numbers of 13 to 19 digits, in one or in groups with a blank or a hyphen between them, that begin as cards do and have the right check digit.
-pub(crate) fn cards(text: &str) -> Vec<Range<usize>> {
-    let mut found = Vec::new();
-    for chain in chains(text.as_bytes()) {
-        let mut rest = chain.as_slice();
-        while let Some((begin, _)) = rest.first() {
-            rest = match card(rest) {
-                Some((len, end)) => {
-                    found.push(*begin..end + 1);
-                    &rest[len..]
-                }
-                None => &rest[group(rest)..],
-            };
-        }
-    }
-    found
-}
-
 /// Places and values of digits that may belong together.
 type Digits = [(usize, u8)];
 
-fn chains(bytes: &[u8]) -> Vec<Vec<(usize, u8)>> {
-    let mut chains: Vec<Vec<(usize, u8)>> = Vec::new();
-    let mut in_group = 0;
+/// Numbers of 13 to 19 digits, in one or in groups with a blank or a hyphen between them, that begin as cards do and have the right check digit.
+pub(crate) fn cards(text: &str) -> Vec<Range<usize>> {
+    let bytes = text.as_bytes();
+    let (mut found, mut chain, mut in_group) = (Vec::new(), Vec::<(usize, u8)>::new(), 0);
     for (place, byte) in bytes.iter().enumerate().filter(|(_, byte)| byte.is_ascii_digit()) {
-        let digit = (place, byte - b'0');
-        let last = chains.last_mut().and_then(|chain| Some((chain.last()?.0, chain)));
-        let between = |last: usize| bytes.get(last + 1..place).unwrap_or_default();
-        match last {
-            Some((last, chain)) if place == last + 1 => {
-                in_group += 1;
-                chain.push(digit);
-            }
-            Some((last, chain)) if in_group >= GROUP && matches!(between(last), b" " | b"-") => {
-                in_group = 1;
-                chain.push(digit);
-            }
+        match chain.last().map(|(last, _)| &bytes[last + 1..place]) {
+            Some([]) => in_group += 1,
+            Some([b' ' | b'-']) if in_group >= GROUP => in_group = 1,
             _ => {
+                cards_of(&chain, bytes, &mut found);
+                chain.clear();
                 in_group = 1;
-                chains.push(vec![digit]);
             }
         }
+        chain.push((place, byte - b'0'));
     }
+    cards_of(&chain, bytes, &mut found);
+    found
+}
+
+fn cards_of(chain: &Digits, bytes: &[u8], found: &mut Vec<Range<usize>>) {
     // What follows a point is a part of a fraction.
     let is_fraction = |place: usize| place >= 2 && bytes[place - 1] == b'.' && bytes[place - 2].is_ascii_digit();
-    chains.retain(|chain| chain.len() >= *CARD.start() && !is_fraction(chain[0].0));
-    chains
+    if chain.len() < *CARD.start() || is_fraction(chain[0].0) {
+        return;
+    }
+    let mut rest = chain;
+    while let Some((begin, _)) = rest.first() {
+        rest = match card(rest) {
+            Some((len, end)) => {
+                found.push(*begin..end + 1);
+                &rest[len..]
+            }
+            None => &rest[group(rest)..],
+        };
+    }
 }
 
 /// How many digits from the first one on are in one group.

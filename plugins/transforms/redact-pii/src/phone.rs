@@ -11,16 +11,25 @@ pub(crate) fn numbers(text: &str) -> Vec<Range<usize>> {
     let (mut found, mut at) = (Vec::new(), 0);
     while let Some(byte) = bytes.get(at) {
         let before = at.checked_sub(1).map_or(b' ', |before| bytes[before]);
-        let begins = match byte {
+        let alone = match byte {
             b'+' | b'(' => !before.is_ascii_alphanumeric(),
             b'0'..=b'9' => !before.is_ascii_alphanumeric() && !b"+-./_".contains(&before),
             _ => false,
         };
+        let begins = alone && can_begin(&bytes[at..]);
         let end = begins.then(|| number(bytes, at)).flatten();
         found.extend(end.map(|end| at..end));
         at = end.unwrap_or(at + 1);
     }
     found
+}
+
+/// Whether it is worth a closer look: most digits of a log are not.
+const fn can_begin(rest: &[u8]) -> bool {
+    matches!(
+        rest,
+        [b'+' | b'(' | b'0', b'0'..=b'9', ..] | [_, b'-' | b'.', ..] | [_, _, _, b'-' | b'.', ..]
+    )
 }
 
 /// A number in the making.
