@@ -96,14 +96,20 @@ impl<V> Keyed<V> {
 
     /// Forgets all for which this is false.
     pub fn retain(&mut self, mut keep: impl FnMut(&str, &mut V) -> bool) {
-        let places = mem::take(&mut self.places);
+        let (values, before) = (&mut self.values, self.places.len());
+        self.places.retain(|text, place| {
+            let value = values.get_mut(*place as usize);
+            value.is_some_and(|value| keep(text, value))
+        });
+        if self.places.len() == before {
+            return;
+        }
+        // What stays moves together.
         let mut values: Vec<Option<V>> = mem::take(&mut self.values).into_iter().map(Some).collect();
-        for (text, place) in places {
-            let value = values.get_mut(place as usize).and_then(Option::take);
-            if let Some(mut value) = value
-                && keep(&text, &mut value)
-            {
-                self.push(text, value);
+        for place in self.places.values_mut() {
+            if let Some(value) = values.get_mut(*place as usize).and_then(Option::take) {
+                *place = u32::try_from(self.values.len()).unwrap_or(UNSEEN);
+                self.values.push(value);
             }
         }
     }

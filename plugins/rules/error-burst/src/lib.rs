@@ -73,11 +73,17 @@ impl Rule for Burst {
         let mut here = sources.of(events.sources());
         // The last row of each source that is in a burst, and its count there.
         let mut bursts: BTreeMap<usize, (usize, u64)> = BTreeMap::new();
+        // Windows end by parts: where there was no room there is none before the next part.
+        let mut full_until = i64::MIN;
         for row in events.rows().filter(|row| self.counts(events.severity(*row))) {
             let (number, at) = (events.source_number(row), events.time_ms(row));
             if here.remembered() >= MAX_SOURCES && here.get_mut(number).is_none() {
+                if at < full_until {
+                    continue;
+                }
                 here.retain(|_, source| source.firing || !source.errors.is_over(at));
                 if here.remembered() >= MAX_SOURCES {
+                    full_until = at.saturating_add(self.span_ms / 60);
                     continue;
                 }
             }
