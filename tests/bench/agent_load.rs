@@ -8,6 +8,7 @@ use crate::{
     baseline::Parse,
     generator::{Generator, now_ms},
     report::{Row, count},
+    settled::settled,
 };
 
 /// From the first line to the last acknowledgement.
@@ -26,6 +27,7 @@ pub async fn tail(events: usize, parse: &Parse) -> Vec<Row> {
         .filter(|l| !(l.contains("\"eu-0\"") || l.contains("\"eu-1\"")) || l.contains("\"critical\""))
         .count();
     drop(lines);
+    settled(hub.process()).await;
     let hub_cpu = hub.process().cpu();
     let started = Instant::now();
     agent.restart();

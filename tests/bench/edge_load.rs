@@ -8,6 +8,7 @@ use streamflow_tests::{Agent, AgentConfig, Api, Hub, HubConfig, eventually};
 use crate::{
     generator::{Generator, now_ms},
     report::{Row, count},
+    settled::settled,
 };
 
 /// What one placement costs.
@@ -89,6 +90,7 @@ async fn run(events: usize, placement: &str) -> Cost {
     .await;
     let begin = now_ms();
     let lines = Generator::new(4, begin).lines(events);
+    settled(hub.process()).await;
     let (agent_cpu, hub_cpu) = (agent.process().cpu(), hub.process().cpu());
     agent.write_log("load.log", &lines);
     drop(lines);

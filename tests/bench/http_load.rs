@@ -8,6 +8,7 @@ use crate::{
     baseline::Parse,
     generator::{Generator, now_ms},
     report::{Row, count},
+    settled::settled,
 };
 
 /// Events of one request: 1.8 MB of JSON.
@@ -24,6 +25,7 @@ pub async fn ndjson(events: usize, parse: &Parse) -> Vec<Row> {
     let bodies: Vec<String> = (0..events / PER_REQUEST)
         .map(|_| generator.lines(PER_REQUEST))
         .collect();
+    settled(hub.process()).await;
     let cpu = hub.process().cpu();
     let started = Instant::now();
     let mut running = tokio::task::JoinSet::new();

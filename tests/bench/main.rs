@@ -24,6 +24,7 @@ mod plugins;
 mod quic_client;
 mod quic_load;
 mod report;
+mod settled;
 mod windows;
 
 use report::Row;

@@ -17,6 +17,7 @@ use crate::{
     generator::now_ms,
     quic_client,
     report::{Row, count, percentile},
+    settled::settled,
 };
 
 /// Frames under way in the closed loop.
@@ -112,6 +113,7 @@ pub async fn closed(events: usize, parse: &Parse) -> Vec<Row> {
     let bytes: usize = frames.iter().map(|f| f.bytes().len()).sum();
     let sink = null_sink(&frames).await;
     let mut load = Load::open(&hub, &agent, 1).await;
+    settled(hub.process()).await;
     let cpu = hub.process().cpu();
     let started = Instant::now();
     let mut acked = 0;
@@ -178,6 +180,7 @@ pub async fn paced(seconds: usize) -> Vec<Row> {
     let frames = baseline::frames(seconds * 100_000, 1, now_ms());
     let sync = baseline::fdatasync_p50();
     let mut load = Load::open(&hub, &agent, 1).await;
+    settled(hub.process()).await;
     let cpu = hub.process().cpu();
     let started = Instant::now();
     let mut latencies = Vec::with_capacity(frames.len());
