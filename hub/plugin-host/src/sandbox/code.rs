@@ -3,6 +3,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use sha2::{Digest, Sha256};
@@ -15,6 +16,7 @@ use wasmtime::{
 use super::{
     Cache, Sandbox,
     bindings::{channel, rule, transform},
+    engine::Ticker,
     guest::Guest,
 };
 use crate::signature::{SignatureError, Trust, TrustedKeys};
@@ -30,6 +32,8 @@ const API: &str = "0.1";
 pub(crate) struct Code {
     pre: InstancePre<Guest>,
     exports: Exports,
+    /// Without it a deadline would never come.
+    _ticker: Arc<Ticker>,
 }
 
 /// What it exports, by the kind of the plugin.
@@ -160,7 +164,11 @@ impl Code {
             Kind::Rule => Exports::Rule(rule::GuestIndices::new(&pre).map_err(link)?),
             Kind::Transform => Exports::Transform(transform::GuestIndices::new(&pre).map_err(link)?),
         };
-        Ok(Self { pre, exports })
+        Ok(Self {
+            pre,
+            exports,
+            _ticker: Arc::clone(&sandbox.ticker),
+        })
     }
 
     pub(crate) fn engine(&self) -> &Engine {

@@ -1,7 +1,10 @@
 //! The engine that all plugins share, and the thread that makes time pass for them.
 
 use std::{
-    sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel},
+    sync::{
+        Arc,
+        mpsc::{RecvTimeoutError, SyncSender, sync_channel},
+    },
     thread::JoinHandle,
     time::Duration,
 };
@@ -35,7 +38,8 @@ const WITHOUT: WasmFeatures = WasmFeatures::THREADS
 pub(crate) struct Sandbox {
     pub(crate) engine: Engine,
     pub(crate) linker: Linker<Guest>,
-    _ticker: Ticker,
+    /// Also held by all code: a plugin may outlive its host, and must not outlive its clock.
+    pub(super) ticker: Arc<Ticker>,
 }
 
 /// Why plugins cannot run at all.
@@ -62,7 +66,7 @@ impl Sandbox {
         Ok(Self {
             engine,
             linker,
-            _ticker: ticker,
+            ticker: Arc::new(ticker),
         })
     }
 }
@@ -78,8 +82,8 @@ fn link(engine: &Engine) -> Result<Linker<Guest>> {
     Ok(linker)
 }
 
-/// Increments the epoch. A thread of its own: on the async threads a guest that never yields could stop its own clock.
-struct Ticker {
+/// Increments the epoch, as long as there is one of these. A thread of its own: on the async threads a guest that never yields could stop its own clock.
+pub(super) struct Ticker {
     stop: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
 }
