@@ -22,6 +22,9 @@ pub async fn settled(process: &Process) {
         if process.cpu() - before < IDLE {
             return;
         }
-        assert!(begun.elapsed() < Duration::from_secs(120), "the hub does not come to rest");
+        assert!(
+            begun.elapsed() < Duration::from_secs(120),
+            "the hub does not come to rest"
+        );
     }
 }
