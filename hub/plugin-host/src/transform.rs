@@ -18,7 +18,7 @@ use crate::{
     RuleProblem,
     plugin::Plugin,
     rule::{self, ProjectField},
-    sandbox::{Fault, Sandbox, StartError, TransformInstance},
+    sandbox::{Fault, StartError, TransformInstance},
     secrets,
 };
 pub use host::{TransformHost, TransformLoadError};
@@ -93,8 +93,6 @@ pub struct Transformed {
 #[derive(Clone)]
 pub struct TransformPlugin {
     plugin: Arc<Plugin>,
-    /// Whose clock ends calls; it stands still without an owner.
-    sandbox: Arc<Sandbox>,
     /// Whose word there is for it: `shipped`, `signed by KEY` or `unsigned`.
     signature: String,
 }
@@ -102,7 +100,6 @@ pub struct TransformPlugin {
 /// A transform with its configuration, and a live instance of it once there was something to do.
 pub struct TransformRun {
     plugin: Arc<Plugin>,
-    sandbox: Arc<Sandbox>,
     used_by: Arc<str>,
     config: Arc<Map<String, Value>>,
     fields: Arc<[ProjectField]>,
@@ -204,7 +201,6 @@ impl TransformPlugin {
         let refused = |problem: RuleProblem| TransformError::Refused(format!("{}: {}", problem.field, problem.reason));
         Ok(TransformRun {
             plugin: Arc::clone(&self.plugin),
-            sandbox: Arc::clone(&self.sandbox),
             used_by: used_by.into(),
             config: Arc::new(self.resolved(config).map_err(refused)?),
             fields: self.fields(config).map_err(refused)?.into(),
@@ -218,7 +214,6 @@ impl Clone for TransformRun {
     fn clone(&self) -> Self {
         Self {
             plugin: Arc::clone(&self.plugin),
-            sandbox: Arc::clone(&self.sandbox),
             used_by: Arc::clone(&self.used_by),
             config: Arc::clone(&self.config),
             fields: Arc::clone(&self.fields),

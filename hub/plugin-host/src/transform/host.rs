@@ -89,7 +89,6 @@ impl TransformHost {
         }
         Ok(TransformPlugin {
             plugin: self.0.load(file).await?,
-            sandbox: Arc::clone(&self.0.sandbox),
             signature: trust.text(),
         })
     }
