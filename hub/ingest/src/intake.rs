@@ -9,7 +9,7 @@ use bytes::Bytes;
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use streamflow_bus::Content;
-use streamflow_proto::event::Rejection;
+use streamflow_proto::{bitmap::Bitmap, event::Rejection};
 use uuid::Uuid;
 
 use crate::{
@@ -69,8 +69,7 @@ pub struct RejectedEvent {
 }
 
 /// A good event of a batch in the making.
-struct Taken<'a> {
-    raw: &'a [u8],
+struct Taken {
     id: Uuid,
     /// The client gave the id, so it may send it again.
     given: bool,
@@ -151,12 +150,11 @@ impl Prepared {
             door.builders.lend()
         };
         let mut batches = Vec::new();
-        let mut part: Vec<Taken<'_>> = Vec::with_capacity(FRAME_EVENTS);
+        let mut part: Vec<Taken> = Vec::with_capacity(FRAME_EVENTS);
         let mut read = 0;
         for (index, raw) in raws.enumerate() {
             match builder.push_json(raw, now_ms) {
                 Ok(id) => part.push(Taken {
-                    raw,
                     id,
                     given: builder.last_gave_id(),
                 }),
@@ -194,28 +192,26 @@ impl Prepared {
     }
 
     /// A batch of what is in the builder, without the events whose ids are known.
-    fn close(&mut self, builder: &mut Loan, part: &mut Vec<Taken<'_>>, chunks: bool, now_ms: i64) -> Option<OwnBatch> {
+    fn close(&mut self, builder: &mut Loan, part: &mut Vec<Taken>, chunks: bool, now_ms: i64) -> Option<OwnBatch> {
         let given = part.iter().filter(|taken| taken.given);
         let all = given.clone().count();
         let known = self.claims.claim(given.map(|taken| taken.id), now_ms);
         let claimed = all - known.len();
         if !known.is_empty() {
-            // rare, and a batch cannot give back single events: write it again without those that are known
-            builder.restart();
+            let mut kept = Bitmap::new(builder.len(), true);
             let mut known = known.into_iter().peekable();
-            let mut place = 0;
-            for taken in part.iter_mut() {
-                if taken.given {
-                    let found = known.next_if(|(known, _)| *known == place);
-                    place += 1;
-                    if let Some((_, found)) = found {
-                        self.note(found);
-                        continue;
-                    }
+            let rows = part.iter().enumerate().filter(|(_, taken)| taken.given);
+            for (place, (row, _)) in rows.enumerate() {
+                if let Some((_, found)) = known.next_if(|(known, _)| *known == place) {
+                    kept.set(row, false);
+                    self.note(found);
                 }
-                if let Ok(again) = builder.push_json(taken.raw, now_ms) {
-                    taken.id = again;
-                }
+            }
+            // The rows stay where they are: written again into another builder, not all of them might find room.
+            if kept.is_empty() {
+                builder.restart();
+            } else {
+                builder.retain(&kept);
             }
         }
         self.outcome.ids.extend(part.drain(..).map(|taken| taken.id));

@@ -4,6 +4,7 @@ mod agent;
 mod enrolment;
 mod flaky;
 mod http;
+mod known;
 mod large;
 mod quic;
 mod socket;
