@@ -65,6 +65,14 @@ pub enum EncodeError {
     /// More than a chunk may hold.
     #[error("{0} events are too many for a chunk of at most {MAX_COUNT}")]
     TooMany(usize),
+    /// It could be written, but not read again.
+    #[error("{bytes} bytes are too many for a part of a chunk, which holds at most {max}")]
+    TooLarge {
+        /// Bytes of a block or of the head before they are compressed.
+        bytes: usize,
+        /// As many may they be.
+        max: usize,
+    },
     /// The compressor failed.
     #[error("compression failed: {0}")]
     Compress(String),
@@ -114,6 +122,7 @@ pub(crate) fn seal(
         },
         &mut raw_head,
     );
+    readable(raw_head.len(), MAX_RAW)?;
     let head = packer.compressor.compress(&raw_head).map_err(failed)?;
     let mut body = Vec::with_capacity(HEAD_LEN + head.len() + packer.body.len());
     body.extend_from_slice(&MAGIC);
@@ -133,6 +142,14 @@ pub(crate) fn seal(
         min_id: ids.iter().copied().min().unwrap_or(Uuid::nil()),
         max_id: ids.iter().copied().max().unwrap_or(Uuid::nil()),
     })
+}
+
+/// [`open`] refuses what is larger.
+fn readable(bytes: usize, max: usize) -> Result<(), EncodeError> {
+    if bytes > max {
+        return Err(EncodeError::TooLarge { bytes, max });
+    }
+    Ok(())
 }
 
 fn failed(error: std::io::Error) -> EncodeError {
@@ -213,6 +230,7 @@ impl Packer {
     }
 
     fn block(&mut self, raw: &[u8]) -> Result<u32, EncodeError> {
+        readable(raw.len(), MAX_BLOCK as usize)?;
         let before = self.body.len();
         self.body.reserve(zstd::zstd_safe::compress_bound(raw.len()));
         // Writes behind what is there, in place.
@@ -302,4 +320,19 @@ fn places(head: &ChunkHead<'_>, stored: &Bytes) -> Result<Streams, DecodeError> 
         *filled = end;
     }
     Ok(Streams::Blocks { blocks, places })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_read_again_is_not_written() {
+        let max = MAX_BLOCK as usize;
+        let mut packer = Packer::new(1).unwrap();
+        // Zeros that nobody touches take no memory.
+        let refused = packer.put(&vec![0; max + 1]);
+        assert_eq!(refused, Err(EncodeError::TooLarge { bytes: max + 1, max }));
+        assert!(packer.body.is_empty() && packer.blocks.is_empty() && packer.places.is_empty());
+    }
 }

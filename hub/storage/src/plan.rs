@@ -6,7 +6,7 @@ use crate::options::Options;
 
 /// Frames whose inflated payloads are larger together are not merged together, so that merging stays within bounds in memory.
 const MAX_RAW: u64 = 32 << 20;
-/// The same for chunks, which are inflated to several times their size.
+/// The same for chunks, which are inflated to several times their size. One of half as many bytes stays as it is, however few events it has.
 const MAX_BODY: u64 = 8 << 20;
 /// Small chunks of one size class that become one.
 const FAN_IN: usize = 8;
@@ -91,12 +91,13 @@ pub fn compaction(newest: &[Small], options: &Options) -> usize {
     let mut limit = full / 512;
     while limit < full {
         limit = (limit * 8).clamp(8, full.max(8));
-        let run = newest.iter().take_while(|chunk| chunk.events < limit).count();
+        let is_small = |chunk: &&Small| chunk.events < limit && chunk.bytes < MAX_BODY / 2;
+        let run = newest.iter().take_while(is_small).count();
         let (mut count, mut events, mut bytes) = (0, 0, 0);
         for chunk in &newest[..run] {
             events += chunk.events;
             bytes += chunk.bytes;
-            if count > 1 && (events > 4 * full || bytes > MAX_BODY) {
+            if events > 4 * full || bytes > MAX_BODY {
                 break;
             }
             count += 1;
@@ -175,6 +176,41 @@ mod tests {
             assert!(frames.into_iter().any(|frame| gathering.add(frame, &options)));
             assert_eq!(gathering.frames.len(), taken);
             assert!(gathering.is_due(1_000, &options));
+        }
+    }
+
+    /// Few events of many bytes: nothing grows beyond the bounds, and nothing is written again and again.
+    #[test]
+    fn chunks_of_large_events_do_not_grow_without_bound() {
+        let options = Options::default();
+        for bytes in [5 << 20, 3 << 20, 1 << 20, 100 << 10, 40 << 20] {
+            let mut chunks: Vec<Small> = Vec::new();
+            let mut written = 0;
+            for place in 1..=400 {
+                chunks.insert(
+                    0,
+                    Small {
+                        places: [place; 2],
+                        events: 48,
+                        bytes,
+                    },
+                );
+                loop {
+                    let count = compaction(&chunks, &options);
+                    if count == 0 {
+                        break;
+                    }
+                    assert!(count > 1);
+                    let joined: Vec<Small> = chunks.drain(..count).collect();
+                    let sum = |of: fn(&Small) -> u64| joined.iter().map(of).sum::<u64>();
+                    let places = [joined[count - 1].places[0], joined[0].places[1]];
+                    let (events, bytes) = (sum(|chunk| chunk.events), sum(|chunk| chunk.bytes));
+                    written += bytes;
+                    assert!(bytes <= MAX_BODY, "{bytes} bytes");
+                    chunks.insert(0, Small { places, events, bytes });
+                }
+            }
+            assert!(written <= 3 * 400 * bytes, "{written} bytes written again");
         }
     }
 

@@ -141,6 +141,7 @@ impl SqliteStore {
             options: options.clone(),
             committed,
             metrics: store.metrics.clone(),
+            apart: Arc::default(),
         };
         let service = Service {
             store: store.clone(),

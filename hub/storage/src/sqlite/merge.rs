@@ -1,6 +1,12 @@
 //! Turns frames of the inbox into chunks, and runs of small chunks into larger ones, in log order.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::TryStreamExt;
 use streamflow_model::Instant;
@@ -38,6 +44,8 @@ pub struct Merger {
     pub options: Options,
     pub committed: Arc<Notify>,
     pub metrics: Metrics,
+    /// Place of a chunk that cannot be joined with the next; 0 = none. What is behind it is not looked at again.
+    pub apart: Arc<AtomicI64>,
 }
 
 impl Merger {
@@ -105,14 +113,18 @@ impl Merger {
 
     /// Joins the newest chunks if there are many small ones; answers whether it did.
     async fn compact(&self) -> Result<bool, StoreError> {
+        let apart = self.apart.load(Ordering::Relaxed);
         let newest: Vec<Part> = sqlx::query_as(
-            "SELECT id last, first, n events, min_ts, max_ts, 1 merged FROM chunk ORDER BY id DESC LIMIT 64",
+            "SELECT id last, first, n events, min_ts, max_ts, 1 merged FROM chunk WHERE id > ? ORDER BY id DESC LIMIT 64",
         )
+        .bind(apart)
         .fetch_all(&self.parts.pool)
         .await?;
-        let lengths: Vec<(i64,)> = sqlx::query_as("SELECT length(body) FROM chunk ORDER BY id DESC LIMIT 64")
-            .fetch_all(&self.parts.pool)
-            .await?;
+        let lengths: Vec<(i64,)> =
+            sqlx::query_as("SELECT length(body) FROM chunk WHERE id > ? ORDER BY id DESC LIMIT 64")
+                .bind(apart)
+                .fetch_all(&self.parts.pool)
+                .await?;
         let small = |(part, (bytes,)): (&Part, &(i64,))| Small {
             places: [part.first, part.last],
             events: part.events,
@@ -122,14 +134,28 @@ impl Merger {
         let count = compaction(&sizes, &self.options);
         let mut parts: Vec<Part> = newest.into_iter().take(count).collect();
         parts.reverse();
-        let events: u64 = parts.iter().map(|part| part.events).sum();
-        let level = if events * 2 < u64::from(self.options.merge_events) {
-            FAST
-        } else {
-            SMALL
-        };
-        self.replace(&parts, level).await?;
-        Ok(count > 0)
+        while parts.len() > 1 {
+            let events: u64 = parts.iter().map(|part| part.events).sum();
+            let level = if events * 2 < u64::from(self.options.merge_events) {
+                FAST
+            } else {
+                SMALL
+            };
+            match self.replace(&parts, level).await {
+                Ok(()) => return Ok(true),
+                Err(StoreError::Merge(reason)) => {
+                    tracing::warn!(reason, "chunks cannot be joined, they stay as they are");
+                }
+                Err(other) => return Err(other),
+            }
+            // Fewer of them may fit together. Two that do not are never tried again, nor what is older.
+            if parts.len() == 2 {
+                self.apart.store(parts[0].last.cast_signed(), Ordering::Relaxed);
+                return Ok(true);
+            }
+            parts.drain(..parts.len() / 2);
+        }
+        Ok(false)
     }
 
     /// Puts one chunk in place of neighbouring parts, given in log order.
