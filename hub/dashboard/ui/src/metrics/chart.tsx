@@ -4,9 +4,10 @@ import { computed, signal } from "@preact/signals";
 import type uPlot from "uplot";
 import { useEffect } from "preact/hooks";
 import { type Metric, values, type Values } from "../api/metrics";
-import { FONT, valueAxis } from "../charts/axes";
+import { timeAxis, valueAxis } from "../charts/axes";
 import { hovered, indexAt, Plot } from "../charts/plot";
 import { clock, count, dateTime, value as number } from "../lib/format";
+import { every } from "../lib/looking";
 import { resource } from "../lib/resource";
 import { colour } from "../lib/theme";
 import { Empty, Failure, Loading } from "../parts/states";
@@ -30,17 +31,11 @@ function options(): Omit<uPlot.Options, "width" | "height"> {
       y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(1, (high ?? 0) * 1.1)] },
     },
     axes: [
-      {
-        stroke: colour("chart-text"),
-        font: FONT,
-        grid: { stroke: colour("chart-grid"), width: 1 },
-        ticks: { show: false },
-        size: 24,
-        gap: 6,
+      timeAxis({
         space: days ? 84 : 60,
         incrs,
         values: (_, splits) => splits.map((at) => (days ? dateTime(at * 1000).slice(5, 16) : clock(at * 1000).slice(0, 5))),
-      },
+      }),
       valueAxis(count),
     ],
     series: [{}, ...(chart.peek()?.lines ?? []).map(({ name }, i) => ({ label: name, stroke: colour(`series-${i + 1}`), width: 1.5, spanGaps: false, points: { show: false } }))],
@@ -58,8 +53,7 @@ export function MetricChart({ metric }: { metric: Metric }) {
     asked.value = metric.id;
     since.value = metric.builtin ? 0 : Date.parse(metric.since);
     void found.reload();
-    const timer = setInterval(() => document.visibilityState === "visible" && void found.reload(), LOOK_MS);
-    return () => clearInterval(timer);
+    return every(LOOK_MS, found.reload);
   }, [metric.id, hours.value]);
   const known = asked.value === metric.id ? chart.value : null;
   return (

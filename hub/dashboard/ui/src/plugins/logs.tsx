@@ -3,6 +3,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { type Line, type LineLevel, logs } from "../api/plugins";
 import { clockMs } from "../lib/format";
+import { again } from "../lib/looking";
 import { Icon } from "../parts/icons";
 import { reason } from "../parts/toast";
 import { follow } from "./lines";
@@ -27,27 +28,18 @@ export function LogView({ name }: { name: string }) {
 
   useEffect(() => {
     if (held) return;
-    let going = true;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const look = async (): Promise<void> => {
-      try {
+    return again(
+      LOOK_MS,
+      () => logs(name, seen.current, level),
+      (answer) => {
         const from = seen.current;
-        const answer = await logs(name, from, level);
-        if (!going) return;
         seen.current = answer.last;
         setDropped(answer.dropped);
         setLines((before) => follow(before ?? [], answer, from));
         setFailure(null);
-      } catch (error) {
-        if (going) setFailure(error);
-      }
-      if (going) timer = setTimeout(() => void look(), LOOK_MS);
-    };
-    void look();
-    return () => {
-      going = false;
-      clearTimeout(timer);
-    };
+      },
+      setFailure,
+    );
   }, [name, level, held]);
 
   useEffect(() => {

@@ -3,6 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { type Cost, type Shadow, shadow, type Verdict } from "../api/plugins";
 import { bytes, clockMs, dateTime, whole } from "../lib/format";
+import { again } from "../lib/looking";
 import { Failure, Loading } from "../parts/states";
 import { nanos } from "./view";
 
@@ -12,24 +13,11 @@ export function ShadowView({ name }: { name: string }) {
   const [found, setFound] = useState<Shadow | null>(null);
   const [failure, setFailure] = useState<unknown>(null);
   useEffect(() => {
-    let going = true;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const look = async (): Promise<void> => {
-      try {
-        const answer = await shadow(name);
-        if (!going) return;
-        setFound(answer);
-        setFailure(null);
-      } catch (error) {
-        if (going) setFailure(error);
-      }
-      if (going) timer = setTimeout(() => void look(), LOOK_MS);
+    const give = (answer: Shadow): void => {
+      setFound(answer);
+      setFailure(null);
     };
-    void look();
-    return () => {
-      going = false;
-      clearTimeout(timer);
-    };
+    return again(LOOK_MS, () => shadow(name), give, setFailure);
   }, [name]);
   return (
     <section class="shadow-view" aria-label="Shadow" data-testid="shadow">

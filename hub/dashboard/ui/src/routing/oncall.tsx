@@ -3,6 +3,7 @@
 import { useEffect } from "preact/hooks";
 import { schedules, type Schedule } from "../api/routing";
 import { dateTime } from "../lib/format";
+import { every } from "../lib/looking";
 import { at } from "../live/store";
 import { Documents } from "./documents";
 import { now, rosters } from "./known";
@@ -21,10 +22,7 @@ const fresh = (): unknown => ({
 const changed = (): Promise<unknown> => Promise.all([rosters.reload(), now.reload()]);
 
 export function OncallNow() {
-  useEffect(() => {
-    const timer = setInterval(() => document.visibilityState === "visible" && void now.reload(), LOOK_MS);
-    return () => clearInterval(timer);
-  }, []);
+  useEffect(() => every(LOOK_MS, now.reload), []);
   return (
     <Documents<Schedule>
       title="On call"
