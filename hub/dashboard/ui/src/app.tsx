@@ -18,6 +18,7 @@ import { RulesPage } from "./pages/rules";
 import { SignIn } from "./pages/sign-in";
 import { ConnectionBar, ConnectionPill, LiveSummary } from "./parts/connection";
 import { Dialog } from "./parts/dialog";
+import { IconButton } from "./parts/icon-button";
 import { Icon, type IconName, Logo } from "./parts/icons";
 import { Empty } from "./parts/states";
 import { Toasts } from "./parts/toast";
@@ -127,9 +128,7 @@ function Shell({ name, role }: { name: string; role: string }) {
                 {name}
                 <small>{role}</small>
               </span>
-              <button type="button" class="ghost square" onClick={() => void signOut()} title="Sign out" aria-label="Sign out">
-                <Icon name="out" />
-              </button>
+              <IconButton icon="out" onClick={() => void signOut()} title="Sign out" label="Sign out" />
             </div>
           </div>
         </nav>

@@ -1,15 +1,15 @@
 /** Metrics: those that come with the hub and those that were declared, each with its values over time. */
 
 import { computed, signal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
 import { type Metric, metrics, remove } from "../api/metrics";
 import { mayEdit } from "../api/session";
 import { dateTime } from "../lib/format";
-import { listen } from "../lib/keys";
 import { resource, useFresh } from "../lib/resource";
 import { Confirm } from "../parts/confirm";
+import { DetailPane, useEscape } from "../parts/detail";
 import { Icon } from "../parts/icons";
-import { Empty, Failure, Loading } from "../parts/states";
+import { Search } from "../parts/search";
+import { Empty, Fetched } from "../parts/states";
 import { say } from "../parts/toast";
 import { MetricChart } from "./chart";
 import { MetricForm } from "./form";
@@ -35,12 +35,7 @@ export function MetricsPage() {
   return (
     <section class="panel page" aria-label="Metrics">
       <header class="panel-head page-head">
-        <label class="search">
-          <Icon name="search" />
-          <span class="sr-only">Filter metrics</span>
-          <input id="filter" type="search" placeholder="Filter by name or expression" autocomplete="off" value={text.value} onInput={(event) => (text.value = event.currentTarget.value)} />
-          <kbd>/</kbd>
-        </label>
+        <Search text={text} what="metrics" hint="Filter by name or expression" />
         {mayEdit() && (
           <button type="button" class="primary" onClick={() => (declaring.value = true)}>
             <Icon name="plus" />
@@ -48,33 +43,31 @@ export function MetricsPage() {
           </button>
         )}
       </header>
-      {list.data.value === null ? (
-        list.error.value === null ? (
-          <Loading rows={6} />
-        ) : (
-          <Failure error={list.error.value} retry={() => void list.reload()} />
-        )
-      ) : shown.value.length === 0 ? (
-        <Empty icon="search" title={text.value === "" ? "No metrics" : "No metric matches"} />
-      ) : (
-        <div class={current === null ? "split" : "split open narrow"}>
-          <ul class="cards" data-testid="metrics">
-            {shown.value.map((metric) => (
-              <li key={metric.id}>
-                <button type="button" class="card" data-metric={metric.id} aria-pressed={metric.id === chosen.value} onClick={() => (chosen.value = metric.id === chosen.value ? null : metric.id)}>
-                  <span class="card-title">
-                    {metric.name} {metric.builtin && <span class="badge">built in</span>}
-                    {metric.placed.at === "edge" && <span class="badge">on hosts</span>}
-                  </span>
-                  {metric.description !== "" && <span class="plugin-line">{metric.description}</span>}
-                  <span class="plugin-line mono faint">{asksText(metric)}</span>
-                </button>
-              </li>
-            ))}
-          </ul>
-          {current !== null && <Detail key={current.id} metric={current} />}
-        </div>
-      )}
+      <Fetched of={list} rows={6}>
+        {() =>
+          shown.value.length === 0 ? (
+            <Empty icon="search" title={text.value === "" ? "No metrics" : "No metric matches"} />
+          ) : (
+            <div class={current === null ? "split" : "split open narrow"}>
+              <ul class="cards" data-testid="metrics">
+                {shown.value.map((metric) => (
+                  <li key={metric.id}>
+                    <button type="button" class="card" data-metric={metric.id} aria-pressed={metric.id === chosen.value} onClick={() => (chosen.value = metric.id === chosen.value ? null : metric.id)}>
+                      <span class="card-title">
+                        {metric.name} {metric.builtin && <span class="badge">built in</span>}
+                        {metric.placed.at === "edge" && <span class="badge">on hosts</span>}
+                      </span>
+                      {metric.description !== "" && <span class="plugin-line">{metric.description}</span>}
+                      <span class="plugin-line mono faint">{asksText(metric)}</span>
+                    </button>
+                  </li>
+                ))}
+              </ul>
+              {current !== null && <Detail key={current.id} metric={current} />}
+            </div>
+          )
+        }
+      </Fetched>
       {declaring.value && (
         <MetricForm
           close={() => (declaring.value = false)}
@@ -108,31 +101,34 @@ export function MetricsPage() {
   );
 }
 
+function close(): void {
+  chosen.value = null;
+}
+
 function Detail({ metric }: { metric: Metric }) {
-  useEffect(() => listen(() => [{ keys: "Escape", what: "Close what is open", run: () => (chosen.value = null) }]), []);
+  useEscape(close);
   return (
-    <aside class="detail metric-detail" aria-label="Metric" data-testid="metric">
-      <header class="detail-head">
-        <div>
-          <h3>{metric.name}</h3>
-          <p>{metric.description === "" ? asksText(metric) : metric.description}</p>
-        </div>
-        {mayEdit() && !metric.builtin && (
+    <DetailPane
+      label="Metric"
+      class="metric-detail"
+      testid="metric"
+      title={metric.name}
+      lead={metric.description === "" ? asksText(metric) : metric.description}
+      head={
+        mayEdit() &&
+        !metric.builtin && (
           <button type="button" class="small" onClick={() => (removing.value = metric)}>
             Remove
           </button>
-        )}
-        <button type="button" class="ghost square" onClick={() => (chosen.value = null)} aria-label="Close">
-          <Icon name="close" />
-        </button>
-      </header>
-      <div class="detail-body" tabIndex={0}>
-        {metric.description !== "" && <p class="mono wrap">{asksText(metric)}</p>}
-        <p class="faint wrap">
-          {placedText(metric)} {metric.builtin ? "It has seen all of the log." : `Events stored since ${dateTime(metric.since)} count.`} In PromQL it is <code>{metric.id}</code>.
-        </p>
-        <MetricChart metric={metric} />
-      </div>
-    </aside>
+        )
+      }
+      close={close}
+    >
+      {metric.description !== "" && <p class="mono wrap">{asksText(metric)}</p>}
+      <p class="faint wrap">
+        {placedText(metric)} {metric.builtin ? "It has seen all of the log." : `Events stored since ${dateTime(metric.since)} count.`} In PromQL it is <code>{metric.id}</code>.
+      </p>
+      <MetricChart metric={metric} />
+    </DetailPane>
   );
 }

@@ -9,6 +9,7 @@ import { agents, at, ready } from "../live/store";
 import { Copy } from "../parts/copy";
 import { Dialog } from "../parts/dialog";
 import { Icon } from "../parts/icons";
+import { Search } from "../parts/search";
 import { Empty, Loading } from "../parts/states";
 import { complain } from "../parts/toast";
 
@@ -42,12 +43,7 @@ export function AgentsPage() {
   return (
     <section class="panel page" aria-label="Agents">
       <header class="panel-head page-head">
-        <label class="search">
-          <Icon name="search" />
-          <span class="sr-only">Filter agents</span>
-          <input id="filter" type="search" placeholder="Filter by name, version or address" autocomplete="off" value={text.value} onInput={(event) => (text.value = event.currentTarget.value)} />
-          <kbd>/</kbd>
-        </label>
+        <Search text={text} what="agents" hint="Filter by name, version or address" />
         {isAdmin() && (
           <button type="button" class="primary" disabled={busy.value} onClick={() => void add()}>
             <Icon name="plus" />

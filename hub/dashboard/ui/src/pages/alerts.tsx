@@ -7,13 +7,13 @@ import { call } from "../api/client";
 import { mayEdit } from "../api/session";
 import type { Alert, Page } from "../api/types";
 import { ago, dateTime, doer, value } from "../lib/format";
-import { listen } from "../lib/keys";
 import { resource, useFresh } from "../lib/resource";
 import { agents, alerts as live, at } from "../live/store";
 import { Labels, LevelBadge, StateBadge } from "../parts/badge";
+import { DetailPane, useEscape } from "../parts/detail";
 import { Dialog } from "../parts/dialog";
-import { Icon } from "../parts/icons";
-import { Empty, Failure, Loading } from "../parts/states";
+import { Search } from "../parts/search";
+import { Empty, Fetched } from "../parts/states";
 import { complain, say } from "../parts/toast";
 import { reason } from "./silence-draft";
 import { SilenceForm } from "./silence-form";
@@ -73,98 +73,78 @@ export function AlertsPage() {
             </button>
           ))}
         </div>
-        <Search />
+        <Search text={text} what="alerts" hint="Filter by title, rule or label" />
       </header>
-      {history.data.value === null ? (
-        history.error.value === null ? (
-          <Loading rows={6} />
-        ) : (
-          <Failure error={history.error.value} retry={() => void history.reload()} />
-        )
-      ) : shown.value.length === 0 ? (
-        <Empty icon="check" title={text.value !== "" ? "No alert matches" : view.value === "open" ? "Nothing is firing" : "No alerts yet"} />
-      ) : (
-        <div class={current === null ? "split" : "split open"}>
-          <ul class="cards">
-            {shown.value.map((alert) => (
-              <li key={alert.id}>
-                <button type="button" class={`card edge-${alert.level}`} aria-pressed={alert.id === chosen.value} onClick={() => (chosen.value = alert.id === chosen.value ? null : alert.id)}>
-                  <span class="card-title">{alert.title}</span>
-                  <span class="alert-meta">
-                    <LevelBadge level={alert.level} />
-                    <StateBadge state={alert.state} />
-                    {alert.flapping && <span class="badge">flapping</span>}
-                    {alert.muted_by.length > 0 && <span class="badge">muted</span>}
-                    <span>value {value(alert.value)}</span>
-                    <span>{ago(began(alert) === "" ? null : began(alert), at.value)}</span>
-                  </span>
-                  <Labels labels={alert.labels} skip={["rule", "level", "alertname"]} />
-                </button>
-              </li>
-            ))}
-          </ul>
-          {current !== null && <Detail key={current.id} alert={current} />}
-        </div>
-      )}
+      <Fetched of={history} rows={6}>
+        {() =>
+          shown.value.length === 0 ? (
+            <Empty icon="check" title={text.value !== "" ? "No alert matches" : view.value === "open" ? "Nothing is firing" : "No alerts yet"} />
+          ) : (
+            <div class={current === null ? "split" : "split open"}>
+              <ul class="cards">
+                {shown.value.map((alert) => (
+                  <li key={alert.id}>
+                    <button type="button" class={`card edge-${alert.level}`} aria-pressed={alert.id === chosen.value} onClick={() => (chosen.value = alert.id === chosen.value ? null : alert.id)}>
+                      <span class="card-title">{alert.title}</span>
+                      <span class="alert-meta">
+                        <LevelBadge level={alert.level} />
+                        <StateBadge state={alert.state} />
+                        {alert.flapping && <span class="badge">flapping</span>}
+                        {alert.muted_by.length > 0 && <span class="badge">muted</span>}
+                        <span>value {value(alert.value)}</span>
+                        <span>{ago(began(alert) === "" ? null : began(alert), at.value)}</span>
+                      </span>
+                      <Labels labels={alert.labels} skip={["rule", "level", "alertname"]} />
+                    </button>
+                  </li>
+                ))}
+              </ul>
+              {current !== null && <Detail key={current.id} alert={current} />}
+            </div>
+          )
+        }
+      </Fetched>
     </section>
   );
 }
 
-function Search() {
-  return (
-    <label class="search">
-      <Icon name="search" />
-      <span class="sr-only">Filter alerts</span>
-      <input id="filter" type="search" placeholder="Filter by title, rule or label" autocomplete="off" value={text.value} onInput={(event) => (text.value = event.currentTarget.value)} />
-      <kbd>/</kbd>
-    </label>
-  );
+function close(): void {
+  chosen.value = null;
 }
 
 function Detail({ alert }: { alert: Alert }) {
   const over = alert.state === "resolved";
-  useEffect(() => listen(() => [{ keys: "Escape", what: "Close what is open", run: () => (chosen.value = null) }]), []);
+  useEscape(close);
   return (
-    <aside class="detail alert-detail" aria-label="Alert">
-      <header class="detail-head">
-        <div>
-          <h3>{alert.title}</h3>
-          <p>{alert.rule_name}</p>
-        </div>
-        <button type="button" class="ghost square" onClick={() => (chosen.value = null)} aria-label="Close">
-          <Icon name="close" />
-        </button>
-      </header>
-      <div class="detail-body" tabIndex={0}>
-        <p class="alert-meta">
-          <LevelBadge level={alert.level} />
-          <StateBadge state={alert.state} />
-          <span>value {value(alert.value)}</span>
-        </p>
-        {alert.message !== "" && <p class="alert-message">{alert.message}</p>}
-        <Labels labels={alert.labels} />
-        {!alert.completeness.complete && alert.completeness.missing.length > 0 && (
-          <p class="note text-warning">Rests on incomplete data: nothing yet from {alert.completeness.missing.map(hostOf).join(", ")}.</p>
-        )}
-        {alert.flapping && <p class="note">Its condition comes and goes; it stays open until that has been quiet for a while.</p>}
-        {alert.muted_by.length > 0 && <p class="note">Nobody is told of it: {alert.muted_by.map(reason).join(", ")}.</p>}
-        {!over && mayEdit() && <Actions alert={alert} />}
-        <h4>Timeline</h4>
-        <ol class="timeline">
-          {alert.timeline.map((entry, i) => (
-            <li key={i} class={`what-${entry.what}`}>
-              <time>{dateTime(entry.at)}</time>
-              <b>{entry.what}</b>{" "}
-              <span class="faint">
-                by {doer(entry.by)}
-                {entry.value !== null && <> at value {value(entry.value)}</>}
-              </span>
-              {entry.detail !== "" && <p>{entry.detail}</p>}
-            </li>
-          ))}
-        </ol>
-      </div>
-    </aside>
+    <DetailPane label="Alert" class="alert-detail" title={alert.title} lead={alert.rule_name} close={close}>
+      <p class="alert-meta">
+        <LevelBadge level={alert.level} />
+        <StateBadge state={alert.state} />
+        <span>value {value(alert.value)}</span>
+      </p>
+      {alert.message !== "" && <p class="alert-message">{alert.message}</p>}
+      <Labels labels={alert.labels} />
+      {!alert.completeness.complete && alert.completeness.missing.length > 0 && (
+        <p class="note text-warning">Rests on incomplete data: nothing yet from {alert.completeness.missing.map(hostOf).join(", ")}.</p>
+      )}
+      {alert.flapping && <p class="note">Its condition comes and goes; it stays open until that has been quiet for a while.</p>}
+      {alert.muted_by.length > 0 && <p class="note">Nobody is told of it: {alert.muted_by.map(reason).join(", ")}.</p>}
+      {!over && mayEdit() && <Actions alert={alert} />}
+      <h4>Timeline</h4>
+      <ol class="timeline">
+        {alert.timeline.map((entry, i) => (
+          <li key={i} class={`what-${entry.what}`}>
+            <time>{dateTime(entry.at)}</time>
+            <b>{entry.what}</b>{" "}
+            <span class="faint">
+              by {doer(entry.by)}
+              {entry.value !== null && <> at value {value(entry.value)}</>}
+            </span>
+            {entry.detail !== "" && <p>{entry.detail}</p>}
+          </li>
+        ))}
+      </ol>
+    </DetailPane>
   );
 }
 

@@ -5,11 +5,13 @@ import { useEffect } from "preact/hooks";
 import { all, call } from "../api/client";
 import { mayEdit } from "../api/session";
 import type { Channel } from "../api/types";
+import { every } from "../lib/looking";
 import { resource, useFresh } from "../lib/resource";
 import { LevelBadge } from "../parts/badge";
 import { Confirm } from "../parts/confirm";
+import { IconButton } from "../parts/icon-button";
 import { Icon } from "../parts/icons";
-import { Empty, Failure, Loading } from "../parts/states";
+import { Empty, Fetched } from "../parts/states";
 import { complain, say } from "../parts/toast";
 import { ChannelForm } from "./channel-form";
 import { healthText } from "./channel-health";
@@ -46,10 +48,7 @@ async function remove(channel: Channel): Promise<void> {
 
 export function ChannelsPage() {
   useFresh(channels.reload);
-  useEffect(() => {
-    const timer = setInterval(() => document.visibilityState === "visible" && void channels.reload(), LOOK_MS);
-    return () => clearInterval(timer);
-  }, []);
+  useEffect(() => every(LOOK_MS, channels.reload), []);
   const goes = removing.value;
   return (
     <section class="panel page" aria-label="Channels">
@@ -62,7 +61,7 @@ export function ChannelsPage() {
           </button>
         )}
       </header>
-      <Body />
+      <Fetched of={channels}>{(list) => <Body list={list} />}</Fetched>
       {editing.value !== null && (
         <ChannelForm
           channel={editing.value === "new" ? null : editing.value}
@@ -85,9 +84,7 @@ export function ChannelsPage() {
   );
 }
 
-function Body() {
-  const list = channels.data.value;
-  if (list === null) return channels.error.value === null ? <Loading /> : <Failure error={channels.error.value} retry={() => void channels.reload()} />;
+function Body({ list }: { list: Channel[] }) {
   if (list.length === 0) return <Empty icon="channels" title="No channels yet">Add one, and name it in a rule or in the routing tree.</Empty>;
   return (
     <div class="table-box" tabIndex={0}>
@@ -137,12 +134,8 @@ function Body() {
                     </button>
                     {channel.provisioned === undefined && (
                       <>
-                        <button type="button" class="ghost square" aria-label={`Edit ${channel.name}`} title="Edit" onClick={() => (editing.value = channel)}>
-                          <Icon name="edit" />
-                        </button>
-                        <button type="button" class="ghost square" aria-label={`Delete ${channel.name}`} title="Delete" onClick={() => (removing.value = channel)}>
-                          <Icon name="trash" />
-                        </button>
+                        <IconButton icon="edit" label={`Edit ${channel.name}`} title="Edit" onClick={() => (editing.value = channel)} />
+                        <IconButton icon="trash" label={`Delete ${channel.name}`} title="Delete" onClick={() => (removing.value = channel)} />
                       </>
                     )}
                   </>

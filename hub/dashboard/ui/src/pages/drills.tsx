@@ -7,14 +7,14 @@ import { drill, type Drill, drills } from "../api/drills";
 import { mayEdit } from "../api/session";
 import type { Page, Rule } from "../api/types";
 import { ago, clockMs, dateTime, doer, span } from "../lib/format";
-import { listen } from "../lib/keys";
 import { resource, useFresh } from "../lib/resource";
 import { A } from "../lib/router";
 import { agents, at } from "../live/store";
+import { DetailPane, useEscape } from "../parts/detail";
 import { Dialog } from "../parts/dialog";
 import { Field } from "../parts/field";
 import { Icon } from "../parts/icons";
-import { Empty, Failure, Loading } from "../parts/states";
+import { Empty, Fetched } from "../parts/states";
 import { complain, say } from "../parts/toast";
 import { delivery, steps } from "./drill-view";
 
@@ -35,7 +35,6 @@ export function DrillsPage() {
     const timer = setInterval(() => void list.reload(), LOOK_MS);
     return () => clearInterval(timer);
   }, [busy]);
-  const all = list.data.value;
   return (
     <section class="panel page" aria-label="Drills">
       <header class="panel-head page-head">
@@ -47,26 +46,24 @@ export function DrillsPage() {
           </button>
         )}
       </header>
-      {all === null ? (
-        list.error.value === null ? (
-          <Loading />
-        ) : (
-          <Failure error={list.error.value} retry={() => void list.reload()} />
-        )
-      ) : all.length === 0 ? (
-        <Empty icon="drills" title="No drill yet">
-          A drill says whether an alert would reach a person, before one has to.
-        </Empty>
-      ) : (
-        <div class={current.value === null ? "split" : "split open"}>
-          <ul class="cards">
-            {all.map((each) => (
-              <Card key={each.id} each={each} />
-            ))}
-          </ul>
-          {current.value !== null && <Detail key={current.value.id} each={current.value} />}
-        </div>
-      )}
+      <Fetched of={list}>
+        {(all) =>
+          all.length === 0 ? (
+            <Empty icon="drills" title="No drill yet">
+              A drill says whether an alert would reach a person, before one has to.
+            </Empty>
+          ) : (
+            <div class={current.value === null ? "split" : "split open"}>
+              <ul class="cards">
+                {all.map((each) => (
+                  <Card key={each.id} each={each} />
+                ))}
+              </ul>
+              {current.value !== null && <Detail key={current.value.id} each={current.value} />}
+            </div>
+          )
+        }
+      </Fetched>
       {asking.value && <Form close={() => (asking.value = false)} />}
     </section>
   );
@@ -92,60 +89,51 @@ function Card({ each }: { each: Drill }) {
   );
 }
 
+function close(): void {
+  chosen.value = null;
+}
+
 function Detail({ each }: { each: Drill }) {
-  useEffect(() => listen(() => [{ keys: "Escape", what: "Close what is open", run: () => (chosen.value = null) }]), []);
+  useEscape(close);
   return (
-    <aside class="detail" aria-label="Drill">
-      <header class="detail-head">
-        <div>
-          <h3>{each.target}</h3>
-          <p>
-            {dateTime(each.started_at)} by {doer(each.by)}
-          </p>
-        </div>
-        <button type="button" class="ghost square" onClick={() => (chosen.value = null)} aria-label="Close">
-          <Icon name="close" />
-        </button>
-      </header>
-      <div class="detail-body" tabIndex={0}>
-        <p class="alert-meta">
-          <span class={`badge drill-${each.state}`}>{each.state}</span>
-          <span>{each.request.from_hub === true ? "from the hub" : `agent ${each.agent}`}</span>
-          <span>
-            {delivery(each) === null ? "tells" : "told"} {each.channels.join(", ")}
-          </span>
+    <DetailPane label="Drill" title={each.target} lead={`${dateTime(each.started_at)} by ${doer(each.by)}`} close={close}>
+      <p class="alert-meta">
+        <span class={`badge drill-${each.state}`}>{each.state}</span>
+        <span>{each.request.from_hub === true ? "from the hub" : `agent ${each.agent}`}</span>
+        <span>
+          {delivery(each) === null ? "tells" : "told"} {each.channels.join(", ")}
+        </span>
+      </p>
+      {each.reason !== undefined && (
+        <p class="note text-warning">
+          Lost at {each.lost_at}: {each.reason}
         </p>
-        {each.reason !== undefined && (
-          <p class="note text-warning">
-            Lost at {each.lost_at}: {each.reason}
-          </p>
-        )}
-        <p class="note">A real alert would tell {each.would_tell.length === 0 ? "nobody" : each.would_tell.join(", ")}.</p>
-        {each.notes.map((note) => (
-          <p key={note} class="note">
-            {note}
-          </p>
+      )}
+      <p class="note">A real alert would tell {each.would_tell.length === 0 ? "nobody" : each.would_tell.join(", ")}.</p>
+      {each.notes.map((note) => (
+        <p key={note} class="note">
+          {note}
+        </p>
+      ))}
+      {each.state === "running" && each.alert_id !== undefined && (
+        <p class="note">
+          It waits for a person: acknowledge its alert under <A to="/alerts">Alerts</A>, or from the message.
+        </p>
+      )}
+      <h4>Hops</h4>
+      <ol class="timeline hops">
+        {steps(each).map((step) => (
+          <li key={step.hop} class={`hop-${step.state}`}>
+            <time>{step.at === null ? "–" : clockMs(step.at)}</time>
+            <b>{step.hop}</b> <span class="faint">{step.state === "done" ? step.took : step.state === "waits" ? "waited for" : step.state === "lost" ? "did not happen" : "not reported"}</span>
+            <p>
+              {step.words}
+              {step.detail !== "" && <>: {step.detail}</>}
+            </p>
+          </li>
         ))}
-        {each.state === "running" && each.alert_id !== undefined && (
-          <p class="note">
-            It waits for a person: acknowledge its alert under <A to="/alerts">Alerts</A>, or from the message.
-          </p>
-        )}
-        <h4>Hops</h4>
-        <ol class="timeline hops">
-          {steps(each).map((step) => (
-            <li key={step.hop} class={`hop-${step.state}`}>
-              <time>{step.at === null ? "–" : clockMs(step.at)}</time>
-              <b>{step.hop}</b> <span class="faint">{step.state === "done" ? step.took : step.state === "waits" ? "waited for" : step.state === "lost" ? "did not happen" : "not reported"}</span>
-              <p>
-                {step.words}
-                {step.detail !== "" && <>: {step.detail}</>}
-              </p>
-            </li>
-          ))}
-        </ol>
-      </div>
-    </aside>
+      </ol>
+    </DetailPane>
   );
 }
 

@@ -8,8 +8,10 @@ import { resource, useFresh } from "../lib/resource";
 import { firing } from "../live/store";
 import { LevelBadge } from "../parts/badge";
 import { Dialog } from "../parts/dialog";
+import { IconButton } from "../parts/icon-button";
 import { Icon } from "../parts/icons";
-import { Empty, Failure, Loading } from "../parts/states";
+import { Search } from "../parts/search";
+import { Empty, Fetched } from "../parts/states";
 import { complain, say } from "../parts/toast";
 import { Backtest } from "./backtest";
 import { draftOf, looksAt, newRule, summary } from "./rule-draft";
@@ -64,12 +66,7 @@ export function RulesPage() {
   return (
     <section class="panel page" aria-label="Rules">
       <header class="panel-head page-head">
-        <label class="search">
-          <Icon name="search" />
-          <span class="sr-only">Filter rules</span>
-          <input id="filter" type="search" placeholder="Filter by name, expression or tag" autocomplete="off" value={text.value} onInput={(event) => (text.value = event.currentTarget.value)} />
-          <kbd>/</kbd>
-        </label>
+        <Search text={text} what="rules" hint="Filter by name, expression or tag" />
         {mayEdit() && (
           <button type="button" class="primary" onClick={() => edited("new")}>
             <Icon name="plus" />
@@ -77,7 +74,7 @@ export function RulesPage() {
           </button>
         )}
       </header>
-      <Body />
+      <Fetched of={rules} rows={6}>{() => <Body />}</Fetched>
       {open !== null && open !== "new" && asJson.value && (
         <RuleText
           rule={open}
@@ -122,9 +119,6 @@ export function RulesPage() {
 }
 
 function Body() {
-  if (rules.data.value === null) {
-    return rules.error.value === null ? <Loading rows={6} /> : <Failure error={rules.error.value} retry={() => void rules.reload()} />;
-  }
   if (shown.value.length === 0) {
     return text.value === "" ? (
       <Empty icon="rules" title="No rules yet">
@@ -199,17 +193,11 @@ function Row({ rule }: { rule: Rule }) {
         </label>
       </td>
       <td class="row-actions">
-        <button type="button" class="ghost square" aria-label={`Backtest ${rule.name}`} title="Backtest" onClick={() => (trying.value = rule)}>
-          <Icon name="back" />
-        </button>
+        <IconButton icon="back" label={`Backtest ${rule.name}`} title="Backtest" onClick={() => (trying.value = rule)} />
         {edit && (
           <>
-            <button type="button" class="ghost square" aria-label={`Edit ${rule.name}`} title="Edit" onClick={() => edited(rule)}>
-              <Icon name="edit" />
-            </button>
-            <button type="button" class="ghost square" aria-label={`Delete ${rule.name}`} title="Delete" onClick={() => (removing.value = rule)}>
-              <Icon name="trash" />
-            </button>
+            <IconButton icon="edit" label={`Edit ${rule.name}`} title="Edit" onClick={() => edited(rule)} />
+            <IconButton icon="trash" label={`Delete ${rule.name}`} title="Delete" onClick={() => (removing.value = rule)} />
           </>
         )}
       </td>

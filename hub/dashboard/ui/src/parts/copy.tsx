@@ -1,7 +1,7 @@
 /** Copies a text; absent where the browser does not allow it (plain HTTP to another machine). */
 
 import { useState } from "preact/hooks";
-import { Icon } from "./icons";
+import { IconButton } from "./icon-button";
 
 export function Copy({ text, what }: { text: string; what: string }) {
   const [done, setDone] = useState(false);
@@ -12,9 +12,5 @@ export function Copy({ text, what }: { text: string; what: string }) {
       setTimeout(() => setDone(false), 1_500);
     });
   };
-  return (
-    <button type="button" class="ghost square" onClick={copy} aria-label={done ? "Copied" : `Copy ${what}`} title={`Copy ${what}`}>
-      <Icon name={done ? "check" : "copy"} />
-    </button>
-  );
+  return <IconButton icon={done ? "check" : "copy"} label={done ? "Copied" : `Copy ${what}`} title={`Copy ${what}`} onClick={copy} />;
 }

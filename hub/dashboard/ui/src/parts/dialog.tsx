@@ -2,7 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { useId, useLayoutEffect, useRef } from "preact/hooks";
-import { Icon } from "./icons";
+import { IconButton } from "./icon-button";
 
 interface DialogProps {
   title: string;
@@ -38,9 +38,7 @@ export function Dialog({ title, close, children, wide = false }: DialogProps) {
       <div class="dialog-body">
         <header class="dialog-head">
           <h2 id={heading}>{title}</h2>
-          <button type="button" class="ghost square" onClick={close} aria-label="Close">
-            <Icon name="close" />
-          </button>
+          <IconButton icon="close" onClick={close} label="Close" />
         </header>
         {children}
       </div>

@@ -2,6 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { ApiError } from "../api/client";
+import type { Resource } from "../lib/resource";
 import { Icon, type IconName } from "./icons";
 import { reason } from "./toast";
 
@@ -36,4 +37,18 @@ export function Failure({ error, retry }: { error: unknown; retry: () => void })
       </button>
     </div>
   );
+}
+
+interface FetchedProps<T> {
+  of: Resource<T>;
+  /** How many lines stand in for it. */
+  rows?: number;
+  retry?: () => Promise<void>;
+  children: (data: T) => ComponentChildren;
+}
+
+/** What was fetched; before, that it is not there yet or could not be got. */
+export function Fetched<T>({ of: { data, error, reload }, rows = 4, retry = reload, children }: FetchedProps<T>) {
+  if (data.value !== null) return <>{children(data.value)}</>;
+  return error.value === null ? <Loading rows={rows} /> : <Failure error={error.value} retry={() => void retry()} />;
 }

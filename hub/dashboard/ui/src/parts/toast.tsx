@@ -2,6 +2,7 @@
 
 import { signal } from "@preact/signals";
 import { ApiError } from "../api/client";
+import { IconButton } from "./icon-button";
 import { Icon } from "./icons";
 
 interface Note {
@@ -47,9 +48,7 @@ export function Toasts() {
             <p>{note.text}</p>
             {note.correlation !== null && <p class="correlation">{note.correlation}</p>}
           </div>
-          <button type="button" class="ghost square" aria-label="Dismiss" onClick={() => dismiss(note.id)}>
-            <Icon name="close" />
-          </button>
+          <IconButton icon="close" label="Dismiss" onClick={() => dismiss(note.id)} />
         </div>
       ))}
     </div>

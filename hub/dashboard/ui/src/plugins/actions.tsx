@@ -8,6 +8,7 @@ import type { Plugin } from "../api/types";
 import { Confirm } from "../parts/confirm";
 import { Icon } from "../parts/icons";
 import { say } from "../parts/toast";
+import { Rights } from "./rights";
 import { type Entry, isShipped, rightsOf, rightText, type Uses, usesText } from "./view";
 
 interface Question {
@@ -148,30 +149,19 @@ const WORDS: Record<string, string> = {
   remove: "Remove",
 };
 
+const ASKED = { granted: "approved before", new: "new", unused: "not asked for any more" };
+
 /** What a version that waits asks for, beside what was approved. */
 export function Approve({ waiting, running, changed }: { waiting: Plugin; running: Plugin | null; changed: () => Promise<void> }) {
   const [asking, setAsking] = useState(false);
   const rights = rightsOf(waiting);
   const fresh = rights.filter(({ state }) => state === "new");
-  const list = (
-    <ul class="rights">
-      {rights.map(({ right, state }) => (
-        <li key={right} class={`right-${state}`}>
-          <Icon name={state === "new" ? "plus" : state === "granted" ? "check" : "close"} />
-          <span>
-            {rightText(right)}
-            <small>{state === "new" ? "new" : state === "granted" ? "approved before" : "not asked for any more"}</small>
-          </span>
-        </li>
-      ))}
-    </ul>
-  );
   return (
     <section class="approve" aria-label="Approval" data-testid="approve">
       <p>
         <b>Version {waiting.version} waits for approval.</b> {running === null ? "Nothing of this name runs." : `Version ${running.version} goes on until then.`}
       </p>
-      {rights.length === 0 ? <p class="faint">It asks for no rights: it can compute and log, and nothing else.</p> : list}
+      {rights.length === 0 ? <p class="faint">It asks for no rights: it can compute and log, and nothing else.</p> : <Rights rights={rights} fresh="plus" words={ASKED} />}
       {isAdmin() ? (
         <button type="button" class="primary" onClick={() => setAsking(true)}>
           Approve

@@ -4,15 +4,15 @@ import { useEffect, useState } from "preact/hooks";
 import { isAdmin } from "../api/session";
 import type { Plugin } from "../api/types";
 import { ago, bytes, dateTime, whole } from "../lib/format";
-import { listen } from "../lib/keys";
 import { at } from "../live/store";
-import { Icon } from "../parts/icons";
+import { DetailPane, useEscape } from "../parts/detail";
 import { Json } from "../parts/json";
 import { Actions, Approve } from "./actions";
 import { LogView } from "./logs";
 import { ShadowView } from "./shadow";
+import { Rights } from "./rights";
 import { StateBadge } from "./state-badge";
-import { type Entry, isShipped, nanos, reasonText, rightsOf, rightText, usedText, type Uses } from "./view";
+import { type Entry, isShipped, nanos, reasonText, rightsOf, usedText, type Uses } from "./view";
 
 interface DetailProps {
   entry: Entry;
@@ -33,53 +33,45 @@ export function Detail({ entry, uses, changed, close }: DetailProps) {
   useEffect(() => {
     if (compared) setTab("shadow");
   }, [compared]);
-  useEffect(() => listen(() => [{ keys: "Escape", what: "Close what is open", run: close }]), []);
+  useEscape(close);
   const why = reasonText(plugin);
   return (
-    <aside class="detail plugin-detail" aria-label="Plugin" data-testid="plugin">
-      <header class="detail-head">
-        <div>
-          <h3>{name}</h3>
-          <p>{plugin.description}</p>
-        </div>
-        <button type="button" class="ghost square" onClick={close} aria-label="Close">
-          <Icon name="close" />
-        </button>
-      </header>
-      <div class="detail-body" tabIndex={0}>
-        <p class="alert-meta">
-          <StateBadge state={plugin.state} />
-          {plugin.shadow_version !== null && <span class="badge plugin-shadow">shadow {plugin.shadow_version}</span>}
-          <span>
-            {plugin.kind} {plugin.version}
-          </span>
-          <span>{usedText(plugin, uses)}</span>
+    <DetailPane label="Plugin" class="plugin-detail" testid="plugin" title={name} lead={plugin.description} close={close}>
+      <p class="alert-meta">
+        <StateBadge state={plugin.state} />
+        {plugin.shadow_version !== null && <span class="badge plugin-shadow">shadow {plugin.shadow_version}</span>}
+        <span>
+          {plugin.kind} {plugin.version}
+        </span>
+        <span>{usedText(plugin, uses)}</span>
+      </p>
+      {why !== "" && (
+        <p class={plugin.state === "disabled" ? "note" : "note text-warning"} data-testid="plugin-reason">
+          {why}
+          {plugin.quarantined_since !== null && ` In quarantine since ${dateTime(plugin.quarantined_since)} (${ago(plugin.quarantined_since, at.value)}). No event is lost: its rules wait where they are.`}
         </p>
-        {why !== "" && (
-          <p class={plugin.state === "disabled" ? "note" : "note text-warning"} data-testid="plugin-reason">
-            {why}
-            {plugin.quarantined_since !== null && ` In quarantine since ${dateTime(plugin.quarantined_since)} (${ago(plugin.quarantined_since, at.value)}). No event is lost: its rules wait where they are.`}
-          </p>
-        )}
-        {failed.map((each) => (
-          <p key={each.version + (each.reason ?? "")} class="note text-error">
-            {each.version === "" ? "A file" : `Version ${each.version}`} could not be loaded: {each.reason}
-          </p>
+      )}
+      {failed.map((each) => (
+        <p key={each.version + (each.reason ?? "")} class="note text-error">
+          {each.version === "" ? "A file" : `Version ${each.version}`} could not be loaded: {each.reason}
+        </p>
+      ))}
+      {waiting !== null && <Approve waiting={waiting} running={waiting === plugin ? null : plugin} changed={changed} />}
+      {isAdmin() && <Actions entry={entry} uses={uses} changed={changed} close={close} />}
+      <div class="tabs detail-tabs" role="group" aria-label="What to show">
+        {tabs.map((each) => (
+          <button key={each} type="button" aria-pressed={tab === each} onClick={() => setTab(each)}>
+            {each}
+          </button>
         ))}
-        {waiting !== null && <Approve waiting={waiting} running={waiting === plugin ? null : plugin} changed={changed} />}
-        {isAdmin() && <Actions entry={entry} uses={uses} changed={changed} close={close} />}
-        <div class="tabs detail-tabs" role="group" aria-label="What to show">
-          {tabs.map((each) => (
-            <button key={each} type="button" aria-pressed={tab === each} onClick={() => setTab(each)}>
-              {each}
-            </button>
-          ))}
-        </div>
-        {tab === "log" ? <LogView name={name} /> : tab === "shadow" ? <ShadowView name={name} /> : <About plugin={plugin} uses={uses} />}
       </div>
-    </aside>
+      {tab === "log" ? <LogView name={name} /> : tab === "shadow" ? <ShadowView name={name} /> : <About plugin={plugin} uses={uses} />}
+    </DetailPane>
   );
 }
+
+const SHIPPED = { granted: "came with the hub", new: "came with the hub", unused: "came with the hub" };
+const APPROVED = { granted: "approved", new: "not approved", unused: "approved, not asked for any more" };
 
 function About({ plugin, uses }: { plugin: Plugin; uses: Uses }) {
   const rights = rightsOf(plugin);
@@ -98,17 +90,7 @@ function About({ plugin, uses }: { plugin: Plugin; uses: Uses }) {
       {rights.length === 0 ? (
         <p class="faint">It can compute and log, and nothing else.</p>
       ) : (
-        <ul class="rights">
-          {rights.map(({ right, state }) => (
-            <li key={right} class={`right-${state}`}>
-              <Icon name={state === "granted" ? "check" : state === "new" ? "alerts" : "close"} />
-              <span>
-                {rightText(right)}
-                <small>{isShipped(plugin) ? "came with the hub" : state === "granted" ? "approved" : state === "new" ? "not approved" : "approved, not asked for any more"}</small>
-              </span>
-            </li>
-          ))}
-        </ul>
+        <Rights rights={rights} fresh="alerts" words={isShipped(plugin) ? SHIPPED : APPROVED} />
       )}
       {plugin.kind === "rule" && (
         <>

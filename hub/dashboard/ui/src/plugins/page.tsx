@@ -7,9 +7,11 @@ import { plugins as fetchPlugins } from "../api/plugins";
 import { isAdmin } from "../api/session";
 import type { Channel, Rule } from "../api/types";
 import { count } from "../lib/format";
+import { every } from "../lib/looking";
 import { resource, useFresh } from "../lib/resource";
 import { Icon } from "../parts/icons";
-import { Empty, Failure, Loading } from "../parts/states";
+import { Search } from "../parts/search";
+import { Empty, Fetched } from "../parts/states";
 import { Detail } from "./detail";
 import { InstallForm } from "./install";
 import { StateBadge } from "./state-badge";
@@ -48,9 +50,9 @@ async function reload(): Promise<void> {
 export function PluginsPage() {
   useFresh(reload);
   useEffect(() => {
-    const timer = setInterval(() => document.visibilityState === "visible" && void look(), LOOK_MS);
+    const stop = every(LOOK_MS, look);
     return () => {
-      clearInterval(timer);
+      stop();
       order.value = [];
     };
   }, []);
@@ -58,12 +60,7 @@ export function PluginsPage() {
   return (
     <section class="panel page" aria-label="Plugins">
       <header class="panel-head page-head">
-        <label class="search">
-          <Icon name="search" />
-          <span class="sr-only">Filter plugins</span>
-          <input id="filter" type="search" placeholder="Filter by name, kind or state" autocomplete="off" value={text.value} onInput={(event) => (text.value = event.currentTarget.value)} />
-          <kbd>/</kbd>
-        </label>
+        <Search text={text} what="plugins" hint="Filter by name, kind or state" />
         {isAdmin() && (
           <button type="button" class="primary" onClick={() => (installing.value = true)}>
             <Icon name="plus" />
@@ -71,26 +68,24 @@ export function PluginsPage() {
           </button>
         )}
       </header>
-      {list.data.value === null ? (
-        list.error.value === null ? (
-          <Loading rows={6} />
-        ) : (
-          <Failure error={list.error.value} retry={() => void reload()} />
-        )
-      ) : shown.value.length === 0 ? (
-        <Empty icon={text.value === "" ? "plugins" : "search"} title={text.value === "" ? "No plugins" : "No plugin matches"}>
-          {text.value === "" && "The shipped ones lie beside the hub's binary; [plugins] shipped_dir names their folder."}
-        </Empty>
-      ) : (
-        <div class={current === null ? "split" : "split open"}>
-          <ul class="cards" data-testid="plugins">
-            {shown.value.map((entry) => (
-              <Card key={entry.name} entry={entry} />
-            ))}
-          </ul>
-          {current !== null && <Detail key={current.name} entry={current} uses={uses(current)} changed={reload} close={() => (chosen.value = null)} />}
-        </div>
-      )}
+      <Fetched of={list} rows={6} retry={reload}>
+        {() =>
+          shown.value.length === 0 ? (
+            <Empty icon={text.value === "" ? "plugins" : "search"} title={text.value === "" ? "No plugins" : "No plugin matches"}>
+              {text.value === "" && "The shipped ones lie beside the hub's binary; [plugins] shipped_dir names their folder."}
+            </Empty>
+          ) : (
+            <div class={current === null ? "split" : "split open"}>
+              <ul class="cards" data-testid="plugins">
+                {shown.value.map((entry) => (
+                  <Card key={entry.name} entry={entry} />
+                ))}
+              </ul>
+              {current !== null && <Detail key={current.name} entry={current} uses={uses(current)} changed={reload} close={() => (chosen.value = null)} />}
+            </div>
+          )
+        }
+      </Fetched>
       {installing.value && (
         <InstallForm
           close={() => (installing.value = false)}

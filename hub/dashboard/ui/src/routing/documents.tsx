@@ -7,8 +7,9 @@ import { mayEdit } from "../api/session";
 import type { Resource } from "../lib/resource";
 import { Confirm } from "../parts/confirm";
 import { DocumentForm } from "../parts/document-form";
+import { IconButton } from "../parts/icon-button";
 import { Icon } from "../parts/icons";
-import { Failure, Loading } from "../parts/states";
+import { Fetched } from "../parts/states";
 import { say } from "../parts/toast";
 
 interface DocumentsProps<T extends { name: string }> {
@@ -31,7 +32,6 @@ interface DocumentsProps<T extends { name: string }> {
 export function Documents<T extends { name: string }>({ title, lead, what, hint, none, known, api, fresh, show, changed, testid }: DocumentsProps<T>) {
   const [editing, setEditing] = useState<T | "new" | null>(null);
   const [removing, setRemoving] = useState<T | null>(null);
-  const list = known.data.value;
   return (
     <section class="panel" aria-label={title} data-testid={testid}>
       <header class="panel-head page-head">
@@ -44,35 +44,29 @@ export function Documents<T extends { name: string }>({ title, lead, what, hint,
           </button>
         )}
       </header>
-      {list === null ? (
-        known.error.value === null ? (
-          <Loading rows={2} />
-        ) : (
-          <Failure error={known.error.value} retry={() => void known.reload()} />
-        )
-      ) : list.length === 0 ? (
-        <p class="none faint">{none}</p>
-      ) : (
-        <ul class="cards">
-          {list.map((value) => (
-            <li key={value.name} class="item" data-name={value.name}>
-              <div class="item-what">
-                <Fragment>{show(value)}</Fragment>
-              </div>
-              {mayEdit() && (
-                <div class="item-actions">
-                  <button type="button" class="ghost square" aria-label={`Edit ${value.name}`} title="Edit" onClick={() => setEditing(value)}>
-                    <Icon name="edit" />
-                  </button>
-                  <button type="button" class="ghost square" aria-label={`Delete ${value.name}`} title="Delete" onClick={() => setRemoving(value)}>
-                    <Icon name="trash" />
-                  </button>
-                </div>
-              )}
-            </li>
-          ))}
-        </ul>
-      )}
+      <Fetched of={known} rows={2}>
+        {(list) =>
+          list.length === 0 ? (
+            <p class="none faint">{none}</p>
+          ) : (
+            <ul class="cards">
+              {list.map((value) => (
+                <li key={value.name} class="item" data-name={value.name}>
+                  <div class="item-what">
+                    <Fragment>{show(value)}</Fragment>
+                  </div>
+                  {mayEdit() && (
+                    <div class="item-actions">
+                      <IconButton icon="edit" label={`Edit ${value.name}`} title="Edit" onClick={() => setEditing(value)} />
+                      <IconButton icon="trash" label={`Delete ${value.name}`} title="Delete" onClick={() => setRemoving(value)} />
+                    </div>
+                  )}
+                </li>
+              ))}
+            </ul>
+          )
+        }
+      </Fetched>
       {editing !== null && (
         <DocumentForm
           title={editing === "new" ? `New ${what}` : `Edit ${editing.name}`}

@@ -5,12 +5,14 @@ import { useEffect } from "preact/hooks";
 import { mayEdit } from "../api/session";
 import { change, expire, type Silence, silences } from "../api/silences";
 import { doer } from "../lib/format";
+import { every } from "../lib/looking";
 import { resource, useFresh } from "../lib/resource";
 import { at } from "../live/store";
 import { LevelBadge } from "../parts/badge";
 import { Confirm } from "../parts/confirm";
 import { Icon } from "../parts/icons";
-import { Empty, Failure, Loading } from "../parts/states";
+import { Search } from "../parts/search";
+import { Empty, Fetched } from "../parts/states";
 import { complain, say } from "../parts/toast";
 import { SilenceEditor } from "./editor";
 import { counts, matcherText, shownSilences, VIEWS, type View, whenText } from "./view";
@@ -41,10 +43,7 @@ async function prolong(silence: Silence): Promise<void> {
 
 export function SilencesPage() {
   useFresh(list.reload);
-  useEffect(() => {
-    const timer = setInterval(() => document.visibilityState === "visible" && void list.reload(), LOOK_MS);
-    return () => clearInterval(timer);
-  }, []);
+  useEffect(() => every(LOOK_MS, list.reload), []);
   const ends = ending.value;
   return (
     <section class="panel page" aria-label="Silences">
@@ -56,12 +55,7 @@ export function SilencesPage() {
             </button>
           ))}
         </div>
-        <label class="search">
-          <Icon name="search" />
-          <span class="sr-only">Filter silences</span>
-          <input id="filter" type="search" placeholder="Filter by label, comment or person" autocomplete="off" value={text.value} onInput={(event) => (text.value = event.currentTarget.value)} />
-          <kbd>/</kbd>
-        </label>
+        <Search text={text} what="silences" hint="Filter by label, comment or person" />
         {mayEdit() && (
           <button type="button" class="primary" onClick={() => (writing.value = "new")}>
             <Icon name="plus" />
@@ -69,7 +63,7 @@ export function SilencesPage() {
           </button>
         )}
       </header>
-      <Body />
+      <Fetched of={list}>{() => <Body />}</Fetched>
       {ends !== null && (
         <Confirm
           title="End silence"
@@ -104,7 +98,6 @@ export function SilencesPage() {
 }
 
 function Body() {
-  if (list.data.value === null) return list.error.value === null ? <Loading rows={4} /> : <Failure error={list.error.value} retry={() => void list.reload()} />;
   if (shown.value.length === 0) {
     return (
       <Empty icon="silences" title={text.value !== "" ? "No silence matches" : view.value === "all" ? "No silences yet" : `No ${view.value} silence`}>
