@@ -2,15 +2,16 @@
 
 import { useState } from "preact/hooks";
 import { declare, type Metric, type MetricDraft, type Placement } from "../api/metrics";
+import { Choice, type Option } from "../parts/choice";
 import { Dialog } from "../parts/dialog";
 import { Field } from "../parts/field";
 import { say } from "../parts/toast";
 import { words } from "../pages/rule-draft";
-import { FormFoot } from "../settings/form-foot";
-import { useSubmit } from "../settings/submit";
+import { FormFoot } from "../parts/form-foot";
+import { useSubmit } from "../parts/submit";
 import { newMetric } from "./view";
 
-const PLACES: { value: Placement; name: string }[] = [
+const PLACES: Option<Placement>[] = [
   { value: "auto", name: "on the hosts when all can, else at the hub" },
   { value: "hub", name: "at the hub, from the log" },
   { value: "edge", name: "on the hosts" },
@@ -47,15 +48,7 @@ export function MetricForm({ close, saved }: { close: () => void; saved: (metric
             {(ids) => <input {...ids} {...common} value={groups} onInput={(e) => setGroups(e.currentTarget.value)} />}
           </Field>
           <Field label="Computed" errors={form.wrong("placement", "keep_events")} class="span-6">
-            {(ids) => (
-              <select {...ids} value={draft.placement} onChange={(e) => set({ placement: e.currentTarget.value as Placement })}>
-                {PLACES.map(({ value, name }) => (
-                  <option key={value} value={value}>
-                    {name}
-                  </option>
-                ))}
-              </select>
-            )}
+            {(ids) => <Choice {...ids} of={PLACES} value={draft.placement} change={(placement) => set({ placement })} />}
           </Field>
           {draft.placement === "edge" && (
             <label class="check span-6">

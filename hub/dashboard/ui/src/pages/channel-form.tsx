@@ -1,17 +1,18 @@
 /** Makes and changes a channel: its plugin's settings, and when, how often and in which words it tells. */
 
 import { useState } from "preact/hooks";
-import { ApiError, call, type FieldError } from "../api/client";
+import { type ApiError, call, type FieldError } from "../api/client";
 import { plugins as fetchPlugins } from "../api/plugins";
 import type { Channel, Level } from "../api/types";
 import { resource, useFresh } from "../lib/resource";
+import { Choice, LEVELS } from "../parts/choice";
 import { Dialog } from "../parts/dialog";
-import { Field } from "../parts/field";
-import { complain, reason, say } from "../parts/toast";
+import { Field, Mistakes } from "../parts/field";
+import { FormFoot } from "../parts/form-foot";
+import { refused } from "../parts/submit";
+import { reason, say } from "../parts/toast";
 import { readSettings, settingFields, settingTexts } from "./channel-setting";
 import { Setting } from "./channel-setting-input";
-
-const LEVELS: Level[] = ["info", "warning", "error", "critical"];
 
 const plugins = resource(async () => (await fetchPlugins()).filter((plugin) => plugin.kind === "channel"));
 
@@ -77,8 +78,7 @@ export function ChannelForm({ channel, close, saved }: ChannelFormProps) {
       saved();
     } catch (error) {
       setBusy(false);
-      if (error instanceof ApiError && error.status >= 400 && error.status < 500) setFailure(error);
-      else complain(error);
+      refused(error, setFailure);
     }
   };
 
@@ -91,28 +91,19 @@ export function ChannelForm({ channel, close, saved }: ChannelFormProps) {
           </Field>
           <Field label="Plugin" errors={wrong("plugin")} class="span-3">
             {(ids) => (
-              <select
+              <Choice
                 {...ids}
+                of={names}
                 value={plugin}
-                onChange={(e) => {
-                  setPlugin(e.currentTarget.value);
-                  setTexts(e.currentTarget.value === channel?.plugin ? settingTexts(channel.config) : {});
+                change={(other) => {
+                  setPlugin(other);
+                  setTexts(other === channel?.plugin ? settingTexts(channel.config) : {});
                 }}
-              >
-                {names.map((each) => (
-                  <option key={each}>{each}</option>
-                ))}
-              </select>
+              />
             )}
           </Field>
           <Field label="From level" errors={wrong("level")} class="span-3">
-            {(ids) => (
-              <select {...ids} value={level} onChange={(e) => setLevel(e.currentTarget.value as Level)}>
-                {LEVELS.map((each) => (
-                  <option key={each}>{each}</option>
-                ))}
-              </select>
-            )}
+            {(ids) => <Choice {...ids} of={LEVELS} value={level} change={setLevel} />}
           </Field>
           <fieldset class="field span-6">
             <legend>Settings</legend>
@@ -122,11 +113,7 @@ export function ChannelForm({ channel, close, saved }: ChannelFormProps) {
                 {(ids) => <Setting field={field} ids={ids} text={texts[field.key] ?? ""} change={(text) => setTexts({ ...texts, [field.key]: text })} />}
               </Field>
             ))}
-            {wrongSettings.map((error) => (
-              <p key={error.field + error.reason} class="field-error">
-                {error.field}: {error.reason}
-              </p>
-            ))}
+            <Mistakes errors={wrongSettings} />
           </fieldset>
           <label class="check span-6">
             <input type="checkbox" checked={enabled} onChange={(e) => setEnabled(e.currentTarget.checked)} />
@@ -150,22 +137,7 @@ export function ChannelForm({ channel, close, saved }: ChannelFormProps) {
             </div>
           </details>
         </div>
-        <div class="dialog-foot">
-          <div class="form-failure" role="alert">
-            {failure !== null && (
-              <p class="text-error">
-                {reason(failure)}
-                {failure.correlationId !== null && <small class="correlation">{failure.correlationId}</small>}
-              </p>
-            )}
-          </div>
-          <button type="button" onClick={close}>
-            Cancel
-          </button>
-          <button type="submit" class="primary" disabled={busy}>
-            {channel === null ? "Create channel" : "Save"}
-          </button>
-        </div>
+        <FormFoot form={{ busy, failure }} words={reason} close={close} action={channel === null ? "Create channel" : "Save"} />
       </form>
     </Dialog>
   );

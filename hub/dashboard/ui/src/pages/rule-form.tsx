@@ -1,17 +1,19 @@
 /** Creates or changes a rule. What the hub finds wrong stands at the field that caused it. */
 
 import { useState } from "preact/hooks";
-import { ApiError, call, type FieldError } from "../api/client";
-import type { Channel, Level, Page, Rule, RuleDraft, RuleKind } from "../api/types";
+import { type ApiError, call, type FieldError } from "../api/client";
+import type { Channel, Page, Rule, RuleDraft } from "../api/types";
 import { resource, useFresh } from "../lib/resource";
+import { Choice, LEVELS } from "../parts/choice";
 import { Dialog } from "../parts/dialog";
 import { Field } from "../parts/field";
-import { complain, reason, say } from "../parts/toast";
+import { correct, FormFoot } from "../parts/form-foot";
+import { refused } from "../parts/submit";
+import { say } from "../parts/toast";
 import { Backtest } from "./backtest";
 import { asKind, KINDS, readWindow, sentence, words } from "./rule-draft";
 import { KindFields } from "./rule-kinds";
 
-const LEVELS: Level[] = ["info", "warning", "error", "critical"];
 const AGGREGATES = ["count()", "rate()", "sum(data.value)", "avg(data.value)", "min(data.value)", "max(data.value)", "p95(data.ms)", "p99(data.ms)", "distinct(user_id)"];
 const SHOWN = new Set(["name", "kind", "pattern", "absence", "anomaly", "plugin", "config", "match", "aggregate", "window", "group_by", "condition", "threshold", "for", "evaluate", "level", "channels", "suppression_minutes"]);
 
@@ -51,8 +53,7 @@ export function RuleForm({ rule, draft: initial, close, saved, asText }: RuleFor
       saved();
     } catch (error) {
       setBusy(false);
-      if (error instanceof ApiError && error.status >= 400 && error.status < 500) setFailure(error);
-      else complain(error);
+      refused(error, setFailure);
     }
   };
 
@@ -64,32 +65,21 @@ export function RuleForm({ rule, draft: initial, close, saved, asText }: RuleFor
             {(ids) => <input {...ids} value={draft.name} maxLength={128} autofocus={rule === null} onInput={(e) => set("name", e.currentTarget.value)} />}
           </Field>
           <Field label="Level" errors={wrong("level")} class="span-2">
-            {(ids) => (
-              <select {...ids} value={draft.level} onChange={(e) => set("level", e.currentTarget.value as Level)}>
-                {LEVELS.map((level) => (
-                  <option key={level}>{level}</option>
-                ))}
-              </select>
-            )}
+            {(ids) => <Choice {...ids} of={LEVELS} value={draft.level} change={(level) => set("level", level)} />}
           </Field>
           <Field label="Kind" errors={wrong("kind")} class="span-4">
             {(ids) => (
-              <select
+              <Choice
                 {...ids}
+                of={KINDS.map(([value, name]) => ({ value, name }))}
                 value={draft.kind}
-                onChange={(e) => {
-                  const other = asKind(draft, e.currentTarget.value as RuleKind);
+                change={(kind) => {
+                  const other = asKind(draft, kind);
                   setDraft(other);
                   setGroup(other.group_by.join(", "));
                   setFailure(null);
                 }}
-              >
-                {KINDS.map(([kind, name]) => (
-                  <option key={kind} value={kind}>
-                    {name}
-                  </option>
-                ))}
-              </select>
+              />
             )}
           </Field>
           <Field label="Match" hint="CEL over type, source, severity, data, metadata, tags; true takes every event." errors={wrong("match")} class="span-6">
@@ -163,30 +153,16 @@ export function RuleForm({ rule, draft: initial, close, saved, asText }: RuleFor
           <ChannelChoice chosen={draft.channels} change={(names) => set("channels", names)} errors={wrong("channels")} />
         </div>
         <p class="sentence">{sentence(draft)}</p>
-        <div class="dialog-foot">
-          <div class="form-failure" role="alert">
-            {failure !== null && (
-              <p class="text-error">
-                {found.length === 0 ? reason(failure) : elsewhere.length > 0 ? elsewhere.map((e) => `${e.field}: ${e.reason}`).join("; ") : "Please correct the marked fields."}
-                {failure.correlationId !== null && <small class="correlation">{failure.correlationId}</small>}
-              </p>
-            )}
-          </div>
+        <FormFoot form={{ busy, failure }} words={(refusal) => (elsewhere.length > 0 ? elsewhere.map((e) => `${e.field}: ${e.reason}`).join("; ") : correct(refusal))} close={close} action={rule === null ? "Create rule" : "Save"}>
           {asText !== undefined && (
-              <button type="button" class="ghost" onClick={asText}>
-                As JSON
-              </button>
+            <button type="button" class="ghost" onClick={asText}>
+              As JSON
+            </button>
           )}
           <button type="button" class="ghost" onClick={() => setTrying(true)}>
             Backtest
           </button>
-          <button type="button" onClick={close}>
-            Cancel
-          </button>
-          <button type="submit" class="primary" disabled={busy}>
-            {rule === null ? "Create rule" : "Save"}
-          </button>
-        </div>
+        </FormFoot>
       </form>
       {trying && <Backtest name={draft.name} of={{ draft }} close={() => setTrying(false)} />}
     </Dialog>

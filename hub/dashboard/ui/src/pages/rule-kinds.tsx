@@ -4,7 +4,8 @@ import type { FieldError } from "../api/client";
 import { call } from "../api/client";
 import type { AbsenceSpec, AnomalySpec, Page, PatternSpec, Plugin, RuleDraft } from "../api/types";
 import { resource, useFresh } from "../lib/resource";
-import { Field } from "../parts/field";
+import { Field, Mistakes } from "../parts/field";
+import { IconButton } from "../parts/icon-button";
 import { Icon } from "../parts/icons";
 import { setting } from "./channel-setting";
 import { expectedGroups, expectedText, NEW_ABSENCE, NEW_ANOMALY, NEW_PATTERN, settingText } from "./rule-draft";
@@ -54,9 +55,7 @@ function Pattern({ draft, change, wrong }: KindProps) {
               <input type="checkbox" checked={each.not} disabled={i === 0} onChange={(e) => step(i, { not: e.currentTarget.checked, count: 1 })} />
               must not come
             </label>
-            <button type="button" class="ghost square" aria-label={`Remove step ${i + 1}`} disabled={last === 0} onClick={() => set({ steps: pattern.steps.filter((_, other) => other !== i) })}>
-              <Icon name="close" />
-            </button>
+            <IconButton icon="close" label={`Remove step ${i + 1}`} disabled={last === 0} onClick={() => set({ steps: pattern.steps.filter((_, other) => other !== i) })} />
           </div>
         ))}
         <button type="button" class="small" onClick={() => set({ steps: [...pattern.steps, { name: `step ${last + 2}`, match: "", count: 1, not: false }] })}>
@@ -176,18 +175,6 @@ function ByPlugin({ draft, change, wrong }: KindProps) {
       <div class="span-6">
         <Mistakes errors={wrong("config").filter((error) => error.field === "config")} />
       </div>
-    </>
-  );
-}
-
-function Mistakes({ errors }: { errors: FieldError[] }) {
-  return (
-    <>
-      {errors.map((error) => (
-        <p key={error.field + error.reason} class="field-error">
-          {error.field}: {error.reason}
-        </p>
-      ))}
     </>
   );
 }

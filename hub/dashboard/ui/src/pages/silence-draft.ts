@@ -6,11 +6,11 @@ const HOUR = 3_600_000;
 
 /** How long a silence may last, as the form offers it. */
 export const LENGTHS = [
-  { name: "30 minutes", ms: HOUR / 2 },
-  { name: "2 hours", ms: 2 * HOUR },
-  { name: "8 hours", ms: 8 * HOUR },
-  { name: "1 day", ms: 24 * HOUR },
-  { name: "1 week", ms: 7 * 24 * HOUR },
+  { name: "30 minutes", value: HOUR / 2 },
+  { name: "2 hours", value: 2 * HOUR },
+  { name: "8 hours", value: 8 * HOUR },
+  { name: "1 day", value: 24 * HOUR },
+  { name: "1 week", value: 7 * 24 * HOUR },
 ];
 
 /** The labels that were not left out, each with its value. */

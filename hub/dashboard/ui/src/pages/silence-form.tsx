@@ -3,6 +3,7 @@
 import { useState } from "preact/hooks";
 import { create, type Matcher } from "../api/silences";
 import type { Alert } from "../api/types";
+import { Choice } from "../parts/choice";
 import { Dialog } from "../parts/dialog";
 import { Field } from "../parts/field";
 import { complain, say } from "../parts/toast";
@@ -11,7 +12,7 @@ import { Meaning, useMeant } from "./silence-meaning";
 
 export function SilenceForm({ alert, close }: { alert: Alert; close: () => void }) {
   const [left, setLeft] = useState<Set<string>>(new Set(["level"]));
-  const [length, setLength] = useState(LENGTHS[1]!.ms);
+  const [length, setLength] = useState(LENGTHS[1]!.value);
   const [comment, setComment] = useState("");
   const matchers: Matcher[] = matchersOf(alert.labels, left);
   const meant = useMeant(matchers);
@@ -48,15 +49,7 @@ export function SilenceForm({ alert, close }: { alert: Alert; close: () => void 
           ))}
         </fieldset>
         <Field label="For">
-          {(ids) => (
-            <select {...ids} value={length} onChange={(event) => setLength(Number(event.currentTarget.value))}>
-              {LENGTHS.map(({ ms, name }) => (
-                <option key={ms} value={ms}>
-                  {name}
-                </option>
-              ))}
-            </select>
-          )}
+          {(ids) => <Choice {...ids} of={LENGTHS} value={length} change={setLength} />}
         </Field>
         <Field label="Comment">{(ids) => <textarea {...ids} rows={2} maxLength={1000} value={comment} onInput={(event) => setComment(event.currentTarget.value)} />}</Field>
         <Meaning meant={meant} nothing="Choose a label" />

@@ -1,10 +1,9 @@
 /** A document of the hub, edited as JSON: what is wrong with it stands at its line, also what the hub finds. */
 
 import { useMemo, useRef, useState } from "preact/hooks";
-import { ApiError } from "../api/client";
 import { isMistake, lineOf, placeOf, readJson } from "../lib/json-places";
 import { Dialog } from "./dialog";
-import { complain } from "./toast";
+import { refused } from "./submit";
 
 interface DocumentFormProps {
   title: string;
@@ -47,8 +46,7 @@ export function DocumentForm({ title, value, hint, action, close, save }: Docume
       close();
     } catch (error) {
       setBusy(false);
-      if (error instanceof ApiError && error.status >= 400 && error.status < 500) setFound(error.mistakes.map((each) => ({ ...each, offset: placeOf(read.places, each.field) })));
-      else complain(error);
+      refused(error, ({ mistakes }) => setFound(mistakes.map((each) => ({ ...each, offset: placeOf(read.places, each.field) }))));
     }
   };
 

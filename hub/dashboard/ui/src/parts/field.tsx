@@ -37,3 +37,16 @@ function place(error: FieldError): string {
   if (error.line === undefined || error.column === undefined) return "";
   return error.line > 1 ? `Line ${error.line}, column ${error.column}: ` : `Column ${error.column}: `;
 }
+
+/** What is wrong with a group of fields, each by its name. */
+export function Mistakes({ errors }: { errors: FieldError[] }) {
+  return (
+    <>
+      {errors.map((error) => (
+        <p key={error.field + error.reason} class="field-error">
+          {error.field}: {error.reason}
+        </p>
+      ))}
+    </>
+  );
+}

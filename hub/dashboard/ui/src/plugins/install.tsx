@@ -1,11 +1,11 @@
 /** Sends a plugin's file to the hub. */
 
 import { useState } from "preact/hooks";
-import { ApiError } from "../api/client";
 import { install } from "../api/plugins";
 import { bytes } from "../lib/format";
 import { Dialog } from "../parts/dialog";
 import { Field } from "../parts/field";
+import { FormFoot } from "../parts/form-foot";
 import { reason, say } from "../parts/toast";
 
 /** As the hub has it. */
@@ -74,22 +74,7 @@ export function InstallForm({ close, installed }: { close: () => void; installed
             </label>
           ))}
         </fieldset>
-        <div class="dialog-foot">
-          <div class="form-failure" role="alert">
-            {failure !== null && (
-              <p class="text-error">
-                {reason(failure)}
-                {failure instanceof ApiError && failure.correlationId !== null && <small class="correlation">{failure.correlationId}</small>}
-              </p>
-            )}
-          </div>
-          <button type="button" onClick={close}>
-            Cancel
-          </button>
-          <button type="submit" class="primary" disabled={busy || file === null || large}>
-            {busy ? "Checking…" : "Install"}
-          </button>
-        </div>
+        <FormFoot form={{ busy: busy || file === null || large, failure }} words={reason} close={close} action={busy ? "Checking…" : "Install"} />
       </form>
     </Dialog>
   );

@@ -5,14 +5,13 @@ import { type Route, saveRouting, type Way, ways } from "../api/routing";
 import { mayEdit } from "../api/session";
 import type { Level } from "../api/types";
 import { dateTime } from "../lib/format";
+import { Choice, LEVELS } from "../parts/choice";
 import { DocumentForm } from "../parts/document-form";
 import { Icon } from "../parts/icons";
-import { Failure, Loading } from "../parts/states";
+import { Fetched } from "../parts/states";
 import { reason, say } from "../parts/toast";
 import { tree } from "./known";
 import { editableRouting, inhibitionText, labelsOf, says, takes } from "./view";
-
-const LEVELS: Level[] = ["info", "warning", "error", "critical"];
 
 export function Tree() {
   const [editing, setEditing] = useState(false);
@@ -32,33 +31,29 @@ export function Tree() {
           </button>
         )}
       </header>
-      {routing === null ? (
-        tree.error.value === null ? (
-          <Loading rows={2} />
-        ) : (
-          <Failure error={tree.error.value} retry={() => void tree.reload()} />
-        )
-      ) : (
-        <div class="section-body">
-          <ul class="tree">
-            <Node route={routing.route} root />
-          </ul>
-          {routing.inhibit.length > 0 && (
-            <>
-              <h4>Inhibition</h4>
-              <ul>
-                {routing.inhibit.map((rule, i) => (
-                  <li key={i} class="wrap">
-                    {inhibitionText(rule)}
-                  </li>
-                ))}
-              </ul>
-            </>
-          )}
-          <Try />
-          {routing.version > 0 && <p class="faint">Changed {dateTime(routing.updated_at)}, version {routing.version}.</p>}
-        </div>
-      )}
+      <Fetched of={tree} rows={2}>
+        {({ route, inhibit, version, updated_at }) => (
+          <div class="section-body">
+            <ul class="tree">
+              <Node route={route} root />
+            </ul>
+            {inhibit.length > 0 && (
+              <>
+                <h4>Inhibition</h4>
+                <ul>
+                  {inhibit.map((rule, i) => (
+                    <li key={i} class="wrap">
+                      {inhibitionText(rule)}
+                    </li>
+                  ))}
+                </ul>
+              </>
+            )}
+            <Try />
+            {version > 0 && <p class="faint">Changed {dateTime(updated_at)}, version {version}.</p>}
+          </div>
+        )}
+      </Fetched>
       {editing && routing !== null && (
         <DocumentForm
           title="Edit the routing"
@@ -120,11 +115,7 @@ function Try() {
       <h4>Where would an alert go?</h4>
       <div class="try-row">
         <input class="mono" aria-label="Labels of the alert" placeholder="alertname=errors source=web-1" value={text} autocapitalize="none" spellcheck={false} onInput={(e) => setText(e.currentTarget.value)} />
-        <select aria-label="Level of the alert" value={level} onChange={(e) => setLevel(e.currentTarget.value as Level)}>
-          {LEVELS.map((each) => (
-            <option key={each}>{each}</option>
-          ))}
-        </select>
+        <Choice aria-label="Level of the alert" of={LEVELS} value={level} change={setLevel} />
         <button type="submit">Look</button>
       </div>
       <div aria-live="polite" data-testid="ways">

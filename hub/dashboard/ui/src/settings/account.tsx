@@ -8,9 +8,9 @@ import type { Me } from "../api/types";
 import { Dialog } from "../parts/dialog";
 import { Field } from "../parts/field";
 import { say } from "../parts/toast";
-import { FormFoot } from "./form-foot";
+import { FormFoot } from "../parts/form-foot";
 import { MAY } from "./roles";
-import { useSubmit } from "./submit";
+import { useSubmit } from "../parts/submit";
 
 const changing = signal(false);
 

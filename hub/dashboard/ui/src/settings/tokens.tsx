@@ -10,12 +10,13 @@ import { at } from "../live/store";
 import { Copy } from "../parts/copy";
 import { Dialog } from "../parts/dialog";
 import { Field } from "../parts/field";
+import { IconButton } from "../parts/icon-button";
 import { Icon } from "../parts/icons";
-import { Empty, Failure, Loading } from "../parts/states";
+import { Empty, Fetched } from "../parts/states";
 import { complain, say } from "../parts/toast";
-import { FormFoot } from "./form-foot";
+import { FormFoot } from "../parts/form-foot";
 import { RoleChoice } from "./role-choice";
-import { useSubmit } from "./submit";
+import { useSubmit } from "../parts/submit";
 import { validity } from "./validity";
 
 /** Commands on the hub's machine make a token for a minute; spent ones are nobody's concern, and the next command removes them. */
@@ -50,7 +51,7 @@ export function Tokens() {
           New token
         </button>
       </header>
-      <List />
+      <Fetched of={tokens} rows={3}>{(list) => <List list={list} />}</Fetched>
       {adding.value && <NewForm close={() => (adding.value = false)} />}
       {made.value !== null && <Shown name={made.value.name} token={made.value.token} close={() => (made.value = null)} />}
       {token !== null && (
@@ -72,9 +73,7 @@ export function Tokens() {
   );
 }
 
-function List() {
-  const list = tokens.data.value;
-  if (list === null) return tokens.error.value === null ? <Loading rows={3} /> : <Failure error={tokens.error.value} retry={() => void tokens.reload()} />;
+function List({ list }: { list: ApiToken[] }) {
   if (list.length === 0) return <Empty icon="settings" title="No API tokens yet">A program needs one to send events over HTTP.</Empty>;
   return (
     <div class="table-box" tabIndex={0}>
@@ -111,9 +110,7 @@ function Row({ token }: { token: ApiToken }) {
       <td data-label="Made">{dateTime(token.created_at)}</td>
       <td data-label="Valid" title={token.expires_at === null ? "" : dateTime(token.expires_at)}>{text}</td>
       <td class="row-actions">
-        <button type="button" class="ghost square" aria-label={`Revoke ${token.name}`} title="Revoke" onClick={() => (removing.value = token)}>
-          <Icon name="trash" />
-        </button>
+        <IconButton icon="trash" label={`Revoke ${token.name}`} title="Revoke" onClick={() => (removing.value = token)} />
       </td>
     </tr>
   );

@@ -8,12 +8,13 @@ import { dateTime } from "../lib/format";
 import { resource, useFresh } from "../lib/resource";
 import { Dialog } from "../parts/dialog";
 import { Field } from "../parts/field";
+import { IconButton } from "../parts/icon-button";
 import { Icon } from "../parts/icons";
-import { Failure, Loading } from "../parts/states";
+import { Fetched } from "../parts/states";
 import { complain, say } from "../parts/toast";
-import { FormFoot } from "./form-foot";
+import { FormFoot } from "../parts/form-foot";
 import { RoleChoice } from "./role-choice";
-import { useSubmit } from "./submit";
+import { useSubmit } from "../parts/submit";
 
 const users = resource(async () => (await call<Page<User>>("GET", "/api/v1/users?limit=500")).data);
 const adding = signal(false);
@@ -46,7 +47,7 @@ export function Users({ me }: { me: Me }) {
           Add user
         </button>
       </header>
-      <List me={me} />
+      <Fetched of={users} rows={3}>{(list) => <List list={list} me={me} />}</Fetched>
       {adding.value && <AddForm close={() => (adding.value = false)} />}
       {editing.value !== null && <EditForm user={editing.value} close={() => (editing.value = null)} />}
       {user !== null && (
@@ -68,9 +69,7 @@ export function Users({ me }: { me: Me }) {
   );
 }
 
-function List({ me }: { me: Me }) {
-  const list = users.data.value;
-  if (list === null) return users.error.value === null ? <Loading rows={3} /> : <Failure error={users.error.value} retry={() => void users.reload()} />;
+function List({ list, me }: { list: User[]; me: Me }) {
   return (
     <div class="table-box" tabIndex={0}>
       <table class="table stack">
@@ -96,12 +95,8 @@ function List({ me }: { me: Me }) {
               <td class="row-actions">
                 {user.username !== me.name && (
                   <>
-                    <button type="button" class="ghost square" aria-label={`Edit ${user.username}`} title="Role and password" onClick={() => (editing.value = user)}>
-                      <Icon name="edit" />
-                    </button>
-                    <button type="button" class="ghost square" aria-label={`Remove ${user.username}`} title="Remove" onClick={() => (removing.value = user)}>
-                      <Icon name="trash" />
-                    </button>
+                    <IconButton icon="edit" label={`Edit ${user.username}`} title="Role and password" onClick={() => (editing.value = user)} />
+                    <IconButton icon="trash" label={`Remove ${user.username}`} title="Remove" onClick={() => (removing.value = user)} />
                   </>
                 )}
               </td>

@@ -2,11 +2,13 @@
 
 import { useState } from "preact/hooks";
 import { change, create, type Matcher, type Silence } from "../api/silences";
-import { FormFoot } from "../settings/form-foot";
-import { useSubmit } from "../settings/submit";
+import { Choice } from "../parts/choice";
 import { Dialog } from "../parts/dialog";
-import { Field } from "../parts/field";
+import { Field, Mistakes } from "../parts/field";
+import { FormFoot } from "../parts/form-foot";
+import { IconButton } from "../parts/icon-button";
 import { Icon } from "../parts/icons";
+import { useSubmit } from "../parts/submit";
 import { say } from "../parts/toast";
 import { LENGTHS } from "../pages/silence-draft";
 import { Meaning, useMeant } from "../pages/silence-meaning";
@@ -28,7 +30,7 @@ export function SilenceEditor({ silence, close, saved }: SilenceEditorProps) {
   const [rows, setRows] = useState<Matcher[]>(silence?.matchers ?? [NONE]);
   const [begins, setBegins] = useState(changes && silence.state === "pending" ? localText(Date.parse(silence.starts_at)) : "");
   const [ends, setEnds] = useState(changes ? localText(Date.parse(silence.ends_at)) : "");
-  const [length, setLength] = useState(LENGTHS[1]?.ms ?? 0);
+  const [length, setLength] = useState(LENGTHS[1]?.value ?? 0);
   const [comment, setComment] = useState(silence?.comment ?? "");
   const matchers = typed(rows);
   const meant = useMeant(matchers);
@@ -62,20 +64,14 @@ export function SilenceEditor({ silence, close, saved }: SilenceEditorProps) {
                 ))}
               </select>
               <input aria-label={`Value ${i + 1}`} class="mono" placeholder={row.op === "=~" || row.op === "!~" ? "web-[0-9]+" : "web-1"} value={row.value} autocapitalize="none" spellcheck={false} onInput={(e) => set(i, { value: e.currentTarget.value })} />
-              <button type="button" class="ghost square" aria-label={`Remove matcher ${i + 1}`} disabled={rows.length === 1} onClick={() => setRows(rows.filter((_, other) => other !== i))}>
-                <Icon name="close" />
-              </button>
+              <IconButton icon="close" label={`Remove matcher ${i + 1}`} disabled={rows.length === 1} onClick={() => setRows(rows.filter((_, other) => other !== i))} />
             </div>
           ))}
           <button type="button" class="small" onClick={() => setRows([...rows, NONE])}>
             <Icon name="plus" />
             Matcher
           </button>
-          {wrong.map(({ field, reason }) => (
-            <p key={field + reason} class="field-error">
-              {field}: {reason}
-            </p>
-          ))}
+          <Mistakes errors={wrong} />
         </fieldset>
         <Meaning meant={meant} nothing="Name a label" />
         <div class="form-grid">
@@ -83,15 +79,7 @@ export function SilenceEditor({ silence, close, saved }: SilenceEditorProps) {
             {(ids) => <input {...ids} type="datetime-local" value={begins} onInput={(e) => setBegins(e.currentTarget.value)} />}
           </Field>
           <Field label="For" class="span-2">
-            {(ids) => (
-              <select {...ids} value={length} disabled={ends !== ""} onChange={(e) => setLength(Number(e.currentTarget.value))}>
-                {LENGTHS.map(({ ms, name }) => (
-                  <option key={ms} value={ms}>
-                    {name}
-                  </option>
-                ))}
-              </select>
-            )}
+            {(ids) => <Choice {...ids} of={LENGTHS} value={length} disabled={ends !== ""} change={setLength} />}
           </Field>
           <Field label="Or until" errors={form.wrong("ends_at")} class="span-2">
             {(ids) => <input {...ids} type="datetime-local" value={ends} onInput={(e) => setEnds(e.currentTarget.value)} />}

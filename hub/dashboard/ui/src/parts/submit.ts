@@ -2,7 +2,7 @@
 
 import { useState } from "preact/hooks";
 import { ApiError, type FieldError } from "../api/client";
-import { complain } from "../parts/toast";
+import { complain } from "./toast";
 
 export interface Submission {
   busy: boolean;
@@ -21,8 +21,7 @@ export function useSubmit(work: () => Promise<void>): Submission {
     try {
       await work();
     } catch (error) {
-      if (error instanceof ApiError && error.status >= 400 && error.status < 500) setFailure(error);
-      else complain(error);
+      refused(error, setFailure);
     } finally {
       setBusy(false);
     }
@@ -36,4 +35,10 @@ export function useSubmit(work: () => Promise<void>): Submission {
       if (!busy) void run();
     },
   };
+}
+
+/** What the hub refuses is shown where it was asked for; every other failure is told of beside the page. */
+export function refused(error: unknown, show: (refusal: ApiError) => void): void {
+  if (error instanceof ApiError && error.status >= 400 && error.status < 500) show(error);
+  else complain(error);
 }
