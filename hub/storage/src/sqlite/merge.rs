@@ -114,25 +114,17 @@ impl Merger {
     /// Joins the newest chunks if there are many small ones; answers whether it did.
     async fn compact(&self) -> Result<bool, StoreError> {
         let apart = self.apart.load(Ordering::Relaxed);
-        let newest: Vec<Part> = sqlx::query_as(
-            "SELECT id last, first, n events, min_ts, max_ts, 1 merged FROM chunk WHERE id > ? ORDER BY id DESC LIMIT 64",
+        // One query: between two of them a large request may bring another chunk.
+        let newest: Vec<Measured> = sqlx::query_as(
+            "SELECT id last, first, n events, min_ts, max_ts, 1 merged, length(body) bytes FROM chunk WHERE id > ?
+             ORDER BY id DESC LIMIT 64",
         )
         .bind(apart)
         .fetch_all(&self.parts.pool)
         .await?;
-        let lengths: Vec<(i64,)> =
-            sqlx::query_as("SELECT length(body) FROM chunk WHERE id > ? ORDER BY id DESC LIMIT 64")
-                .bind(apart)
-                .fetch_all(&self.parts.pool)
-                .await?;
-        let small = |(part, (bytes,)): (&Part, &(i64,))| Small {
-            places: [part.first, part.last],
-            events: part.events,
-            bytes: bytes.cast_unsigned(),
-        };
-        let sizes: Vec<Small> = newest.iter().zip(&lengths).map(small).collect();
+        let sizes: Vec<Small> = newest.iter().map(Measured::small).collect();
         let count = compaction(&sizes, &self.options);
-        let mut parts: Vec<Part> = newest.into_iter().take(count).collect();
+        let mut parts: Vec<Part> = newest.into_iter().take(count).map(|chunk| chunk.part).collect();
         parts.reverse();
         while parts.len() > 1 {
             let events: u64 = parts.iter().map(|part| part.events).sum();
@@ -196,6 +188,25 @@ impl Merger {
         self.queue.run(Task::Install(Box::new(install))).await?;
         self.parts.cache.forget(first, last);
         Ok(())
+    }
+}
+
+/// A chunk and how large it is.
+#[derive(sqlx::FromRow)]
+struct Measured {
+    #[sqlx(flatten)]
+    part: Part,
+    #[sqlx(try_from = "i64")]
+    bytes: u64,
+}
+
+impl Measured {
+    fn small(&self) -> Small {
+        Small {
+            places: [self.part.first, self.part.last],
+            events: self.part.events,
+            bytes: self.bytes,
+        }
     }
 }
 
