@@ -123,9 +123,9 @@ impl Batcher {
                 "{events} events of the type `{PARTIALS}`, which only the agent itself may make, were turned away"
             ));
         }
-        for error in processed.errors {
-            tracing::debug!(error, source = self.counters.name, "a processor failed");
-            self.counters.error(error);
+        for mishap in processed.errors {
+            tracing::debug!(error = mishap.words, source = self.counters.name, "a processor failed");
+            self.counters.mishap(mishap);
         }
         self.sink.append(Block {
             frame: processed.frame,

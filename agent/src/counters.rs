@@ -60,6 +60,15 @@ impl DropReason {
     }
 }
 
+/// Something that went wrong, in words for two readers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mishap {
+    /// What the hub hears: nothing of an event stands in it.
+    pub told: String,
+    /// In full, for this host alone: what a plugin says of its failure may hold the very text that it was to take out.
+    pub words: String,
+}
+
 /// Counts of one source.
 #[derive(Debug, Default)]
 pub struct SourceCounters {
@@ -85,7 +94,7 @@ pub struct SourceCounters {
     pub truncated: Counter,
     /// Files open now.
     pub files: AtomicU64,
-    last_error: Mutex<Option<String>>,
+    last_error: Mutex<Option<Mishap>>,
 }
 
 impl SourceCounters {
@@ -98,15 +107,32 @@ impl SourceCounters {
         })
     }
 
-    /// Counts an error and remembers it.
+    /// Counts an error and remembers it. The hub hears of it in the same words, so nothing of an event may stand in them.
     pub fn error(&self, message: String) {
-        self.errors.add(1);
-        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(message);
+        self.mishap(Mishap {
+            told: message.clone(),
+            words: message,
+        });
     }
 
-    /// The last error in words.
-    pub fn last_error(&self) -> Option<String> {
+    /// Counts an error of which the hub hears less than this host.
+    pub fn mishap(&self, mishap: Mishap) {
+        self.errors.add(1);
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(mishap);
+    }
+
+    fn last_mishap(&self) -> Option<Mishap> {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The last error in full, for this host.
+    pub fn last_error(&self) -> Option<String> {
+        self.last_mishap().map(|mishap| mishap.words)
+    }
+
+    /// The last error as the hub hears of it.
+    pub fn last_error_told(&self) -> Option<String> {
+        self.last_mishap().map(|mishap| mishap.told)
     }
 }
 

@@ -14,7 +14,7 @@ use streamflow_proto::metric::{self, PARTIALS};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ProcessorOptions};
-use crate::counters::Counters;
+use crate::counters::{Counters, Mishap};
 use crate::edge::Edge;
 use crate::spool::inbox::Closed;
 use crate::transform::{self, Mistake, Surroundings, Transform, Work};
@@ -59,7 +59,7 @@ pub struct Processed {
     /// Events that were turned away because only the agent itself may make such.
     pub reserved: u64,
     /// What went wrong on the way.
-    pub errors: Vec<String>,
+    pub errors: Vec<Mishap>,
 }
 
 impl Processors {
@@ -152,7 +152,7 @@ impl Processors {
     pub fn finish(&mut self, builder: &mut BatchBuilder) -> Result<Processed, Closed> {
         let mut errors = Vec::new();
         let reserved = turn_away_reserved(builder).unwrap_or_else(|error| {
-            errors.push(format!("cannot read a batch: {error}"));
+            errors.push(apart("cannot read a batch", &error));
             0
         });
         let mut filtered = 0;
@@ -162,7 +162,7 @@ impl Processors {
                     Ok(turned_away) => filtered += turned_away,
                     Err(error) => {
                         tracing::error!(%error, "cannot filter a batch, it is kept as it is");
-                        errors.push(format!("cannot filter a batch: {error}"));
+                        errors.push(apart("cannot filter a batch", &error));
                     }
                 },
                 Step::Transform(work) => {
@@ -180,6 +180,14 @@ impl Processors {
             reserved,
             errors,
         })
+    }
+}
+
+/// A condition's error may name the value that it stumbled over, which stays here.
+fn apart(what: &str, error: &dyn std::error::Error) -> Mishap {
+    Mishap {
+        told: what.to_owned(),
+        words: format!("{what}: {error}"),
     }
 }
 

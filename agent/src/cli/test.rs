@@ -49,7 +49,10 @@ pub fn test(args: &TestArgs) -> Result<(), Failure> {
         }
         let remark = match outcome {
             Err(rejection) => format!("cannot be kept in any form: {rejection}"),
-            Ok(_) if !processed.errors.is_empty() => processed.errors.join("; "),
+            Ok(_) if !processed.errors.is_empty() => {
+                let words: Vec<_> = processed.errors.iter().map(|mishap| mishap.words.as_str()).collect();
+                words.join("; ")
+            }
             Ok(outcome) => match outcome.malformed {
                 Some(reason) => format!("is not {:?}, kept as text: {reason}", options.format).to_lowercase(),
                 None if processed.filtered > 0 => "turned away by a filter or a transform".into(),

@@ -9,7 +9,7 @@ use streamflow_proto::bitmap::Bitmap;
 use streamflow_proto::build::BatchBuilder;
 
 use super::{OnError, Transform};
-use crate::counters::DropReason;
+use crate::counters::{DropReason, Mishap};
 use crate::spool::inbox::Closed;
 
 /// Pauses of a source that waits for its transform; each is twice the one before.
@@ -29,7 +29,7 @@ pub(crate) struct Done {
     /// Events that the plugin turned away.
     pub(crate) turned_away: u64,
     /// Why it failed, if it did, and what became of the events.
-    pub(crate) failed: Option<String>,
+    pub(crate) failed: Option<Mishap>,
 }
 
 impl Work {
@@ -89,10 +89,7 @@ impl Work {
             };
             return Ok(Done {
                 turned_away: 0,
-                failed: Some(format!(
-                    "transform {}: {error}; {events} events {became}",
-                    transform.name
-                )),
+                failed: Some(mishap(&transform.name, &error, events, became)),
             });
         }
     }
@@ -107,6 +104,44 @@ impl Work {
         {
             Ok(()) => Err(Closed),
             Err(_) => Ok(()),
+        }
+    }
+}
+
+/// A failure with the plugin's own words, and without them for the hub: a panic quotes the text at which it happened.
+fn mishap(name: &str, error: &TransformError, events: usize, became: &str) -> Mishap {
+    let say = |why: &dyn std::fmt::Display| format!("transform {name}: {why}; {events} events {became}");
+    Mishap {
+        told: say(&error.cause()),
+        words: say(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_plugin_says_of_its_failure_is_not_told_to_the_hub() {
+        let said = "byte index 3 is not a char boundary; it is inside 'ü' of `Müller, 4111 1111 1111 1111`";
+        let fault = TransformError::Fault {
+            cause: "trap",
+            reason: said.to_owned(),
+        };
+        for (error, cause) in [
+            (fault, "trap"),
+            (TransformError::Failed(said.to_owned()), "failed"),
+            (TransformError::Unavailable(said.to_owned()), "quarantined"),
+        ] {
+            let mishap = mishap("redact", &error, 7, "were dropped");
+            assert_eq!(mishap.told, format!("transform redact: {cause}; 7 events were dropped"));
+            assert!(mishap.words.contains(said));
+            let counters = crate::counters::SourceCounters::new("app", "file");
+            counters.mishap(mishap.clone());
+            assert_eq!(
+                (counters.last_error_told(), counters.last_error()),
+                (Some(mishap.told), Some(mishap.words))
+            );
         }
     }
 }

@@ -415,7 +415,7 @@ impl<'a> Session<'a> {
             kind: source.kind.to_owned(),
             events: source.events.get(),
             errors: source.errors.get(),
-            last_error: source.last_error().map(|error| error.chars().take(512).collect()),
+            last_error: source.last_error_told().map(|error| error.chars().take(512).collect()),
         };
         self.say(&ToHub::Heartbeat(Heartbeat {
             sent_at_ms: clock::now_ms(),

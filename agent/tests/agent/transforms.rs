@@ -82,6 +82,13 @@ async fn events_are_changed_turned_away_and_given_up_in_their_turn() {
             .unwrap()
             .contains("1 events were dropped")
     );
+    // The hub hears which one, of what kind and how many; in the plugin's own words the text may stand that it was to take out.
+    let told = || {
+        let store = bench.store.lock().unwrap();
+        store.heartbeats.last()?.sources.first()?.last_error.clone()
+    };
+    let expected = "transform transform-loop: deadline; 1 events were dropped";
+    until("the hub hears of it", || told().as_deref() == Some(expected)).await;
     agent.stop().await;
     assert_eq!(compiled(&bench), 1);
 
