@@ -1,5 +1,7 @@
 //! When frames become a chunk, and when small chunks become a larger one.
 
+use std::ops::Range;
+
 use streamflow_proto::frame::MAX_COUNT;
 
 use crate::options::Options;
@@ -8,6 +10,9 @@ use crate::options::Options;
 const MAX_RAW: u64 = 32 << 20;
 /// The same for chunks, which are inflated to several times their size. One of half as many bytes stays as it is, however few events it has.
 const MAX_BODY: u64 = 8 << 20;
+/// Groups of frames, with chunks between them, that are merged at once: their installation shares a transaction, or one that waits for its own sync would fall
+/// behind senders that mix small and large requests.
+const MAX_GROUPS: usize = 32;
 /// Small chunks of one size class that become one.
 const FAN_IN: usize = 8;
 
@@ -32,19 +37,24 @@ pub struct Gathering {
     events: u64,
     raw: u64,
     closed: bool,
+    /// Where a chunk stands between two frames.
+    cuts: Vec<usize>,
 }
 
 impl Gathering {
-    /// Adds the next frame if it fits with those before; answers whether that is enough for a chunk. A chunk that a large request brought may stand between
-    /// two frames: chunks do not overlap, so those before it are merged without those behind it.
+    /// Adds the next frame if it fits with those before; answers whether that is enough. A chunk that a large request brought may stand between
+    /// two frames: chunks do not overlap, so those before it are a group of their own.
     pub fn add(&mut self, frame: Waiting, options: &Options) -> bool {
         let too_much = self.raw + frame.raw > MAX_RAW || self.events + frame.events > u64::from(MAX_COUNT);
         let apart = self
             .frames
             .last()
             .is_some_and(|last| frame.position != last.position + 1);
-        self.closed = apart || too_much && !self.frames.is_empty();
+        self.closed = too_much && !self.frames.is_empty();
         if !self.closed {
+            if apart {
+                self.cuts.push(self.frames.len());
+            }
             self.frames.push(frame);
             self.events += frame.events;
             self.raw += frame.raw;
@@ -52,17 +62,30 @@ impl Gathering {
         self.is_enough(options)
     }
 
-    /// Whether the frames shall be merged now: they fill a chunk, or the oldest has waited for long.
+    /// What becomes a chunk each. The last group may still grow, so it waits while there are others.
+    #[must_use]
+    pub fn groups(&self) -> Vec<&[Waiting]> {
+        if self.cuts.is_empty() {
+            return vec![self.frames.as_slice()];
+        }
+        let begins = std::iter::once(0).chain(self.cuts.iter().copied());
+        begins
+            .zip(&self.cuts)
+            .map(|(begin, end)| &self.frames[begin..*end])
+            .collect()
+    }
+
+    /// Whether the frames shall be merged now: they fill a chunk, a chunk follows them, or the oldest has waited for long.
     #[must_use]
     pub fn is_due(&self, now: i64, options: &Options) -> bool {
         let age = options.merge_age.ms();
         // A clock that was set back must not keep frames in the inbox until it has caught up.
         let waited = |frame: &Waiting| now.saturating_sub(frame.stored_at).saturating_abs() >= age;
-        self.is_enough(options) || self.frames.first().is_some_and(waited)
+        self.is_enough(options) || !self.cuts.is_empty() || self.frames.first().is_some_and(waited)
     }
 
     fn is_enough(&self, options: &Options) -> bool {
-        self.closed || self.events >= u64::from(options.merge_events)
+        self.closed || self.events >= u64::from(options.merge_events) || self.cuts.len() >= MAX_GROUPS
     }
 }
 
@@ -77,36 +100,64 @@ pub struct Small {
     pub bytes: u64,
 }
 
-/// How many of the newest chunks (given newest first) shall become one; 0 = none. A slow sender leaves a small chunk every few seconds: eight of
+/// Which of the newest chunks (given newest first) shall become one; none = an empty range. A slow sender leaves a small chunk every few seconds: eight of
 /// a size become one of the next size, so an event is written again a few times at most and a month is not a million chunks. A quarter of a chunk is large
-/// enough to stay, since large requests bring such chunks, and writing them again would cost more than it saves.
+/// enough to stay, since large requests bring such chunks, and writing them again would cost more than it saves. Behind one of those nothing is
+/// added to a run of small chunks any more, so two are enough to be joined there.
 #[must_use]
-pub fn compaction(newest: &[Small], options: &Options) -> usize {
+pub fn compaction(newest: &[Small], options: &Options) -> Range<usize> {
     let full = u64::from(options.merge_events) / 4;
+    let is_small = |chunk: &Small| chunk.events < full && chunk.bytes < MAX_BODY / 2;
     // What is between two chunks may be frames that are not merged yet.
-    let apart = newest
-        .windows(2)
-        .position(|pair| pair[1].places[1] + 1 != pair[0].places[0]);
-    let newest = &newest[..apart.map_or(newest.len(), |last| last + 1)];
+    let touch = |pair: &[Small]| pair[1].places[1] + 1 == pair[0].places[0];
+    let mut begin = 0;
+    while begin < newest.len() {
+        let small = newest[begin..].iter().take_while(|chunk| is_small(chunk)).count();
+        if small == 0 {
+            begin += 1;
+            continue;
+        }
+        let gap = newest[begin..begin + small].windows(2).position(|pair| !touch(pair));
+        let end = begin + gap.map_or(small, |last| last + 1);
+        let run = &newest[begin..end];
+        let is_closed = begin > 0 && touch(&newest[begin - 1..=begin]);
+        let count = if is_closed {
+            fitting(run, full)
+        } else {
+            growing(run, full)
+        };
+        if count > 1 {
+            return begin..begin + count;
+        }
+        begin = end;
+    }
+    0..0
+}
+
+/// How many of the newest of a run to which others will be added.
+fn growing(run: &[Small], full: u64) -> usize {
     let mut limit = full / 512;
     while limit < full {
         limit = (limit * 8).clamp(8, full.max(8));
-        let is_small = |chunk: &&Small| chunk.events < limit && chunk.bytes < MAX_BODY / 2;
-        let run = newest.iter().take_while(is_small).count();
-        let (mut count, mut events, mut bytes) = (0, 0, 0);
-        for chunk in &newest[..run] {
-            events += chunk.events;
-            bytes += chunk.bytes;
-            if events > 4 * full || bytes > MAX_BODY {
-                break;
-            }
-            count += 1;
-        }
-        if count >= FAN_IN || count > 1 && count < run {
+        let small = run.iter().take_while(|chunk| chunk.events < limit).count();
+        let count = fitting(&run[..small], full);
+        if count >= FAN_IN || count < small {
             return count;
         }
     }
     0
+}
+
+/// How many of the newest fit in one chunk. Two small ones always do.
+fn fitting(run: &[Small], full: u64) -> usize {
+    let (mut events, mut bytes) = (0, 0);
+    run.iter()
+        .take_while(|chunk| {
+            events += chunk.events;
+            bytes += chunk.bytes;
+            events <= 4 * full && bytes <= MAX_BODY
+        })
+        .count()
 }
 
 #[cfg(test)]
@@ -142,20 +193,87 @@ mod tests {
         let mut gathering = Gathering::default();
         assert!(!gathering.add(waiting(4, 10), &options));
         assert!(!gathering.add(waiting(5, 10), &options));
-        assert!(gathering.add(waiting(7, 10), &options), "what is at 6 is a chunk");
-        assert_eq!((gathering.frames.len(), gathering.is_due(1_000, &options)), (2, true));
+        assert!(!gathering.is_due(1_000, &options));
+        let places = |gathering: &Gathering| -> Vec<Vec<u64>> {
+            let of_group = |group: &&[Waiting]| -> Vec<u64> { group.iter().map(|frame| frame.position).collect() };
+            gathering.groups().iter().map(of_group).collect()
+        };
+        assert_eq!(places(&gathering), [[4, 5]]);
+        assert!(!gathering.add(waiting(7, 10), &options), "what is at 6 is a chunk");
+        assert!(gathering.is_due(1_000, &options));
+        assert_eq!(places(&gathering), [[4, 5]], "another may come behind 7");
+        assert!(!gathering.add(waiting(8, 10), &options));
+        assert!(!gathering.add(waiting(11, 10), &options));
+        assert_eq!(places(&gathering), [[4, 5], [7, 8]]);
+        let enough = (6..).find(|group| gathering.add(waiting(group * 2 + 1, 10), &options));
+        assert_eq!(enough, Some(35), "so many groups at most");
+        assert_eq!(gathering.groups().len(), MAX_GROUPS);
+    }
 
-        let chunk = |place, events| Small {
+    fn chunk(place: u64, events: u64) -> Small {
+        Small {
             places: [place; 2],
             events,
             bytes: events * 40,
-        };
+        }
+    }
+
+    #[test]
+    fn neighbours_are_joined_and_large_chunks_stay() {
+        let options = Options::default();
         let run: Vec<Small> = (1..=9).rev().map(|place| chunk(place, 10)).collect();
-        assert_eq!(compaction(&run, &options), 9);
+        assert_eq!(compaction(&run, &options), 0..9);
         let apart: Vec<Small> = run.iter().filter(|chunk| chunk.places[0] != 5).copied().collect();
-        assert_eq!(compaction(&apart, &options), 0, "four and four, with a frame between");
+        assert_eq!(
+            compaction(&apart, &options),
+            0..0,
+            "four and four, with a frame between"
+        );
         let large: Vec<Small> = (1..=30).rev().map(|place| chunk(place, 5000)).collect();
-        assert_eq!(compaction(&large, &options), 0);
+        assert_eq!(compaction(&large, &options), 0..0);
+        assert_eq!(compaction(&[], &options), 0..0);
+    }
+
+    #[test]
+    fn two_are_enough_behind_a_large_chunk() {
+        let options = Options::default();
+        // Oldest first.
+        for (sizes, joined) in [
+            (vec![10, 10, 5000], 1..3),
+            (vec![10, 10, 5000, 10, 10], 3..5),
+            (vec![10, 5000, 10, 5000, 10], 0..0),
+            (vec![5000, 10, 10, 10], 0..0),
+            (vec![3000, 3000, 3000, 3000, 4000, 3000, 5000], 1..6),
+        ] {
+            let oldest = (1..).zip(&sizes).map(|(place, events)| chunk(place, *events));
+            let mut newest: Vec<Small> = oldest.collect();
+            newest.reverse();
+            assert_eq!(compaction(&newest, &options), joined, "{sizes:?}");
+        }
+        let frame_between = [chunk(4, 5000), chunk(2, 10), chunk(1, 10)];
+        assert_eq!(compaction(&frame_between, &options), 0..0);
+        let mut chunks: Vec<Small> = Vec::new();
+        for place in 1..=700 {
+            chunks.insert(0, chunk(place, if place % 7 == 0 { 4500 } else { 10 }));
+            loop {
+                let joined = compaction(&chunks[..chunks.len().min(64)], &options);
+                if joined.is_empty() {
+                    break;
+                }
+                let run = &chunks[joined.clone()];
+                let places = [run[run.len() - 1].places[0], run[0].places[1]];
+                let events: u64 = run.iter().map(|chunk| chunk.events).sum();
+                assert!(events < 4500, "large ones stay");
+                drop(chunks.splice(
+                    joined,
+                    [Small {
+                        places,
+                        ..chunk(0, events)
+                    }],
+                ));
+            }
+        }
+        assert_eq!(chunks.len(), 200, "a small one for each large one");
     }
 
     #[test]
@@ -170,7 +288,6 @@ mod tests {
             (vec![large(1, 1, 10), large(2, 16, 10), large(3, 16, 10)], 2),
             (vec![large(1, 40, 10), large(2, 1, 10)], 1),
             (vec![large(1, 1, 10_000), large(2, 1, 60_000)], 1),
-            (vec![large(1, 1, 10), large(3, 1, 10)], 1),
         ] {
             let mut gathering = Gathering::default();
             assert!(frames.into_iter().any(|frame| gathering.add(frame, &options)));
@@ -196,11 +313,12 @@ mod tests {
                     },
                 );
                 loop {
-                    let count = compaction(&chunks, &options);
-                    if count == 0 {
+                    let joined = compaction(&chunks, &options);
+                    if joined.is_empty() {
                         break;
                     }
-                    assert!(count > 1);
+                    assert!(joined.start == 0 && joined.end > 1);
+                    let count = joined.end;
                     let joined: Vec<Small> = chunks.drain(..count).collect();
                     let sum = |of: fn(&Small) -> u64| joined.iter().map(of).sum::<u64>();
                     let places = [joined[count - 1].places[0], joined[0].places[1]];
@@ -226,8 +344,9 @@ mod tests {
                 chunks.push(Small { places: [place; 2], events, bytes: events * 40 });
                 loop {
                     let newest: Vec<Small> = chunks.iter().rev().take(64).copied().collect();
-                    let count = compaction(&newest, &options);
-                    prop_assert!(count != 1 && count <= newest.len());
+                    let joined = compaction(&newest, &options);
+                    prop_assert!(joined.start == 0 && joined.end != 1 && joined.end <= newest.len());
+                    let count = joined.end;
                     if count == 0 { break }
                     let tail = chunks.split_off(chunks.len() - count);
                     let events = tail.iter().map(|chunk| chunk.events).sum();

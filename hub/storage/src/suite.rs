@@ -63,7 +63,7 @@ macro_rules! store_suite {
             marks_and_places_survive_everything, what_was_acknowledged_survives_a_crash, old_events_expire, totals_are_kept,
             documents_have_versions, documents_commit_together_or_not_at_all, many_documents_are_written_at_once, checkpoints_are_replaced,
             large_batches_are_chunks_at_once, large_batches_are_followed_and_replayed, a_crash_leaves_large_batches_whole, frames_between_large_batches_are_merged,
-            large_batches_expire, the_newest_frames_are_counted_by_their_events,
+            mixed_senders_keep_their_order, large_batches_expire, the_newest_frames_are_counted_by_their_events,
             rollups_and_their_place_move_together, rollups_expire_by_resolution,
         );
     };

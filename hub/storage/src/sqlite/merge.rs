@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::TryStreamExt;
+use futures_util::{TryStreamExt, future::join_all};
 use streamflow_model::Instant;
 use streamflow_proto::{
     batch::{Batch, DecodeError},
@@ -32,11 +32,13 @@ use crate::{
 const TICK: Duration = Duration::from_secs(1);
 /// After a failure, such as a full disk.
 const PAUSE: Duration = Duration::from_secs(2);
+/// So many of the newest chunks are looked at for small ones.
+const LOOK_BACK: usize = 128;
 /// Zstd levels of a young chunk and of one that will not be written again.
 const FAST: i32 = 1;
 const SMALL: i32 = 3;
 
-/// The merge task. One group of frames is in memory at a time.
+/// The merge task. Either frames up to the bounds of one chunk, or chunks up to those, are in memory at a time.
 #[derive(Debug, Clone)]
 pub struct Merger {
     pub parts: PartReader,
@@ -78,17 +80,29 @@ impl Merger {
         if !gathering.is_due(now, &self.options) {
             return Ok(false);
         }
-        let mut parts: Vec<Part> = gathering.frames.iter().map(part).collect();
-        let events: u64 = parts.iter().map(|part| part.events).sum();
-        while let Err(error) = self.replace(&parts, FAST).await {
-            // What cannot be joined in one chunk may be in two; the log must not stop at it.
-            if !matches!(error, StoreError::Merge(_)) || parts.len() < 2 {
-                return Err(error);
-            }
-            parts.truncate(parts.len() / 2);
+        let groups = gathering.groups();
+        let mut installs = Vec::with_capacity(groups.len());
+        for group in &groups {
+            let mut parts: Vec<Part> = group.iter().map(part).collect();
+            installs.push(loop {
+                match self.join_parts(&parts, FAST).await {
+                    Ok(install) => break install,
+                    // What cannot be joined in one chunk may be in two; the log must not stop at it.
+                    Err(StoreError::Merge(_)) if parts.len() > 1 => parts.truncate(parts.len() / 2),
+                    Err(error) => return Err(error),
+                }
+            });
         }
-        if events < u64::from(self.options.merge_events) {
-            while self.compact().await? {}
+        // Queued together, so that they share a transaction.
+        for installed in join_all(installs.into_iter().map(|install| self.install(install))).await {
+            installed?;
+        }
+        let is_small = |group: &&[Waiting]| {
+            group.iter().map(|frame| frame.events).sum::<u64>() < u64::from(self.options.merge_events)
+        };
+        if groups.iter().any(is_small) {
+            let mut behind = self.apart.load(Ordering::Relaxed);
+            while self.compact(&mut behind).await? {}
         }
         Ok(true)
     }
@@ -111,20 +125,24 @@ impl Merger {
         Ok(gathering)
     }
 
-    /// Joins the newest chunks if there are many small ones; answers whether it did.
-    async fn compact(&self) -> Result<bool, StoreError> {
-        let apart = self.apart.load(Ordering::Relaxed);
+    /// Joins some of the newest chunks if there are small ones side by side; answers whether it is worth another look. What is older than those that the first
+    /// look of a round has seen is not looked at in it: `behind` is where it ends.
+    async fn compact(&self, behind: &mut i64) -> Result<bool, StoreError> {
         // One query: between two of them a large request may bring another chunk.
         let newest: Vec<Measured> = sqlx::query_as(
             "SELECT id last, first, n events, min_ts, max_ts, 1 merged, length(body) bytes FROM chunk WHERE id > ?
-             ORDER BY id DESC LIMIT 64",
+             ORDER BY id DESC LIMIT ?",
         )
-        .bind(apart)
+        .bind(*behind)
+        .bind(LOOK_BACK as i64)
         .fetch_all(&self.parts.pool)
         .await?;
         let sizes: Vec<Small> = newest.iter().map(Measured::small).collect();
-        let count = compaction(&sizes, &self.options);
-        let mut parts: Vec<Part> = newest.into_iter().take(count).map(|chunk| chunk.part).collect();
+        if let Some(oldest) = newest.last().filter(|_| newest.len() == LOOK_BACK) {
+            *behind = oldest.part.last.cast_signed() - 1;
+        }
+        let joined = compaction(&sizes, &self.options);
+        let mut parts: Vec<Part> = newest[joined].iter().map(|chunk| chunk.part).collect();
         parts.reverse();
         while parts.len() > 1 {
             let events: u64 = parts.iter().map(|part| part.events).sum();
@@ -133,7 +151,11 @@ impl Merger {
             } else {
                 SMALL
             };
-            match self.replace(&parts, level).await {
+            let replaced = match self.join_parts(&parts, level).await {
+                Ok(install) => self.install(install).await,
+                Err(error) => Err(error),
+            };
+            match replaced {
                 Ok(()) => return Ok(true),
                 Err(StoreError::Merge(reason)) => {
                     tracing::warn!(reason, "chunks cannot be joined, they stay as they are");
@@ -142,7 +164,8 @@ impl Merger {
             }
             // Fewer of them may fit together. Two that do not are never tried again, nor what is older.
             if parts.len() == 2 {
-                self.apart.store(parts[0].last.cast_signed(), Ordering::Relaxed);
+                *behind = parts[0].last.cast_signed();
+                self.apart.store(*behind, Ordering::Relaxed);
                 return Ok(true);
             }
             parts.drain(..parts.len() / 2);
@@ -150,12 +173,8 @@ impl Merger {
         Ok(false)
     }
 
-    /// Puts one chunk in place of neighbouring parts, given in log order.
-    async fn replace(&self, parts: &[Part], level: i32) -> Result<(), StoreError> {
-        let (Some(first), Some(last)) = (parts.first().map(|part| part.first), parts.last().map(|part| part.last))
-        else {
-            return Ok(());
-        };
+    /// Makes one chunk of neighbouring parts, given in log order.
+    async fn join_parts(&self, parts: &[Part], level: i32) -> Result<Install, StoreError> {
         let mut stored = Vec::with_capacity(parts.len());
         let mut set_aside = Vec::new();
         for part in parts {
@@ -179,12 +198,17 @@ impl Merger {
                 "a frame that does not decode is set aside"
             );
         }
-        let install = Install {
-            first,
-            last,
+        Ok(Install {
+            first: parts.first().map_or(0, |part| part.first),
+            last: parts.last().map_or(0, |part| part.last),
             chunk: joined.chunk,
             set_aside,
-        };
+        })
+    }
+
+    /// Puts a chunk in place of its parts.
+    async fn install(&self, install: Install) -> Result<(), StoreError> {
+        let (first, last) = (install.first, install.last);
         self.queue.run(Task::Install(Box::new(install))).await?;
         self.parts.cache.forget(first, last);
         Ok(())

@@ -1,5 +1,7 @@
 //! The suite on real files, and what only this store promises: one server, a bounded database, damaged frames set aside.
 
+mod commits;
+
 use std::path::PathBuf;
 
 use bytes::{BufMut, BytesMut};

@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use sqlx::{Connection, SqliteConnection};
-use streamflow_bus::{Committed, LogTail};
+use streamflow_bus::{Committed, Content, LogTail};
 use streamflow_model::Instant;
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
@@ -121,21 +121,27 @@ impl Writer {
         }
     }
 
-    /// Answers the frames that must not be written.
+    /// Answers the frames that must not be written, and gives the others their order in the log.
     fn sort_out(&mut self, group: &mut Group) {
         let frames = std::mem::take(&mut group.frames);
         let replies = std::mem::take(&mut group.frame_replies);
+        let mut admitted = Vec::with_capacity(frames.len());
         for (new, reply) in frames.into_iter().zip(replies) {
             if self.lock.is_none() {
                 let refusal = StoreError::Unsupported("only the running hub may append".to_owned());
                 drop(reply.send(Err(refusal)));
             } else if self.log.admits(&new) {
-                group.frames.push(new);
-                group.frame_replies.push(reply);
+                admitted.push((new, reply));
             } else {
                 drop(reply.send(Err(StoreError::OutOfOrder)));
             }
         }
+        // Agents first, then the hub's own doors, whose large requests are chunks: frames are merged and small chunks joined between two of those only, so
+        // those of a commit shall stand side by side. Each sender's order stays, or a later batch would hide an earlier one.
+        if admitted.iter().any(|(new, _)| matches!(new.content, Content::Chunk(_))) {
+            admitted.sort_by_key(|(new, _)| !new.origin.repeats());
+        }
+        (group.frames, group.frame_replies) = admitted.into_iter().unzip();
     }
 
     async fn failed(&mut self, mut group: Group, error: sqlx::Error) -> Result<(), StoreError> {

@@ -159,6 +159,43 @@ pub async fn frames_between_large_batches_are_merged(fixture: &mut dyn Fixture) 
     assert_eq!(sorted(&*store).await, (0..1000).collect::<Vec<_>>());
 }
 
+/// Small batches of agents and large requests in the same commits: each has the place it was told, in its own order, and followers see the places in theirs.
+pub async fn mixed_senders_keep_their_order(fixture: &mut dyn Fixture) {
+    let store = fixture.open().await;
+    let mut tail = store.tail().subscribe();
+    let (rounds, mut places) = (40, Vec::new());
+    for round in 0..rounds {
+        let first = round * 100;
+        let mut receipts = Vec::new();
+        for part in 0..3 {
+            let large = chunk(first + part * 30..first + part * 30 + 29);
+            let (seq, small) = (round * 3 + part + 1, first + part * 30 + 29);
+            receipts.push(store.append_chunk(origin("@http"), seq, large).await.unwrap());
+            receipts.push(store.append(origin("a"), frame(seq, small..small + 1)).await.unwrap());
+        }
+        for receipt in join_all(receipts).await {
+            let Appended::Stored(place) = receipt.unwrap().unwrap() else {
+                unreachable!("nothing is sent twice")
+            };
+            places.push(place);
+        }
+    }
+    for place in 1..=rounds * 6 {
+        let committed = tail.recv().await.unwrap();
+        assert_eq!(committed.position, place);
+        let index = places.iter().position(|answer| *answer == place).unwrap();
+        let agent = ["@http", "a"][index % 2];
+        assert_eq!(&*committed.agent, agent);
+    }
+    let agents: Vec<u64> = places.iter().skip(1).step_by(2).copied().collect();
+    assert!(agents.is_sorted() && places.iter().step_by(2).is_sorted());
+    fixture.merge().await;
+    let stats = store.stats().await.unwrap();
+    assert_eq!((stats.events, stats.inbox_frames), (rounds * 90, 0));
+    let expected: Vec<u64> = (0..rounds).flat_map(|round| round * 100..round * 100 + 90).collect();
+    assert_eq!(sorted(&*store).await, expected);
+}
+
 /// As any chunk.
 pub async fn large_batches_expire(fixture: &mut dyn Fixture) {
     let store = fixture.open().await;
