@@ -157,7 +157,7 @@ pub struct Agent {
     observer: Observer,
     socket: UnixListener,
     metrics: Option<TcpListener>,
-    /// Ends the waiting of sources for their transforms.
+    /// Ends the waiting of sources and drills for their transforms.
     give_up: CancellationToken,
     /// Held as long as the agent runs.
     _lock: File,
@@ -283,6 +283,8 @@ impl Agent {
             self.give_up.cancel();
             drop(stopping.await);
         }
+        // A fire drill may wait for a transform too, on a thread that the runtime would wait for.
+        self.give_up.cancel();
         handle.close();
         let written = tokio::task::spawn_blocking(move || writer.join()).await;
         drain.cancel();

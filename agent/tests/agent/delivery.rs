@@ -29,7 +29,7 @@ pub struct Running {
     pub observer: Observer,
 }
 
-const DEADLINE: Duration = Duration::from_secs(30);
+pub const DEADLINE: Duration = Duration::from_secs(30);
 
 pub async fn until(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();

@@ -21,8 +21,8 @@ use streamflow_proto::bitmap::Bitmap;
 use streamflow_proto::event::Event;
 use streamflow_proto::frame::Frame;
 use streamflow_proto::wire::{
-    self, ALPN, Decoder, EnrollToken, Enrolled, FrameFate, Greeting, Heartbeat, HubSession, Incoming, MetricsPush,
-    Nack, NackCode, RefusalCode, Refused, SERVER_NAME, ToAgent, ToHub,
+    self, ALPN, Decoder, DrillNews, DrillOrder, EnrollToken, Enrolled, FrameFate, Greeting, Heartbeat, HubSession,
+    Incoming, MetricsPush, Nack, NackCode, RefusalCode, Refused, SERVER_NAME, ToAgent, ToHub,
 };
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -39,6 +39,10 @@ pub struct Store {
     pub reject_next: bool,
     /// What every new session has computed; a hub that knows nothing of metrics has none.
     pub push: Option<MetricsPush>,
+    /// What the next session asks for.
+    pub drill: Option<DrillOrder>,
+    /// What became of it.
+    pub drilled: Vec<DrillNews>,
     used_tokens: HashMap<String, bool>,
 }
 
@@ -203,13 +207,15 @@ async fn serve(connection: &Connection, ca: &Ca, store: &Mutex<Store>) -> Result
                             .map(|((_, seq), _)| *seq);
                         answers.push(ToAgent::Welcome(session.open(last, 8, 1 << 20, 0)));
                         answers.extend(store.push.clone().map(ToAgent::Metrics));
+                        answers.extend(store.drill.take().map(ToAgent::Drill));
                     }
                     Greeting::Heartbeat(heartbeat) => store.lock().unwrap().heartbeats.push(heartbeat),
                     Greeting::Renew(renew) => {
                         store.lock().unwrap().renewals += 1;
                         answers.push(ToAgent::Enrolled(ca.enrolled(&renew.csr_der, i64::MAX)));
                     }
-                    Greeting::Drill(_) | Greeting::Metrics(_) | Greeting::Nothing => {}
+                    Greeting::Drill(news) => store.lock().unwrap().drilled.push(news),
+                    Greeting::Metrics(_) | Greeting::Nothing => {}
                 },
                 Incoming::Frame(frame) => {
                     let seq = frame.header().seq;

@@ -6,12 +6,15 @@ use streamflow_agent::config::load;
 use streamflow_agent::pipeline::{Agent, RunError};
 use streamflow_agent::process::Processors;
 use streamflow_proto::event::Event;
+use streamflow_proto::wire::{DRILL_MARK, DrillOrder};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
-use crate::delivery::{Bench, start, until, write};
+use crate::delivery::{Bench, DEADLINE, start, until, write};
 use crate::fake_hub::{events, messages};
 
 /// The component of the testbed; none where it has not been built.
-fn component() -> Option<PathBuf> {
+pub fn component() -> Option<PathBuf> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/dist/testbed/transform-loop.wasm");
     if file.is_file() {
         return Some(file);
@@ -29,6 +32,24 @@ fn processors(file: &Path, unsigned: bool) -> String {
         "[plugins]\nallow_unsigned = {unsigned}\n[[processors]]\nkind = \"filter\"\nmatch = \"!data.message.contains('debug')\"\n[[processors]]\nkind = \"plugin\"\n\
          plugin = {file:?}\n[[processors]]\nkind = \"filter\"\nmatch = \"data.seen == true\"\n"
     )
+}
+
+/// A transform that makes who waits for it wait for ever once it has seen poison.
+pub fn blocking(file: &Path) -> String {
+    format!(
+        "[plugins]\nallow_unsigned = true\n[plugins.limits]\ntransform_deadline_ms = 100\n\
+         [[processors]]\nkind = \"plugin\"\nplugin = {file:?}\non_error = \"block\"\n"
+    )
+}
+
+fn drill(name: &str, message: &str) -> DrillOrder {
+    let event = serde_json::json!({
+        "type": "log", "source": "drill", "data": {"message": message}, "metadata": {DRILL_MARK: name, "more": true},
+    });
+    DrillOrder {
+        drill: name.to_owned(),
+        event: event.to_string(),
+    }
 }
 
 fn compiled(bench: &Bench) -> usize {
@@ -135,4 +156,36 @@ async fn what_is_wrong_with_a_plugin_is_named_before_anything_runs() {
     );
     let problems = load::parse("agent.toml", &text.replace("on_error = \"ignore\"\n", ""), []).unwrap_err();
     assert!(problems[0].message.contains("give each its own name"), "{problems:?}");
+}
+
+/// A drill that waits keeps a thread of the runtime, whose end waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drill_that_waits_for_a_transform_does_not_keep_the_agent() {
+    let Some(file) = component() else { return };
+    let bench = Bench::new();
+    bench.store.lock().unwrap().drill = Some(drill("d1", "poison"));
+    let hub = bench.hub();
+    let config = bench.config(&format!("\"{}\"", hub.addr), &blocking(&file));
+    let stop = CancellationToken::new();
+    let (stopping, (observer, observed), (end, ended)) = (stop.clone(), oneshot::channel(), oneshot::channel());
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let agent = Agent::build(config).await.unwrap();
+            drop(observer.send(agent.observer()));
+            agent.run(stopping).await.unwrap();
+        });
+        drop(runtime);
+        end.send(()).unwrap();
+    });
+    let observer = observed.await.unwrap();
+    let failed = || {
+        let status = observer.status();
+        status.transforms[0].failures.iter().any(|(_, count)| *count > 0)
+    };
+    until("the drill waits", failed).await;
+    stop.cancel();
+    let ended = tokio::time::timeout(DEADLINE, ended).await;
+    assert!(matches!(ended, Ok(Ok(()))), "the agent does not end");
+    assert!(messages(&bench.store).is_empty());
 }
