@@ -14,7 +14,7 @@ mod slow;
 mod store;
 mod text;
 
-pub use edit::{Assign, AssignValues, Edit, EditError, MAX_EDITS};
+pub use edit::{Assign, AssignValues, Edit, EditError, GivenUp, MAX_EDITS};
 pub(crate) use encode::{Streams, put_bits, put_floats, put_ids, put_shape, put_timestamps};
 pub(crate) use text::{TextColumn, write_ids};
 

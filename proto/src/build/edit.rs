@@ -91,6 +91,8 @@ pub enum EditError {
         row: usize,
         /// What is wrong with it.
         reason: String,
+        /// All rows in which a value may not stand there; this one is the first of them.
+        rows: Bitmap,
     },
     /// More than there may be.
     #[error("{count} attributes to {what} at once; at most {MAX_EDITS} are allowed")]
@@ -113,8 +115,46 @@ pub enum EditError {
     Decode(#[from] DecodeError),
 }
 
+/// Rows that went because a value may not stand in them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GivenUp {
+    /// As many.
+    pub rows: usize,
+    /// What is wrong with the first of them.
+    pub why: EditError,
+}
+
 impl BatchBuilder {
-    /// Does an edit, or leaves the batch as it is.
+    /// Does an edit as [`Self::apply`] does, and has the rows go in which one of its values may not stand: a single text that has grown too long does not cost
+    /// the others.
+    ///
+    /// # Errors
+    /// As [`Self::apply`], except for values.
+    pub fn apply_where_it_fits(&mut self, mut edit: Edit) -> Result<Option<GivenUp>, EditError> {
+        let mut given_up: Option<GivenUp> = None;
+        loop {
+            let error = match self.apply(&edit) {
+                Ok(()) => return Ok(given_up),
+                Err(error) => error,
+            };
+            let EditError::Value { rows: wrong, .. } = &error else {
+                return Err(error);
+            };
+            // Only rows that stay are looked at, so each round has fewer of them.
+            let keep = edit.keep.take().unwrap_or_else(|| Bitmap::new(self.len(), true));
+            let rows = keep.and(wrong).count_ones();
+            if rows == 0 {
+                return Err(error);
+            }
+            edit.keep = Some(keep.and_not(wrong));
+            match &mut given_up {
+                Some(given_up) => given_up.rows += rows,
+                None => given_up = Some(GivenUp { rows, why: error }),
+            }
+        }
+    }
+
+    /// Does an edit, or leaves the batch as it is. What is written into rows that go is not looked at.
     ///
     /// # Errors
     /// When the edit names what may not be touched, holds values that may not stand there, or makes the batch too large.

@@ -358,3 +358,39 @@ fn values_that_may_not_stand_there_are_not_repeated() {
     };
     assert!(matches!(refused(&many), EditError::TooMany { count: 65, .. }));
 }
+
+#[test]
+fn a_value_that_may_not_stand_in_a_row_costs_that_row_alone() {
+    let mut builder = BatchBuilder::new();
+    for n in 0..4 {
+        let text = line(Some(&format!(r#"{{"n":{n}}}"#)), None, 0);
+        builder.push_json(text.as_bytes(), 0).unwrap();
+    }
+    let set = |path_text: &str, ids: [u32; 4]| Assign {
+        path: path(path_text),
+        values: AssignValues::Texts(Dict {
+            values: vec!["fine".to_owned(), "secret".repeat(20_000)],
+            ids: ids.to_vec(),
+        }),
+        present: None,
+    };
+    let edit = Edit {
+        set: vec![set("data.a", [0, 1, 0, 0]), set("user_id", [0, 1, 1, 0])],
+        keep: Some(Bitmap::from_fn(4, |row| row != 3)),
+        ..Edit::default()
+    };
+    let error = builder.apply(&edit).unwrap_err();
+    assert!(matches!(error, EditError::Value { row: 1, .. }), "{error}");
+    let given_up = builder.apply_where_it_fits(edit).unwrap().unwrap();
+    assert_eq!((given_up.rows, given_up.why), (2, error));
+    let left = events(&builder.view().unwrap());
+    let data: Vec<&str> = left.iter().map(|event| event.data.as_ref().unwrap().get()).collect();
+    assert_eq!(data, [r#"{"n":0,"a":"fine"}"#]);
+    // Nothing is looked at in a row that goes.
+    let edit = Edit {
+        keep: Some(Bitmap::new(1, false)),
+        ..one("data.a", texts(&"secret".repeat(20_000)))
+    };
+    builder.apply(&edit).unwrap();
+    assert!(builder.is_empty());
+}

@@ -25,7 +25,8 @@ pub(super) fn edit(edit: &Edit, rows: usize) -> Result<(), EditError> {
             reason,
         })?;
     }
-    edit.set.iter().try_for_each(|assign| values(assign, rows))
+    let keep = edit.keep.as_ref();
+    edit.set.iter().try_for_each(|assign| values(assign, keep, rows))
 }
 
 fn bits(what: &str, bits: Option<&Bitmap>, rows: usize) -> Result<(), EditError> {
@@ -70,7 +71,7 @@ fn fits(path: &Path) -> Result<(), &'static str> {
     }
 }
 
-fn values(assign: &Assign, rows: usize) -> Result<(), EditError> {
+fn values(assign: &Assign, keep: Option<&Bitmap>, rows: usize) -> Result<(), EditError> {
     let path = &assign.path;
     let refused = |reason| EditError::Set {
         path: path.clone(),
@@ -92,20 +93,22 @@ fn values(assign: &Assign, rows: usize) -> Result<(), EditError> {
         });
     }
     match &assign.values {
-        AssignValues::Texts(dict) => texts(assign, dict, longest),
+        AssignValues::Texts(dict) => texts(assign, dict, longest, keep),
         _ if matches!(path.root(), "data" | "metadata") => Ok(()),
         _ => Err(refused("it is a text")),
     }
 }
 
-fn texts(assign: &Assign, dict: &Dict, longest: usize) -> Result<(), EditError> {
+fn texts(assign: &Assign, dict: &Dict, longest: usize, keep: Option<&Bitmap>) -> Result<(), EditError> {
     let wrong: Vec<Option<String>> = dict
         .values
         .iter()
         .map(|text| wrong(assign.path.root(), text, longest))
         .collect();
+    let has = |bits: Option<&Bitmap>, row: usize| bits.is_none_or(|bits| bits.get(row));
+    let (mut rows, mut first) = (Bitmap::new(dict.ids.len(), false), None);
     for (row, id) in dict.ids.iter().enumerate() {
-        if *id == Dict::ABSENT || assign.present.as_ref().is_some_and(|present| !present.get(row)) {
+        if *id == Dict::ABSENT || !has(assign.present.as_ref(), row) || !has(keep, row) {
             continue;
         }
         let reason = match wrong.get(*id as usize) {
@@ -113,13 +116,18 @@ fn texts(assign: &Assign, dict: &Dict, longest: usize) -> Result<(), EditError> 
             Some(Some(reason)) => reason.clone(),
             None => format!("text {id} of {}", wrong.len()),
         };
-        return Err(EditError::Value {
+        rows.set(row, true);
+        first.get_or_insert((row, reason));
+    }
+    match first {
+        None => Ok(()),
+        Some((row, reason)) => Err(EditError::Value {
             path: assign.path.clone(),
             row,
             reason,
-        });
+            rows,
+        }),
     }
-    Ok(())
 }
 
 fn wrong(root: &str, text: &str, longest: usize) -> Option<String> {

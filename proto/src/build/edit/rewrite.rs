@@ -20,13 +20,19 @@ use crate::{
 };
 use foldhash::fast::{FixedState, RandomState};
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    rc::Rc,
+};
 
 /// The longest object as JSON text that a reader of frames takes.
 const MAX_JSON: usize = 8 * MAX_OBJECT;
 
-/// The object of `data` and of `metadata`, for rows that are edited as JSON.
-type Objects = BTreeMap<usize, [Option<String>; 2]>;
+/// Rows that are edited as JSON at a time: as JSON each has its own copy of the texts that it shares with others.
+const AT_ONCE: usize = 256;
+
+/// The object of `data` and of `metadata`, for rows that are edited as JSON. Equal ones are there once.
+type Objects = BTreeMap<usize, [Option<Rc<str>>; 2]>;
 
 /// Values of one kind for some rows of one attribute.
 struct Write<'a> {
@@ -59,11 +65,11 @@ pub(super) fn rewrite(builder: &mut BatchBuilder, edit: &Edit) -> Result<(), Edi
         .partition(|assign| matches!(assign.path.root(), "type" | "severity"));
     let writes: Vec<Write<'_>> = attributes
         .into_iter()
-        .flat_map(|assign| split(assign, builder.len()))
+        .flat_map(|assign| split(assign, edit.keep.as_ref(), builder.len()))
         .collect();
     let (mut plans, of_rows) = plan(builder, &edit.drop, &writes);
-    let objects = objects(builder, &edit.drop, &writes, &plans, &of_rows)?;
-    let mut parts = build(builder, &writes, &mut plans, &of_rows, &objects);
+    let objects = objects(builder, edit, &writes, &plans, &of_rows)?;
+    let mut parts = build(builder, &writes, &mut plans, &of_rows, &objects)?;
     for assign in fixed {
         if let AssignValues::Texts(dict) = &assign.values {
             parts.fixed(builder, assign, dict);
@@ -73,21 +79,26 @@ pub(super) fn rewrite(builder: &mut BatchBuilder, edit: &Edit) -> Result<(), Edi
     let bytes = builder.bound();
     if bytes > MAX_PAYLOAD {
         parts.exchange(builder);
-        let max = MAX_PAYLOAD;
-        return Err(EditError::TooLarge { bytes, max });
+        return Err(too_large(bytes));
     }
     builder.store.bytes = bytes;
     builder.store.count_live();
     Ok(())
 }
 
-/// Numbers that are not finite are written as `null`, which is a kind of its own.
-fn split(assign: &Assign, rows: usize) -> Vec<Write<'_>> {
-    let present = |row: usize| assign.present.as_ref().is_none_or(|present| present.get(row));
+const fn too_large(bytes: usize) -> EditError {
+    let max = MAX_PAYLOAD;
+    EditError::TooLarge { bytes, max }
+}
+
+/// Numbers that are not finite are written as `null`, which is a kind of its own. Rows that go are not written.
+fn split<'a>(assign: &'a Assign, keep: Option<&Bitmap>, rows: usize) -> Vec<Write<'a>> {
+    let has = |bits: Option<&Bitmap>, row: usize| bits.is_none_or(|bits| bits.get(row));
+    let present = assign.present.as_ref();
     let of = |kind, test: &dyn Fn(usize) -> bool| Write {
         assign,
         kind,
-        rows: Bitmap::from_fn(rows, |row| present(row) && test(row)),
+        rows: Bitmap::from_fn(rows, |row| has(present, row) && has(keep, row) && test(row)),
     };
     let writes = match &assign.values {
         AssignValues::Bools(_) => vec![of(ColumnKind::Bool, &|_| true)],
@@ -135,7 +146,7 @@ fn plan(builder: &mut BatchBuilder, drops: &[Path], writes: &[Write<'_>]) -> (Ve
 /// The edited objects of the rows that are edited as JSON.
 fn objects(
     builder: &BatchBuilder,
-    drops: &[Path],
+    edit: &Edit,
     writes: &[Write<'_>],
     plans: &[Plan],
     of_rows: &[u32],
@@ -143,30 +154,59 @@ fn objects(
     let mut found = Objects::new();
     let as_json = |plan: &Plan| plan.leaves.iter().any(|leaf| matches!(leaf.origin, Origin::Json(_)));
     let as_json: Vec<bool> = plans.iter().map(as_json).collect();
-    let rows = Bitmap::from_fn(of_rows.len(), |row| as_json[of_rows[row] as usize]);
+    let stays = |row: usize| edit.keep.as_ref().is_none_or(|keep| keep.get(row));
+    let rows = (0..of_rows.len()).filter(|row| as_json[of_rows[*row] as usize] && stays(*row));
+    let rows: Vec<usize> = rows.collect();
     if rows.is_empty() {
         return Ok(found);
     }
-    let events = builder.view()?.events(&rows)?;
-    for (row, event) in rows.iter_ones().zip(events) {
-        let mut edited = [None, None];
-        for leaf in &plans[of_rows[row] as usize].leaves {
-            let Origin::Json(root) = leaf.origin else { continue };
-            let (name, before) = match root {
-                0 => ("data", &event.data),
-                _ => ("metadata", &event.metadata),
-            };
-            let before = before.as_ref().map_or("{}", |json| json.get());
-            let object = object(before, name, row, drops, writes).map_err(|reason| EditError::Value {
-                path: Path::from_segments(vec![name.to_owned()]),
-                row,
-                reason,
-            })?;
-            edited[root] = Some(object);
+    let view = builder.view()?;
+    let (mut texts, mut bytes) = (HashSet::<Rc<str>, RandomState>::default(), 0);
+    let (mut wrong, mut first) = (Bitmap::new(of_rows.len(), false), None);
+    for rows in rows.chunks(AT_ONCE) {
+        let mut these = Bitmap::new(of_rows.len(), false);
+        rows.iter().for_each(|row| these.set(*row, true));
+        for (row, event) in rows.iter().copied().zip(view.events(&these)?) {
+            let mut edited = [None, None];
+            for leaf in &plans[of_rows[row] as usize].leaves {
+                let Origin::Json(root) = leaf.origin else { continue };
+                let (name, before) = match root {
+                    0 => ("data", &event.data),
+                    _ => ("metadata", &event.metadata),
+                };
+                let before = before.as_ref().map_or("{}", |json| json.get());
+                match object(before, name, row, &edit.drop, writes) {
+                    Ok(object) => {
+                        let known = texts.get(object.as_str()).cloned();
+                        edited[root] = Some(known.unwrap_or_else(|| {
+                            let object = Rc::<str>::from(object);
+                            bytes += object.len();
+                            texts.insert(Rc::clone(&object));
+                            object
+                        }));
+                    }
+                    Err(reason) => {
+                        wrong.set(row, true);
+                        first.get_or_insert((name, row, reason));
+                    }
+                }
+            }
+            // So many are too many whatever else there is: the rest need not be in memory for it.
+            if bytes > MAX_PAYLOAD {
+                return Err(too_large(bytes));
+            }
+            found.insert(row, edited);
         }
-        found.insert(row, edited);
     }
-    Ok(found)
+    match first {
+        None => Ok(found),
+        Some((name, row, reason)) => Err(EditError::Value {
+            path: Path::from_segments(vec![name.to_owned()]),
+            row,
+            reason,
+            rows: wrong,
+        }),
+    }
 }
 
 fn object(before: &str, root: &str, row: usize, drops: &[Path], writes: &[Write<'_>]) -> Result<String, String> {
@@ -193,14 +233,14 @@ fn object(before: &str, root: &str, row: usize, drops: &[Path], writes: &[Write<
     Ok(object)
 }
 
-/// Writes the columns that change anew.
+/// Writes the columns that change anew, as long as they may fit a frame: a text that many rows share can become many texts.
 fn build(
     builder: &BatchBuilder,
     writes: &[Write<'_>],
     plans: &mut [Plan],
     of_rows: &[u32],
     objects: &Objects,
-) -> Parts {
+) -> Result<Parts, EditError> {
     let store = &builder.store;
     let mut fresh: Vec<Option<Column>> = store.columns.iter().map(|_| None).collect();
     for plan in &*plans {
@@ -230,13 +270,15 @@ fn build(
         severities: None,
     };
     let mut cursors = vec![0_usize; store.columns.len()];
+    // Never more than the bound of these columns, which is what a batch is measured by.
+    let mut bytes = 0;
     for (row, plan) in of_rows.iter().enumerate() {
         let plan = &mut plans[*plan as usize];
         for leaf in &plan.leaves {
             let column = leaf.column as usize;
             let Some(new) = &mut fresh[column] else { continue };
             new.present += 1;
-            match leaf.origin {
+            bytes += match leaf.origin {
                 Origin::Kept => copy(
                     &store.columns[column].values,
                     cursors[column],
@@ -244,13 +286,17 @@ fn build(
                     &store.state,
                 ),
                 Origin::Written(index) => writes[index].put(row, &mut new.values, &store.state),
-                Origin::Empty => {}
+                Origin::Empty => 0,
                 Origin::Json(root) => {
                     let object = objects.get(&row).and_then(|objects| objects[root].as_deref());
-                    if let Values::Text(values) = &mut new.values {
-                        values.push(object.unwrap_or("{}"), &store.state);
+                    match &mut new.values {
+                        Values::Text(values) => values.push(object.unwrap_or("{}"), &store.state),
+                        _ => 0,
                     }
                 }
+            };
+            if bytes > MAX_PAYLOAD {
+                return Err(too_large(bytes));
             }
         }
         for column in store.shapes.get(plan.shape as usize) {
@@ -265,7 +311,7 @@ fn build(
     }
     let fresh = fresh.into_iter().enumerate();
     parts.columns = fresh.filter_map(|(index, column)| Some((index, column?))).collect();
-    parts
+    Ok(parts)
 }
 
 impl Column {
@@ -285,29 +331,31 @@ impl Column {
     }
 }
 
-fn copy(old: &Values, at: usize, new: &mut Values, state: &FixedState) {
+/// Says how many bytes of text there are more.
+fn copy(old: &Values, at: usize, new: &mut Values, state: &FixedState) -> usize {
     match (old, new) {
         (Values::Bools(old), Values::Bools(new)) => new.push(old[at]),
         (Values::Ints(old), Values::Ints(new)) => new.push(old[at]),
         (Values::Floats(old), Values::Floats(new)) => new.push(old[at]),
-        (Values::Text(old), Values::Text(new)) => {
-            new.push(old.get(at), state);
-        }
+        (Values::Text(old), Values::Text(new)) => return new.push(old.get(at), state),
         _ => {}
     }
+    0
 }
 
 impl Write<'_> {
-    fn put(&self, row: usize, new: &mut Values, state: &FixedState) {
+    /// Says how many bytes of text there are more.
+    fn put(&self, row: usize, new: &mut Values, state: &FixedState) -> usize {
         match (&self.assign.values, new) {
             (AssignValues::Bools(values), Values::Bools(new)) => new.push(values[row]),
             (AssignValues::Ints(values), Values::Ints(new)) => new.push(values[row]),
             (AssignValues::Floats(values), Values::Floats(new)) => new.push(values[row]),
             (AssignValues::Texts(dict), Values::Text(new)) => {
-                new.push(dict.get(row).unwrap_or_default(), state);
+                return new.push(dict.get(row).unwrap_or_default(), state);
             }
             _ => {}
         }
+        0
     }
 
     fn json(&self, row: usize) -> Value {
@@ -393,5 +441,38 @@ mod tests {
         let batch = builder.finish(0).decode().unwrap();
         batch.check().unwrap();
         assert_eq!(batch.event(99).unwrap().data.unwrap().get(), r#"{"a":1}"#);
+    }
+
+    #[test]
+    fn a_batch_that_becomes_far_too_large_is_not_built_to_its_end() {
+        let keys: Vec<String> = (0..300).map(|key| format!("\"k{key}\":1")).collect();
+        let wide = format!(r#"{{"type":"t","source":"s","data":{{{}}}}}"#, keys.join(","));
+        // In a column, of which the first rows make one without a dictionary; and inside objects that stand as JSON.
+        for line in [r#"{"type":"t","source":"s","data":{"a":1}}"#, &wide] {
+            let mut builder = builder(&[line; 1000]);
+            let mut values: Vec<String> = (0..1000).map(|row| row.to_string()).collect();
+            values.push("x".repeat(60_000));
+            let ids = (0..1000).map(|row| if row < 100 { row } else { 1000 }).collect();
+            let texts = |path: &str, values: &[String], ids: Vec<u32>| Assign {
+                path: Path::parse(path).unwrap(),
+                values: AssignValues::Texts(Dict {
+                    values: values.to_vec(),
+                    ids,
+                }),
+                present: None,
+            };
+            let edit = Edit {
+                set: vec![
+                    texts("data.a", &values, ids),
+                    texts("data.b", &values, (0..1000).collect()),
+                ],
+                ..Edit::default()
+            };
+            match builder.apply(&edit) {
+                Err(EditError::TooLarge { bytes, .. }) => assert!(bytes < 2 * MAX_PAYLOAD, "{bytes}"),
+                other => panic!("{other:?}"),
+            }
+            assert_eq!(builder.finish(0).decode().unwrap().len(), 1000);
+        }
     }
 }
