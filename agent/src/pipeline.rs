@@ -131,9 +131,9 @@ impl Sources {
         Ok(sources)
     }
 
-    /// Runs the sources of a configuration into `sink`, without a spool or a hub.
-    pub fn run(config: &Config, sink: Arc<dyn Sink>) -> Result<Self, RunError> {
-        let processors = Processors::apart(config)?;
+    /// Runs the sources of a configuration into `sink`, without a spool or a hub. `give_up` ends their waiting for transforms; cancel it before they are stopped.
+    pub fn run(config: &Config, sink: Arc<dyn Sink>, give_up: &CancellationToken) -> Result<Self, RunError> {
+        let processors = Processors::apart(config, give_up)?;
         let (starts, _) = build_sources(config, &Positions::new(), &sink, &Arc::default(), &processors)?;
         Self::start(starts, &CancellationToken::new()).map_err(RunError::Thread)
     }

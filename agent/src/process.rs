@@ -16,8 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, ProcessorOptions};
 use crate::counters::{Counters, Mishap};
 use crate::edge::Edge;
-use crate::spool::inbox::Closed;
-use crate::transform::{self, Mistake, Surroundings, Transform, Work};
+use crate::transform::{self, Blocked, Mistake, Surroundings, Transform, Work};
 
 /// `[[processors]]` with `kind = "filter"`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -71,12 +70,12 @@ impl Processors {
         Self::with_cache(config, Some(&config.data_dir.join("plugin-cache")), counters, stop)
     }
 
-    /// The same for somebody who leaves no trace: transforms are compiled anew.
+    /// The same for somebody who leaves no trace: transforms are compiled anew. With a `stop` that is cancelled already, nothing ever waits for them.
     ///
     /// # Errors
     /// As of [`Processors::build`].
-    pub fn apart(config: &Config) -> Result<Self, ProcessorsError> {
-        Self::with_cache(config, None, &Arc::default(), &CancellationToken::new())
+    pub fn apart(config: &Config, stop: &CancellationToken) -> Result<Self, ProcessorsError> {
+        Self::with_cache(config, None, &Arc::default(), stop)
     }
 
     fn with_cache(
@@ -148,8 +147,8 @@ impl Processors {
     /// fails lets everything through; what a transform does then its configuration says.
     ///
     /// # Errors
-    /// When the agent stops while a transform is waited for; the events are read again at its next start.
-    pub fn finish(&mut self, builder: &mut BatchBuilder) -> Result<Processed, Closed> {
+    /// When the agent stops while a transform is waited for. The builder then holds what the steps before it have left.
+    pub fn finish(&mut self, builder: &mut BatchBuilder) -> Result<Processed, Blocked> {
         let mut errors = Vec::new();
         let reserved = turn_away_reserved(builder).unwrap_or_else(|error| {
             errors.push(apart("cannot read a batch", &error));
@@ -242,7 +241,7 @@ mod tests {
             processors: expressions.iter().map(filter).collect(),
             ..Config::default()
         };
-        Processors::apart(&config).unwrap()
+        Processors::apart(&config, &CancellationToken::new()).unwrap()
     }
 
     fn finish(expressions: &[&str], builder: &mut BatchBuilder) -> (Vec<String>, u64) {

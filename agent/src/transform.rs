@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::counters::Counters;
 pub use counters::{TransformCounters, TransformStatus};
 pub use options::{OnError, PluginLimits, PluginOptions, PluginsOptions};
+pub use work::Blocked;
 pub(crate) use work::Work;
 
 /// How long a transform rests in quarantine before it is tried again. Each time twice as long, until it has done a batch.

@@ -75,7 +75,7 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
 }
 
 /// Sends log lines to stderr.
-fn log(options: &LogOptions) -> Result<(), Failure> {
+pub(super) fn log(options: &LogOptions) -> Result<(), Failure> {
     let targets: Targets = options
         .level
         .parse()

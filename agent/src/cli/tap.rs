@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use clap::Args;
 use streamflow_proto::bitmap::Bitmap;
 use streamflow_proto::frame::Frame;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::Common;
 use super::output::Failure;
+use super::run;
 use crate::batch::Sink;
-use crate::config::SourceOptions;
+use crate::config::{LogOptions, SourceOptions};
 use crate::pipeline::Sources;
 use crate::source::file::ReadFrom;
 use crate::spool::inbox::{Block, Closed};
@@ -41,20 +43,36 @@ pub fn tap(args: &TapArgs) -> Result<(), Failure> {
             };
         }
     }
+    // A source that waits, for a transform or for a file that it may not read, would look like one without events.
+    run::log(&LogOptions {
+        level: "warn".to_owned(),
+        format: config.log.format,
+    })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut interrupt = {
+        let _within = runtime.enter();
+        signal(SignalKind::interrupt())?
+    };
     let done = CancellationToken::new();
     let printer = Printer {
         left: AtomicU64::new(args.limit.unwrap_or(u64::MAX)),
         done: done.clone(),
     };
-    let sources = Sources::run(&config, Arc::new(printer))?;
+    let give_up = CancellationToken::new();
+    let sources = Sources::run(&config, Arc::new(printer), &give_up)?;
     runtime.block_on(async {
         tokio::select! {
-            result = tokio::signal::ctrl_c() => result,
-            () = done.cancelled() => Ok(()),
+            _ = interrupt.recv() => {}
+            () = done.cancelled() => {}
         }
-    })?;
-    sources.stop();
+        give_up.cancel();
+        // A second Ctrl-C ends it at once, whatever a source still does.
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = tokio::task::spawn_blocking(move || sources.stop()) => {}
+        }
+    });
+    runtime.shutdown_background();
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use std::io::{self, BufRead, Write};
 
 use clap::Args;
 use streamflow_proto::build::BatchBuilder;
+use tokio_util::sync::CancellationToken;
 
 use super::output::Failure;
 use super::{Common, one, tap};
@@ -26,7 +27,10 @@ pub struct TestArgs {
 pub fn test(args: &TestArgs) -> Result<(), Failure> {
     let config = args.common.load()?;
     let options = pick(&config, args.source.as_deref())?;
-    let mut processors = Processors::apart(&config)?;
+    // Nobody waits here: a transform that would have its source wait says so at once.
+    let never = CancellationToken::new();
+    never.cancel();
+    let mut processors = Processors::apart(&config, &never)?;
     let context = Context {
         kind: &options.event_type,
         source: options.source.as_deref().unwrap_or(&config.name),
@@ -43,7 +47,14 @@ pub fn test(args: &TestArgs) -> Result<(), Failure> {
         }
         let line = &line[..line.len().min(options.max_line_bytes.0 as usize)];
         let outcome = format::push(options.format, line, &context, clock::now_ms(), &mut builder);
-        let processed = processors.finish(&mut builder)?;
+        let processed = match processors.finish(&mut builder) {
+            Ok(processed) => processed,
+            Err(blocked) => {
+                let what = "on_error is \"block\", so the source would wait here and read nothing behind it";
+                writeln!(io::stderr(), "line {}: {blocked}; {what}", number + 1)?;
+                return Err(Failure::Said);
+            }
+        };
         if let Some(frame) = &processed.frame {
             tap::print(frame, u64::MAX)?;
         }

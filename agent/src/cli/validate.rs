@@ -1,6 +1,7 @@
 //! `validate`
 
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::output::{self, Failure};
 use super::{Common, Output};
@@ -8,7 +9,10 @@ use crate::process::Processors;
 
 /// Checks the configuration.
 pub fn validate(args: &Common) -> Result<(), Failure> {
-    let config = args.load_with(&|config| Processors::apart(config).err().map(|error| error.0).unwrap_or_default())?;
+    let config = args.load_with(&|config| {
+        let built = Processors::apart(config, &CancellationToken::new());
+        built.err().map(|error| error.0).unwrap_or_default()
+    })?;
     let (sources, processors) = (config.sources.len(), config.processors.len());
     let file = args.config.display();
     match args.output {

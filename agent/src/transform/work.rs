@@ -32,6 +32,17 @@ pub(crate) struct Done {
     pub(crate) failed: Option<Mishap>,
 }
 
+/// A batch waits for its transform, and nobody waits any longer. It is as it was.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.words)]
+pub struct Blocked(Mishap);
+
+impl From<Blocked> for Closed {
+    fn from(_: Blocked) -> Self {
+        Self
+    }
+}
+
 impl Work {
     pub(super) fn new(transform: Arc<Transform>, config: &Map<String, Value>) -> Result<Self, TransformError> {
         let run = transform.plugin.start(&transform.name, config)?;
@@ -44,7 +55,7 @@ impl Work {
     }
 
     /// Has the transform change a batch, or carries out what is to happen when it fails.
-    pub(crate) fn process(&mut self, builder: &mut BatchBuilder) -> Result<Done, Closed> {
+    pub(crate) fn process(&mut self, builder: &mut BatchBuilder) -> Result<Done, Blocked> {
         let events = builder.len();
         let (mut pause, mut tried) = (PAUSE_MIN, false);
         loop {
@@ -72,7 +83,9 @@ impl Work {
             }
             let became = match transform.on_error {
                 OnError::Block => {
-                    self.rest(pause)?;
+                    if self.stopped_within(pause) {
+                        return Err(Blocked(mishap(&transform.name, &error, events, "wait for it")));
+                    }
                     pause = PAUSE_MAX.min(pause * 2);
                     continue;
                 }
@@ -94,17 +107,13 @@ impl Work {
         }
     }
 
-    /// Waits; fails when the agent stops, and what the source holds is read again at the next start.
-    fn rest(&self, pause: Duration) -> Result<(), Closed> {
+    /// Waits so long; true at once when nobody waits any longer.
+    fn stopped_within(&self, pause: Duration) -> bool {
         let stopped = self.transform.stop.cancelled();
-        match self
-            .transform
-            .waiter
+        let waiter = &self.transform.waiter;
+        waiter
             .wait(async { tokio::time::timeout(pause, stopped).await })
-        {
-            Ok(()) => Err(Closed),
-            Err(_) => Ok(()),
-        }
+            .is_ok()
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::delivery::{Bench, until, write};
 use crate::fake_hub::{Store, messages};
+use crate::transforms::{blocking, component};
 
 fn agent(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_streamflow-agent"));
@@ -154,6 +155,69 @@ fn tap_prints_events_without_a_hub() {
     assert_eq!(code, 0, "{stderr}");
     assert_eq!(stdout.lines().count(), 2, "{stdout}");
     assert!(stdout.contains("\"message\":\"one\""), "{stdout}");
+}
+
+/// A program that does not survive a test that fails.
+struct Guarded(Child);
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+impl Guarded {
+    async fn code(&mut self) -> Option<i32> {
+        until("it ends", || self.0.try_wait().unwrap().is_some()).await;
+        self.0.wait().unwrap().code()
+    }
+}
+
+/// The path of a configuration whose transform blocks.
+fn blocked(bench: &Bench) -> Option<PathBuf> {
+    let path = bench.dir.path().join("agent.toml");
+    let text = bench.config_text("\"hub:4433\"", &blocking(&component()?));
+    std::fs::write(&path, text).unwrap();
+    Some(path)
+}
+
+#[tokio::test]
+async fn test_says_where_a_transform_would_block() {
+    let bench = Bench::new();
+    let Some(path) = blocked(&bench) else { return };
+    let mut command = agent(&["test", "--config", path.to_str().unwrap()]);
+    let mut child = Guarded(command.stdin(Stdio::piped()).spawn().unwrap());
+    let mut input = child.0.stdin.take().unwrap();
+    input.write_all(b"one\npoison\ntwo\n").unwrap();
+    drop(input);
+    assert_eq!(child.code().await, Some(1));
+    let stdout = std::io::read_to_string(child.0.stdout.take().unwrap()).unwrap();
+    let stderr = std::io::read_to_string(child.0.stderr.take().unwrap()).unwrap();
+    assert_eq!(stdout.lines().count(), 1, "{stdout}");
+    assert!(
+        stderr.contains("line 2: transform transform-loop:") && stderr.contains("1 events wait for it; on_error is"),
+        "{stderr}"
+    );
+}
+
+#[tokio::test]
+async fn tap_ends_although_a_transform_blocks() {
+    let bench = Bench::new();
+    let Some(path) = blocked(&bench) else { return };
+    write(&bench.log(), &["poison".to_owned()]);
+    let mut child = Guarded(
+        agent(&["tap", "--from-beginning", "--config", path.to_str().unwrap()])
+            .spawn()
+            .unwrap(),
+    );
+    // Kept until the end: it is written to further on.
+    let mut said = BufReader::new(child.0.stderr.take().unwrap()).lines();
+    let failed = |line: std::io::Result<String>| line.unwrap().contains("a transform failed");
+    assert!(said.any(failed), "it is said");
+    signal(&child.0, "-INT");
+    assert_eq!(child.code().await, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -129,7 +129,7 @@ async fn what_is_wrong_with_a_plugin_is_named_before_anything_runs() {
     let bench = Bench::new();
     let config = bench.config("\"hub:4433\"", &processors(&file, false));
     let apart = config.clone();
-    let built = tokio::task::spawn_blocking(move || Processors::apart(&apart));
+    let built = tokio::task::spawn_blocking(move || Processors::apart(&apart, &CancellationToken::new()));
     let mistakes = built.await.unwrap().err().unwrap().0;
     let [(key, message)] = mistakes.as_slice() else {
         panic!("{mistakes:?}");
