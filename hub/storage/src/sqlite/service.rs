@@ -36,7 +36,8 @@ impl Service {
             biased;
             () = shutdown.cancelled() => {}
             result = &mut self.writer => return ended(result),
-            error = self.checkpointer.run() => return Err(error),
+            // The writer has been told and ends with the reason.
+            () = self.checkpointer.run() => {}
             () = self.merger.run() => {}
             () = retain(&self.store, self.retention) => {}
             () = show_figures(&self.store) => {}

@@ -69,6 +69,8 @@ impl Writer {
         loop {
             let full = *self.health.borrow() == StoreHealth::Full;
             tokio::select! {
+                biased;
+                error = Moves::failed(self.moves.as_mut()) => return self.end(Group::default(), error).await,
                 count = self.queue.recv_many(&mut waiting, GROUP) => if count == 0 {
                     return self.finish().await;
                 },
@@ -105,6 +107,10 @@ impl Writer {
         }
         match self.write(&group.frames, &group.tasks).await {
             Ok((batch, done, now)) => {
+                // A sync that came after one that failed proves nothing.
+                if let Some(error) = self.moves.as_ref().and_then(Moves::fault) {
+                    return self.end(group, error).await;
+                }
                 self.set_health(StoreHealth::Ready);
                 let bytes = group.frames.iter().map(|new| new.content.len()).sum();
                 self.publish(group.frames, group.frame_replies, batch, now);
@@ -146,19 +152,17 @@ impl Writer {
 
     async fn failed(&mut self, mut group: Group, error: sqlx::Error) -> Result<(), StoreError> {
         let fault = Fault::of(&error);
-        let error = if fault == Fault::Full {
-            StoreError::Full
-        } else {
-            error.into()
-        };
-        match fault {
-            Fault::Full => self.set_health(StoreHealth::Full),
-            Fault::Busy => tracing::warn!(%error, "another process keeps the database locked"),
-            Fault::Fatal => {
-                tracing::error!(%error, "a write failed, the store takes no more");
-                self.set_health(StoreHealth::Failed(error.to_string()));
+        let error = match fault {
+            Fault::Fatal => return self.end(group, error.into()).await,
+            Fault::Full => {
+                self.set_health(StoreHealth::Full);
+                StoreError::Full
             }
-        }
+            Fault::Busy => {
+                tracing::warn!(%error, "another process keeps the database locked");
+                error.into()
+            }
+        };
         if fault == Fault::Full && !group.tasks.is_empty() && group.tasks.len() + group.frames.len() > 1 {
             // Removal of old chunks needs no room and makes some; a large chunk must not take small frames down with it.
             for (task, reply) in group.tasks.drain(..).zip(group.task_replies.drain(..)) {
@@ -171,12 +175,22 @@ impl Writer {
             }
             return Box::pin(self.commit(group)).await;
         }
+        self.refuse(group, &error);
+        Ok(())
+    }
+
+    /// Tells those who wait that nothing of theirs is stored.
+    fn refuse(&mut self, group: Group, error: &StoreError) {
         self.log.refuse(&group.frames);
-        answer_all(group.frame_replies.into_iter(), &error);
-        answer_all(group.task_replies.into_iter(), &error);
-        if fault != Fault::Fatal {
-            return Ok(());
-        }
+        answer_all(group.frame_replies.into_iter(), error);
+        answer_all(group.task_replies.into_iter(), error);
+    }
+
+    /// Takes nothing more and acknowledges nothing more.
+    async fn end(&mut self, group: Group, error: StoreError) -> Result<(), StoreError> {
+        tracing::error!(%error, "a write failed, the store takes no more");
+        self.set_health(StoreHealth::Failed(error.to_string()));
+        self.refuse(group, &error);
         self.queue.close();
         while let Some(command) = self.queue.recv().await {
             match command {

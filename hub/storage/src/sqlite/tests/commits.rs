@@ -40,3 +40,28 @@ async fn agents_stand_before_the_large_requests_of_a_commit() {
         "a small one for each commit, beside three large ones"
     );
 }
+
+/// The write-ahead log could not be moved: what was synced since may be lost, so nothing is acknowledged, neither what waits nor what comes.
+#[tokio::test]
+async fn after_a_failed_move_nothing_is_acknowledged_any_more() {
+    let mut folder = Folder::new();
+    let store = folder.serve().await;
+    suite::put(&*store, "a", suite::frame(1, 0..5)).await;
+    let waiting = store.append(suite::origin("a"), suite::frame(2, 5..10)).await.unwrap();
+    let (_, service) = folder.open.take().unwrap();
+    service.checkpointer.fail(sqlx::Error::WorkerCrashed.into());
+    assert!(matches!(waiting.await.unwrap(), Err(StoreError::Sql(_))));
+    assert!(matches!(store.health(), StoreHealth::Failed(_)));
+    assert!(matches!(
+        store.append(suite::origin("a"), suite::frame(3, 10..15)).await,
+        Err(StoreError::Closed)
+    ));
+    let ended = service.run(CancellationToken::new()).await;
+    assert!(matches!(ended, Err(StoreError::Sql(_))), "so the process stops");
+    drop(store);
+    let store = folder.serve().await;
+    assert!(matches!(
+        suite::put(&*store, "a", suite::frame(2, 5..10)).await,
+        Appended::Stored(2)
+    ));
+}
