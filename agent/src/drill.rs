@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use streamflow_proto::bitmap::Bitmap;
 use streamflow_proto::frame::{Frame, HEADER_LEN};
 use streamflow_proto::wire::{DRILL_MARK, DrillNews, DrillOrder, DrillStep};
 use tokio::sync::{Semaphore, mpsc};
@@ -42,11 +43,9 @@ pub struct Driller {
     emitting: Arc<Semaphore>,
 }
 
-/// The spool, and the frame that went into it.
-struct Capture {
-    spool: SpoolHandle,
-    frame: Mutex<Option<Frame>>,
-}
+/// Holds what comes out of the pipeline, which is looked at before it goes into the spool.
+#[derive(Default)]
+struct Capture(Mutex<Option<Block>>);
 
 /// Tells of one drill.
 struct Teller {
@@ -69,12 +68,22 @@ impl Teller {
 
 impl Sink for Capture {
     fn append(&self, block: Block) -> Result<(), Closed> {
-        self.frame
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone_from(&block.frame);
-        self.spool.append(block)
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(block);
+        Ok(())
     }
+}
+
+/// Whether the event of this drill is in a frame and is still marked, so that nobody takes it for a real one.
+fn is_marked(frame: &Frame, drill: &str) -> bool {
+    let Ok(batch) = frame.decode() else { return false };
+    let Ok(events) = batch.events(&Bitmap::new(batch.len(), true)) else {
+        return false;
+    };
+    let marked = |metadata: &serde_json::value::RawValue| {
+        let metadata = serde_json::from_str::<serde_json::Value>(metadata.get());
+        metadata.is_ok_and(|metadata| metadata[DRILL_MARK] == drill)
+    };
+    !events.is_empty() && events.iter().all(|event| event.metadata.as_deref().is_some_and(marked))
 }
 
 impl Driller {
@@ -129,10 +138,7 @@ impl Driller {
         if event["metadata"][DRILL_MARK] != order.drill.as_str() {
             return Err("the hub asked for an event that is not marked as a drill".to_owned());
         }
-        let capture = Arc::new(Capture {
-            spool: self.spool.clone(),
-            frame: Mutex::default(),
-        });
+        let capture = Arc::new(Capture::default());
         let sink: Arc<dyn Sink> = capture.clone();
         let options = self.batch.clone();
         let processors = self.processors.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -143,8 +149,8 @@ impl Driller {
             .map_err(|rejection| format!("the event is not acceptable: {rejection}"))?;
         let before = self.counters.filtered.get();
         batcher.flush().map_err(|closed| closed.to_string())?;
-        let frame = capture.frame.lock().unwrap_or_else(PoisonError::into_inner).take();
-        frame.ok_or_else(|| {
+        let captured = capture.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let frame = captured.and_then(|block| block.frame).ok_or_else(|| {
             let filtered = self.counters.filtered.get() > before;
             let why = if filtered {
                 "a filter or transform among its [[processors]]"
@@ -152,7 +158,18 @@ impl Driller {
                 "its pipeline"
             };
             format!("{why} turned the event away, as it would a real one")
-        })
+        })?;
+        if !is_marked(&frame, &order.drill) {
+            return Err(format!(
+                "a transform among its [[processors]] took the mark `metadata.{DRILL_MARK}` away, without which the event would count as a real one; it was not sent"
+            ));
+        }
+        let block = Block {
+            frame: Some(frame.clone()),
+            positions: Vec::new(),
+        };
+        self.spool.append(block).map_err(|closed| closed.to_string())?;
+        Ok(frame)
     }
 
     /// The sequence number under which a frame became durable; none when the spool has ended.
@@ -177,6 +194,36 @@ impl Driller {
                 from_seq = frames.last().map_or(next_seq, |last| last.header().seq + 1);
             }
             spooled.changed().await.ok()?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use streamflow_proto::build::BatchBuilder;
+
+    use super::*;
+
+    fn frame(events: &[&str]) -> Frame {
+        let mut builder = BatchBuilder::new();
+        for metadata in events {
+            let event = format!(r#"{{"type":"log","source":"s","data":{{"n":1}}{metadata}}}"#);
+            builder.push_json(event.as_bytes(), 0).unwrap();
+        }
+        builder.finish(0)
+    }
+
+    #[test]
+    fn an_event_without_the_mark_of_its_drill_is_none_of_it() {
+        let marked = r#","metadata":{"streamflow_drill":"d1","more":true}"#;
+        assert!(is_marked(&frame(&[marked]), "d1"));
+        for other in [
+            "",
+            r#","metadata":{"more":true}"#,
+            r#","metadata":{"streamflow_drill":"[card]"}"#,
+        ] {
+            assert!(!is_marked(&frame(&[other]), "d1"), "{other}");
+            assert!(!is_marked(&frame(&[marked, other]), "d1"), "{other}");
         }
     }
 }

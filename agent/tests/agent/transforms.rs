@@ -6,7 +6,7 @@ use streamflow_agent::config::load;
 use streamflow_agent::pipeline::{Agent, RunError};
 use streamflow_agent::process::Processors;
 use streamflow_proto::event::Event;
-use streamflow_proto::wire::{DRILL_MARK, DrillOrder};
+use streamflow_proto::wire::{DRILL_MARK, DrillOrder, DrillStep};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +15,11 @@ use crate::fake_hub::{events, messages};
 
 /// The component of the testbed; none where it has not been built.
 pub fn component() -> Option<PathBuf> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/dist/testbed/transform-loop.wasm");
+    built("testbed/transform-loop.wasm")
+}
+
+fn built(name: &str) -> Option<PathBuf> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/dist").join(name);
     if file.is_file() {
         return Some(file);
     }
@@ -188,4 +192,28 @@ async fn a_drill_that_waits_for_a_transform_does_not_keep_the_agent() {
     let ended = tokio::time::timeout(DEADLINE, ended).await;
     assert!(matches!(ended, Ok(Ok(()))), "the agent does not end");
     assert!(messages(&bench.store).is_empty());
+}
+
+/// Without its mark the hub would count the event as a real one, and wake somebody up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drill_whose_mark_a_transform_takes_is_lost_and_never_sent() {
+    let Some(file) = built("redact-pii.wasm") else { return };
+    let bench = Bench::new();
+    bench.store.lock().unwrap().drill = Some(drill("d1", "hello"));
+    let hub = bench.hub();
+    let processors = format!(
+        "[plugins]\nallow_unsigned = true\n[[processors]]\nkind = \"plugin\"\nplugin = {file:?}\n\
+         config = {{ fields = [\"metadata.{DRILL_MARK}\"], patterns = [{{ name = \"all\", regex = \"d1\" }}], action = \"drop_field\" }}\n"
+    );
+    let agent = start(bench.config(&format!("\"{}\"", hub.addr), &processors)).await;
+    let drilled = || bench.store.lock().unwrap().drilled.clone();
+    until("news of the drill", || !drilled().is_empty()).await;
+    let news = drilled();
+    let reason = news[0].reason.clone().unwrap_or_default();
+    assert!(
+        news[0].step == DrillStep::Lost && reason.contains("took the mark"),
+        "{news:?}"
+    );
+    agent.stop().await;
+    assert!(events(&bench.store).is_empty());
 }
