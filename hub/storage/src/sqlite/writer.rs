@@ -4,7 +4,7 @@
 //! A full disk is answered and tried again. Any other failure of a write ends the writer for good: after a failed sync nobody knows what
 //! the disk holds, so the process has to stop and recover from the log.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use sqlx::{Connection, SqliteConnection};
 use streamflow_bus::{Committed, Content, LogTail};
@@ -26,7 +26,7 @@ use super::{
 use crate::{
     StoreError,
     metrics::Metrics,
-    store::{Appended, StoreHealth},
+    store::{Appended, Origin, StoreHealth},
 };
 
 /// Commands of one transaction.
@@ -60,6 +60,30 @@ struct Group {
     frame_replies: Vec<FrameReply>,
     tasks: Vec<Task>,
     task_replies: Vec<TaskReply>,
+}
+
+impl Group {
+    /// Takes the frames that can do without the chunks. Whoever sends again what was refused has to go back to it, so what is behind a chunk of such a sender stays.
+    fn take_small(&mut self) -> Self {
+        let mut small = Self::default();
+        let mut large = Self::default();
+        let mut behind: HashSet<Origin> = HashSet::new();
+        for (new, reply) in self.frames.drain(..).zip(self.frame_replies.drain(..)) {
+            let is_chunk = matches!(new.content, Content::Chunk(_));
+            if is_chunk && new.origin.repeats() {
+                behind.insert(new.origin.clone());
+            }
+            let part = if is_chunk || behind.contains(&new.origin) {
+                &mut large
+            } else {
+                &mut small
+            };
+            part.frames.push(new);
+            part.frame_replies.push(reply);
+        }
+        (self.frames, self.frame_replies) = (large.frames, large.frame_replies);
+        small
+    }
 }
 
 impl Writer {
@@ -164,7 +188,7 @@ impl Writer {
             }
         };
         if fault == Fault::Full && !group.tasks.is_empty() && group.tasks.len() + group.frames.len() > 1 {
-            // Removal of old chunks needs no room and makes some; a large chunk must not take small frames down with it.
+            // Removal of old chunks needs no room and makes some; a merged chunk must not take small frames down with it.
             for (task, reply) in group.tasks.drain(..).zip(group.task_replies.drain(..)) {
                 let alone = Group {
                     tasks: vec![task],
@@ -174,6 +198,14 @@ impl Writer {
                 Box::pin(self.commit(alone)).await?;
             }
             return Box::pin(self.commit(group)).await;
+        }
+        if fault == Fault::Full {
+            let small = group.take_small();
+            if !small.frames.is_empty() && !group.frames.is_empty() {
+                Box::pin(self.commit(small)).await?;
+            } else {
+                self.refuse(small, &error);
+            }
         }
         self.refuse(group, &error);
         Ok(())

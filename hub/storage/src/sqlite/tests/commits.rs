@@ -65,3 +65,53 @@ async fn after_a_failed_move_nothing_is_acknowledged_any_more() {
         Appended::Stored(2)
     ));
 }
+
+/// `max_page_count` stands for the disk.
+#[tokio::test]
+async fn a_large_request_does_not_take_small_frames_down_with_it() {
+    let mut folder = Folder::with(Options {
+        max_mib: 2,
+        ..Options::default()
+    });
+    let store = folder.serve().await;
+    let text: String = (0..3_200_000_u64)
+        .map(|at| char::from(33 + (crc32c::crc32c(&at.to_le_bytes()) % 90) as u8))
+        .collect();
+    let mut builder = streamflow_proto::build::BatchBuilder::new().of_chunks(usize::MAX);
+    for part in text.as_bytes().chunks(40_000) {
+        let text = std::str::from_utf8(part).unwrap();
+        let event = json!({"type": "noise", "source": "s", "timestamp": suite::T0, "data": {"text": text}});
+        builder.push_json(event.to_string().as_bytes(), suite::T0).unwrap();
+    }
+    let large = Arc::new(builder.finish_chunk(1).unwrap());
+    assert!(large.body.len() > 2 << 20, "it fits");
+    let (http, agent, other) = (suite::origin("@http"), suite::origin("a"), suite::origin("b"));
+    // Queued before the writer looks, so in one commit.
+    let frame = |seq: u64| suite::frame(seq, seq * 10..seq * 10 + 5);
+    let fits = [
+        store.append(http.clone(), frame(1)).await.unwrap(),
+        store.append(agent.clone(), frame(2)).await.unwrap(),
+    ];
+    let refused = [
+        store.append_chunk(http.clone(), 3, large.clone()).await.unwrap(),
+        store.append_chunk(agent.clone(), 3, large).await.unwrap(),
+        store.append(agent.clone(), frame(4)).await.unwrap(),
+    ];
+    let behind = [
+        store.append(http, frame(5)).await.unwrap(),
+        store.append(other, frame(6)).await.unwrap(),
+    ];
+    for receipt in refused {
+        assert!(matches!(receipt.await.unwrap(), Err(StoreError::Full)));
+    }
+    for receipt in fits.into_iter().chain(behind) {
+        assert!(matches!(receipt.await.unwrap(), Ok(Appended::Stored(_))));
+    }
+    assert_eq!(suite::ask(&*store, suite::everything()).await.len(), 20);
+    let early = store.append(agent.clone(), frame(7)).await.unwrap();
+    assert!(
+        matches!(early.await.unwrap(), Err(StoreError::OutOfOrder)),
+        "it would hide what was refused"
+    );
+    assert!(matches!(suite::put(&*store, "a", frame(3)).await, Appended::Stored(_)));
+}
