@@ -12,7 +12,10 @@ use std::{
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 use streamflow_component::Manifest;
-use streamflow_proto::{build::BatchBuilder, filter::Columns};
+use streamflow_proto::{
+    build::{BatchBuilder, EditError, GivenUp},
+    filter::Columns,
+};
 
 use crate::{
     RuleProblem,
@@ -26,6 +29,9 @@ pub use measure::TransformCost;
 
 /// Most events of a batch that a transform is given.
 pub const MAX_TRANSFORM_ROWS: usize = rule::MAX_ROWS;
+
+/// How often it is said that a transform makes values too long.
+const SAID_EVERY: Duration = Duration::from_secs(10);
 
 /// Why a batch was not transformed. It is as it was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,7 +50,7 @@ pub enum TransformError {
         /// In words.
         reason: String,
     },
-    /// It answered that it failed. The instance goes on.
+    /// It answered that it failed, or more than a batch can hold. The instance goes on.
     #[error("{0}")]
     Failed(String),
     /// The batch cannot be shown to it.
@@ -81,8 +87,10 @@ impl TransformError {
 /// What a call did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transformed {
-    /// Events that the plugin turned away.
+    /// Events that the plugin turned away, and those that were given up.
     pub turned_away: u64,
+    /// Of these, events that were given up: a value that the plugin wrote may not stand there, for one that has become too long.
+    pub given_up: u64,
     /// Time of the call.
     pub took: Duration,
     /// Memory of the instance after it.
@@ -105,6 +113,8 @@ pub struct TransformRun {
     fields: Arc<[ProjectField]>,
     /// None before the first batch and after a fault.
     instance: Option<TransformInstance>,
+    /// When it was last said that events were given up.
+    said: Option<Instant>,
 }
 
 impl TransformPlugin {
@@ -205,6 +215,7 @@ impl TransformPlugin {
             config: Arc::new(self.resolved(config).map_err(refused)?),
             fields: self.fields(config).map_err(refused)?.into(),
             instance: None,
+            said: None,
         })
     }
 }
@@ -218,6 +229,7 @@ impl Clone for TransformRun {
             config: Arc::clone(&self.config),
             fields: Arc::clone(&self.fields),
             instance: None,
+            said: None,
         }
     }
 }
@@ -259,19 +271,59 @@ impl TransformRun {
                 return Err(error);
             }
         };
-        let done = answer::edit(output, rows).and_then(|edit| builder.apply(&edit).map_err(|error| error.to_string()));
-        if let Err(reason) = done {
-            // What the plugin has written stands in the reason, names of fields for example.
-            let fault = Fault::answer(instance.shown(&reason));
-            let error = self.fault(&fault);
-            self.instance = None;
-            return Err(error);
+        let edit = match answer::edit(output, rows) {
+            Ok(edit) => edit,
+            Err(reason) => return Err(self.senseless(&reason)),
+        };
+        let given_up = match builder.apply_where_it_fits(edit) {
+            Ok(given_up) => given_up,
+            // Whoever writes the events has a hand in how large they become, so this must not stop the transform for all the others.
+            Err(error @ EditError::TooLarge { .. }) => {
+                self.plugin.count_error();
+                return Err(TransformError::Failed(error.to_string()));
+            }
+            Err(EditError::Decode(error)) => return Err(TransformError::Batch(error.to_string())),
+            Err(error) => return Err(self.senseless(&error.to_string())),
+        };
+        if let Some(given_up) = &given_up {
+            self.say(given_up);
         }
         Ok(Transformed {
             turned_away: (rows - builder.len()) as u64,
+            given_up: given_up.map_or(0, |given_up| given_up.rows as u64),
             took: spent.total,
             memory: spent.memory,
         })
+    }
+
+    /// An answer that makes no sense costs the instance.
+    fn senseless(&mut self, reason: &str) -> TransformError {
+        // What the plugin has written stands in the reason, names of fields for example.
+        let instance = self.instance.take();
+        let reason = instance.map_or_else(|| reason.to_owned(), |instance| instance.shown(reason));
+        self.fault(&Fault::answer(reason))
+    }
+
+    /// Says that events were given up, though not for every batch.
+    fn say(&mut self, given_up: &GivenUp) {
+        self.plugin.count_error();
+        let now = Instant::now();
+        if self.said.is_some_and(|said| now.duration_since(said) < SAID_EVERY) {
+            return;
+        }
+        self.said = Some(now);
+        let reason = given_up.why.to_string();
+        let reason = match &self.instance {
+            Some(instance) => instance.shown(&reason),
+            None => reason,
+        };
+        tracing::warn!(
+            plugin = self.plugin.manifest().name,
+            used_by = %self.used_by,
+            events = given_up.rows,
+            reason,
+            "events given up: what a transform writes may not stand in them"
+        );
     }
 
     fn fault(&self, fault: &Fault) -> TransformError {

@@ -35,9 +35,13 @@ pub(super) fn edit(output: Output, rows: usize) -> Result<Edit, String> {
             types::ColumnData::Boolean(values) => AssignValues::Bools(values.iter().map(|value| *value != 0).collect()),
             types::ColumnData::Integer(values) => AssignValues::Ints(values),
             types::ColumnData::Float(values) => AssignValues::Floats(values),
-            types::ColumnData::Text(column) => AssignValues::Texts(
-                texts(column).ok_or_else(|| format!("`{name}`: the ends of its texts are no ends"))?,
-            ),
+            types::ColumnData::Text(column) => {
+                let dict = texts(column).ok_or_else(|| format!("`{name}`: the ends of its texts are no ends"))?;
+                if !all_there(&dict, present.as_ref(), rows) {
+                    return Err(format!("`{name}`: a row has a text that is not there"));
+                }
+                AssignValues::Texts(dict)
+            }
         };
         edit.set.push(Assign {
             path: path(&name)?,
@@ -68,6 +72,14 @@ fn texts(column: types::TextColumn) -> Option<Dict> {
         values,
         ids: column.index,
     })
+}
+
+/// Whether each row that is written has a text, or none.
+fn all_there(dict: &Dict, present: Option<&Bitmap>, rows: usize) -> bool {
+    let there = |id: u32| id == Dict::ABSENT || (id as usize) < dict.values.len();
+    let written = |row: usize| present.is_none_or(|present| present.get(row));
+    let mut ids = dict.ids.iter().take(rows).enumerate();
+    ids.all(|(row, id)| there(*id) || !written(row))
 }
 
 #[cfg(test)]
@@ -120,6 +132,7 @@ mod tests {
             (output("data.a", text("ab", &[7], &[0; 9]), None), "no ends"),
             (output("data.a", one(), Some(vec![0xff])), "too few bits"),
             (output("value", one(), None), "not a path"),
+            (output("data.a", text("x", &[1], &[1; 9]), None), "not there"),
             (
                 Output {
                     keep: Some(vec![0xff]),

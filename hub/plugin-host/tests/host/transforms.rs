@@ -54,6 +54,10 @@ impl TransformText {
                 (data (i32.const 80) "data.gone")
                 (data (i32.const 96) "no, sorry")
                 (data (i32.const 112) "\05")
+                ;; ends and index of three texts of which the second, which the second row has, is 300 bytes long
+                (data (i32.const 1024) "\01\00\00\00\2d\01\00\00")
+                (data (i32.const 1040) "\00\00\00\00\01\00\00\00\00\00\00\00")
+                (data (i32.const 1056) "user_id")
                 ;; drop: list of one string
                 (data (i32.const 128) "\50\00\00\00\09\00\00\00")
                 ;; err "no, sorry" of init
@@ -66,6 +70,28 @@ impl TransformText {
                     (i32.store8 (i32.const 272) (i32.const 1))
                     (i32.store (i32.const 276) (i32.const 512))
                     (i32.store (i32.const 280) (i32.const 3)))
+                ;; One column of texts: name, path (empty), texts, ends, index, present (none).
+                (func $texts (param $name i32) (param $length i32) (param $at i32) (param $bytes i32)
+                    (param $ends i32) (param $count i32) (param $index i32) (param $rows i32)
+                    (i32.store (i32.const 256) (local.get $name))
+                    (i32.store (i32.const 260) (local.get $length))
+                    (i32.store8 (i32.const 272) (i32.const 3))
+                    (i32.store (i32.const 276) (local.get $at))
+                    (i32.store (i32.const 280) (local.get $bytes))
+                    (i32.store (i32.const 284) (local.get $ends))
+                    (i32.store (i32.const 288) (local.get $count))
+                    (i32.store (i32.const 292) (local.get $index))
+                    (i32.store (i32.const 296) (local.get $rows)))
+                ;; `data.n` of each row becomes a text of its own of 60,000 bytes.
+                (func $large (param $rows i32) (local $i i32)
+                    (loop $on
+                        (i32.store8 (i32.add (i32.const 262144) (i32.mul (local.get $i) (i32.const 60000))) (local.get $i))
+                        (i32.store (i32.add (i32.const 12288) (i32.mul (local.get $i) (i32.const 4))) (local.get $i))
+                        (local.set $i (i32.add (local.get $i) (i32.const 1)))
+                        (i32.store (i32.add (i32.const 8188) (i32.mul (local.get $i) (i32.const 4))) (i32.mul (local.get $i) (i32.const 60000)))
+                        (br_if $on (i32.lt_u (local.get $i) (local.get $rows))))
+                    (call $texts (i32.const 64) (i32.const 6) (i32.const 262144) (i32.mul (local.get $rows) (i32.const 60000))
+                        (i32.const 8192) (local.get $rows) (i32.const 12288) (local.get $rows)))
                 ;; keep of one byte at 112, or none; columns at 256; drops at 128
                 (func $output (param $keep i32) (param $sets i32) (param $drops i32) (result i32)
                     (global.set $top (i32.const 131072))
@@ -216,6 +242,39 @@ async fn a_transform_that_says_that_it_failed_goes_on() {
     }
     assert_eq!(plugin.quarantine(), None);
     run.apply(&mut builder(&[json!({})])).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_text_that_is_too_long_costs_its_event_and_nothing_else() {
+    let (plugin, mut run) = run(
+        "(call $texts (i32.const 1056) (i32.const 7) (i32.const 262144) (i32.const 301) (i32.const 1024) (i32.const 2) (i32.const 1040) (i32.const 3))
+         (call $output (i32.const 0) (i32.const 1) (i32.const 0))",
+    )
+    .await;
+    for _ in 0..10 {
+        let mut builder = three();
+        let done = run.apply(&mut builder).await.unwrap();
+        assert_eq!((done.given_up, done.turned_away), (1, 1));
+        let all = data(&three());
+        assert_eq!(data(&builder), [all[0].as_str(), all[2].as_str()]);
+    }
+    assert_eq!(plugin.quarantine(), None);
+}
+
+#[tokio::test]
+async fn a_batch_that_becomes_too_large_is_a_failure_and_stops_no_others() {
+    let (plugin, mut run) =
+        run("(call $large (local.get $rows)) (call $output (i32.const 0) (i32.const 1) (i32.const 0))").await;
+    let large = || builder(&vec![json!({"a": 1}); 20]);
+    for _ in 0..10 {
+        let mut builder = large();
+        let error = run.apply(&mut builder).await.unwrap_err();
+        assert_eq!(error.cause(), "failed", "{error}");
+        assert_eq!(data(&builder), data(&large()));
+    }
+    assert_eq!(plugin.quarantine(), None);
+    let done = run.apply(&mut builder(&[json!({})])).await.unwrap();
+    assert_eq!((done.given_up, done.turned_away), (0, 0));
 }
 
 #[tokio::test]
