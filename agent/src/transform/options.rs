@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 use streamflow_plugin_host::{Limits, Options};
 
 /// `[[processors]]` with `kind = "plugin"`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PluginOptions {
     /// Path of a file, or the plain name of a transform that came with the agent.
@@ -15,8 +15,8 @@ pub struct PluginOptions {
     /// Name in messages and counters; that of the plugin unless set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Configuration of the plugin.
-    #[serde(default)]
+    /// Configuration of the plugin. Shown without its texts, as a secret may be among them.
+    #[serde(default, serialize_with = "masked")]
     pub config: Map<String, Value>,
     /// What happens to events when it fails.
     #[serde(default)]
@@ -43,6 +43,39 @@ impl PluginOptions {
         (!fits).then_some(
             "must be the absolute path of a file, such as \"/etc/streamflow/redact-pii.wasm\", or the plain name of a transform that came with the agent, such as \"redact-pii\"",
         )
+    }
+}
+
+/// Stands for a text that may be a secret.
+const MASK: &str = "***";
+
+/// A value without its texts. Which of them are secrets only the plugin's schema says; where a secret is kept (`env:NAME`, `file:/path`) is none.
+fn mask(value: &Value) -> Value {
+    match value {
+        Value::String(text) if text.starts_with("env:") || text.starts_with("file:") => value.clone(),
+        Value::String(_) => Value::from(MASK),
+        Value::Array(items) => items.iter().map(mask).collect(),
+        Value::Object(entries) => Value::Object(mask_all(entries)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+    }
+}
+
+fn mask_all(config: &Map<String, Value>) -> Map<String, Value> {
+    config.iter().map(|(key, value)| (key.clone(), mask(value))).collect()
+}
+
+fn masked<S: Serializer>(config: &Map<String, Value>, serializer: S) -> Result<S::Ok, S::Error> {
+    mask_all(config).serialize(serializer)
+}
+
+impl std::fmt::Debug for PluginOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PluginOptions")
+            .field("plugin", &self.plugin)
+            .field("name", &self.name)
+            .field("config", &mask_all(&self.config))
+            .field("on_error", &self.on_error)
+            .finish()
     }
 }
 
@@ -130,7 +163,36 @@ impl PluginsOptions {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn what_shows_a_configuration_shows_no_secret() {
+        let options: PluginOptions = serde_json::from_value(json!({
+            "plugin": "redact-pii",
+            "config": {
+                "key": "0123456789abcdef", "other": "env:KEY", "third": "file:/etc/key", "limit": 7,
+                "patterns": [{"name": "x", "regex": "s3cret"}],
+            },
+        }))
+        .unwrap();
+        let shown = serde_json::to_value(&options).unwrap();
+        assert_eq!(
+            shown["config"],
+            json!({
+                "key": "***", "other": "env:KEY", "third": "file:/etc/key", "limit": 7,
+                "patterns": [{"name": "***", "regex": "***"}],
+            })
+        );
+        for shown in [shown.to_string(), format!("{options:?}")] {
+            assert!(
+                !shown.contains("0123456789abcdef") && !shown.contains("s3cret"),
+                "{shown}"
+            );
+        }
+        assert_eq!(options.config["key"], "0123456789abcdef", "the plugin has it");
+    }
 
     #[test]
     fn a_plugin_is_an_absolute_path_or_a_plain_name() {
