@@ -12,6 +12,7 @@ import { agents, alerts as live, at } from "../live/store";
 import { Labels, LevelBadge, StateBadge } from "../parts/badge";
 import { DetailPane, useEscape } from "../parts/detail";
 import { Dialog } from "../parts/dialog";
+import { DialogFoot } from "../parts/form-foot";
 import { Search } from "../parts/search";
 import { Empty, Fetched } from "../parts/states";
 import { complain, say } from "../parts/toast";
@@ -194,14 +195,7 @@ function Ask({ alert, action }: { alert: Alert; action: "acknowledge" | "resolve
           <label for="comment">Comment</label>
           <textarea id="comment" name="comment" rows={3} maxLength={1000} placeholder="What do others need to know? (optional)" autofocus />
         </div>
-        <div class="dialog-foot">
-          <button type="button" onClick={() => (dialog.value = null)}>
-            Cancel
-          </button>
-          <button type="submit" class="primary">
-            {action === "acknowledge" ? "Acknowledge" : "Resolve"}
-          </button>
-        </div>
+        <DialogFoot close={() => (dialog.value = null)} action={action === "acknowledge" ? "Acknowledge" : "Resolve"} />
       </form>
     </Dialog>
   );

@@ -13,6 +13,7 @@ import { agents, at } from "../live/store";
 import { DetailPane, useEscape } from "../parts/detail";
 import { Dialog } from "../parts/dialog";
 import { Field } from "../parts/field";
+import { DialogFoot } from "../parts/form-foot";
 import { Icon } from "../parts/icons";
 import { Empty, Fetched } from "../parts/states";
 import { complain, say } from "../parts/toast";
@@ -215,14 +216,7 @@ function Form({ close }: { close: () => void }) {
           <input type="checkbox" checked={person} onChange={(event) => setPerson(event.currentTarget.checked)} />
           <span>A person has to acknowledge</span>
         </label>
-        <div class="dialog-foot">
-          <button type="button" onClick={close}>
-            Cancel
-          </button>
-          <button type="submit" class="primary" disabled={known.length === 0}>
-            Begin
-          </button>
-        </div>
+        <DialogFoot close={close} action="Begin" disabled={known.length === 0} />
       </form>
     </Dialog>
   );

@@ -6,6 +6,7 @@ import type { Alert } from "../api/types";
 import { Choice } from "../parts/choice";
 import { Dialog } from "../parts/dialog";
 import { Field } from "../parts/field";
+import { DialogFoot } from "../parts/form-foot";
 import { complain, say } from "../parts/toast";
 import { LENGTHS, matchersOf } from "./silence-draft";
 import { Meaning, useMeant } from "./silence-meaning";
@@ -53,14 +54,7 @@ export function SilenceForm({ alert, close }: { alert: Alert; close: () => void 
         </Field>
         <Field label="Comment">{(ids) => <textarea {...ids} rows={2} maxLength={1000} value={comment} onInput={(event) => setComment(event.currentTarget.value)} />}</Field>
         <Meaning meant={meant} nothing="Choose a label" />
-        <div class="dialog-foot">
-          <button type="button" onClick={close}>
-            Cancel
-          </button>
-          <button type="submit" class="primary" disabled={matchers.length === 0}>
-            Silence
-          </button>
-        </div>
+        <DialogFoot close={close} action="Silence" disabled={matchers.length === 0} />
       </form>
     </Dialog>
   );

@@ -3,6 +3,7 @@
 import { useMemo, useRef, useState } from "preact/hooks";
 import { isMistake, lineOf, placeOf, readJson } from "../lib/json-places";
 import { Dialog } from "./dialog";
+import { DialogFoot } from "./form-foot";
 import { refused } from "./submit";
 
 interface DocumentFormProps {
@@ -101,14 +102,7 @@ export function DocumentForm({ title, value, hint, action, close, save }: Docume
             ))}
           </ul>
         </div>
-        <div class="dialog-foot">
-          <button type="button" onClick={close}>
-            Cancel
-          </button>
-          <button type="submit" class="primary" disabled={busy}>
-            {action}
-          </button>
-        </div>
+        <DialogFoot close={close} action={action} disabled={busy} />
       </form>
     </Dialog>
   );

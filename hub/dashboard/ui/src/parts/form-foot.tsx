@@ -4,6 +4,29 @@ import type { ComponentChildren } from "preact";
 import { ApiError } from "../api/client";
 import { reason } from "./toast";
 
+interface DialogFootProps {
+  close: () => void;
+  action: string;
+  disabled?: boolean;
+  /** What stands before the two buttons. */
+  children?: ComponentChildren;
+}
+
+/** The buttons alone, for a form that has another place for what went wrong. */
+export function DialogFoot({ close, action, disabled = false, children }: DialogFootProps) {
+  return (
+    <div class="dialog-foot">
+      {children}
+      <button type="button" onClick={close}>
+        Cancel
+      </button>
+      <button type="submit" class="primary" disabled={disabled}>
+        {action}
+      </button>
+    </div>
+  );
+}
+
 interface FormFootProps<E> {
   form: { busy: boolean; failure: E | null };
   /** Says what went wrong. */
@@ -16,7 +39,7 @@ interface FormFootProps<E> {
 
 export function FormFoot<E>({ form: { busy, failure }, words = correct, close, action, children }: FormFootProps<E>) {
   return (
-    <div class="dialog-foot">
+    <DialogFoot close={close} action={action} disabled={busy}>
       <div class="form-failure" role="alert">
         {failure !== null && (
           <p class="text-error">
@@ -26,13 +49,7 @@ export function FormFoot<E>({ form: { busy, failure }, words = correct, close, a
         )}
       </div>
       {children}
-      <button type="button" onClick={close}>
-        Cancel
-      </button>
-      <button type="submit" class="primary" disabled={busy}>
-        {action}
-      </button>
-    </div>
+    </DialogFoot>
   );
 }
 
