@@ -24,12 +24,12 @@ interface DocumentsProps<T extends { name: string }> {
   /** What a new one begins with. */
   fresh: () => unknown;
   show: (value: T) => ComponentChildren;
-  /** After a change. */
-  changed: () => Promise<unknown>;
+  /** After a change, when more than the list is to be fetched again. */
+  changed?: () => Promise<unknown>;
   testid: string;
 }
 
-export function Documents<T extends { name: string }>({ title, lead, what, hint, none, known, api, fresh, show, changed, testid }: DocumentsProps<T>) {
+export function Documents<T extends { name: string }>({ title, lead, what, hint, none, known, api, fresh, show, changed = known.reload, testid }: DocumentsProps<T>) {
   const [editing, setEditing] = useState<T | "new" | null>(null);
   const [removing, setRemoving] = useState<T | null>(null);
   return (

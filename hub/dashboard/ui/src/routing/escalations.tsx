@@ -18,7 +18,6 @@ export function Escalations() {
       known={policies}
       api={escalations}
       fresh={fresh}
-      changed={policies.reload}
       testid="escalations"
       show={(policy) => (
         <>

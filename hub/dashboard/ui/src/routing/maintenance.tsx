@@ -24,7 +24,6 @@ export function MaintenanceWindows() {
       known={windows}
       api={maintenance}
       fresh={fresh}
-      changed={windows.reload}
       testid="maintenance"
       show={({ name, enabled, hours, matchers, starts_at, ends_at, comment }) => (
         <>
