@@ -8,7 +8,7 @@ use streamflow_proto::build::BatchBuilder;
 use streamflow_proto::metric::PARTIALS;
 
 use crate::config::units::Span;
-use crate::counters::SourceCounters;
+use crate::counters::{Counters, DropReason, SourceCounters};
 use crate::process::Processors;
 use crate::spool::SpoolHandle;
 use crate::spool::inbox::{Block, Closed};
@@ -56,6 +56,8 @@ pub struct Batcher {
     processors: Processors,
     sink: Arc<dyn Sink>,
     counters: Arc<SourceCounters>,
+    /// Where events are counted that the end of the agent takes; none for a source that is read again.
+    losses: Option<Arc<Counters>>,
     positions: Vec<Position>,
     flushed: Option<Instant>,
 }
@@ -75,9 +77,17 @@ impl Batcher {
             processors,
             sink,
             counters,
+            losses: None,
             positions: Vec::new(),
             flushed: None,
         }
+    }
+
+    /// For a source that cannot be read again: what is not in the spool when the agent stops is counted as given up.
+    #[must_use]
+    pub fn with_losses(mut self, counters: Arc<Counters>) -> Self {
+        self.losses = Some(counters);
+        self
     }
 
     /// Where events are pushed.
@@ -114,7 +124,17 @@ impl Batcher {
             return Ok(());
         }
         self.counters.events.add(self.builder.len() as u64);
-        let processed = self.processors.finish(&mut self.builder)?;
+        let processed = match self.processors.finish(&mut self.builder) {
+            Ok(processed) => processed,
+            Err(blocked) => {
+                // Of a file these events will be read, and turned away, once more.
+                if self.losses.is_some() {
+                    self.counters.filtered.add(blocked.turned_away);
+                }
+                self.lost(self.builder.len() as u64);
+                return Err(blocked.into());
+            }
+        };
         self.counters.filtered.add(processed.filtered + processed.reserved);
         self.counters.not_kept.add(processed.not_kept);
         if processed.reserved > 0 {
@@ -127,9 +147,63 @@ impl Batcher {
             tracing::debug!(error = mishap.words, source = self.counters.name, "a processor failed");
             self.counters.mishap(mishap);
         }
-        self.sink.append(Block {
+        let appended = self.sink.append(Block {
             frame: processed.frame,
             positions: std::mem::take(&mut self.positions),
-        })
+        });
+        if appended.is_err() {
+            self.lost(processed.kept);
+        }
+        appended
+    }
+
+    fn lost(&self, events: u64) {
+        if let Some(losses) = &self.losses
+            && events > 0
+        {
+            tracing::warn!(
+                source = self.counters.name,
+                events,
+                "events are lost: the agent stops before they are in the spool, and their source cannot be read again"
+            );
+            losses.dropped(DropReason::Stopped, events);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Stopped;
+
+    impl Sink for Stopped {
+        fn append(&self, _: Block) -> Result<(), Closed> {
+            Err(Closed)
+        }
+    }
+
+    #[test]
+    fn what_the_end_takes_from_a_source_that_cannot_be_read_again_is_counted() {
+        for (read_again, lost) in [(false, 2), (true, 0)] {
+            let (all, source) = (Arc::new(Counters::default()), SourceCounters::new("host", "host"));
+            let mut batcher = Batcher::new(
+                BatchOptions::default(),
+                Processors::default(),
+                Arc::new(Stopped),
+                source.clone(),
+            );
+            if !read_again {
+                batcher = batcher.with_losses(all.clone());
+            }
+            for _ in 0..2 {
+                let event = br#"{"type":"metric","source":"s","data":{"value":1}}"#;
+                batcher.builder().push_json(event, 0).unwrap();
+            }
+            assert_eq!(batcher.flush(), Err(Closed));
+            let dropped: Vec<_> = all.drops().filter(|(_, events)| *events > 0).collect();
+            let expected: Vec<_> = (lost > 0).then_some((DropReason::Stopped, lost)).into_iter().collect();
+            assert_eq!((dropped, source.events.get()), (expected, 2));
+        }
     }
 }

@@ -34,17 +34,20 @@ pub enum DropReason {
     Damaged,
     /// A transform failed on their batch and its policy is to drop.
     TransformFailed,
+    /// The agent stopped while they waited for room or for a transform, and their source cannot be read again.
+    Stopped,
 }
 
 impl DropReason {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::SpoolFull,
         Self::HubRejected,
         Self::LineTooLong,
         Self::LineRejected,
         Self::Damaged,
         Self::TransformFailed,
+        Self::Stopped,
     ];
 
     /// Name for people and programs.
@@ -56,6 +59,7 @@ impl DropReason {
             Self::LineRejected => "line_rejected",
             Self::Damaged => "damaged",
             Self::TransformFailed => "transform_failed",
+            Self::Stopped => "stopped",
         }
     }
 }

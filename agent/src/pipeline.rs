@@ -103,6 +103,7 @@ fn build_sources(
                 (source.waker(), Box::new(|| source.run()))
             }
             SourceOptions::Host(host) => {
+                let batcher = batcher.with_losses(Arc::clone(counters));
                 let source = HostSource::build(host, &config.name, batcher, count.clone());
                 (source.waker(), Box::new(|| source.run()))
             }
@@ -277,7 +278,7 @@ impl Agent {
         }
         tracing::info!("stopping: no more reading");
         let mut stopping = tokio::task::spawn_blocking(move || sources.stop());
-        // A source that waits for a full spool, or for a transform, gives up what it holds: its files still have it.
+        // A source that waits for a full spool, or for a transform, gives up what it holds: its files still have it, and what has no file is counted.
         if tokio::time::timeout(SOURCES_STOP, &mut stopping).await.is_err() {
             handle.close();
             self.give_up.cancel();

@@ -51,6 +51,8 @@ pub struct ProcessorsError(pub Vec<Mistake>);
 pub struct Processed {
     /// What is left of it; none when nothing is.
     pub frame: Option<Frame>,
+    /// Events of the source in it.
+    pub kept: u64,
     /// Events that a filter or a transform turned away.
     pub filtered: u64,
     /// Events that are not sent, since metrics that were pushed here count them and want no more of them.
@@ -165,15 +167,20 @@ impl Processors {
                     }
                 },
                 Step::Transform(work) => {
-                    let done = work.process(builder)?;
+                    let done = work.process(builder).map_err(|mut blocked| {
+                        blocked.turned_away = filtered + reserved;
+                        blocked
+                    })?;
                     filtered += done.turned_away;
                     errors.extend(done.failed);
                 }
             }
         }
+        let processed = builder.len() as u64;
         let not_kept = self.edge.as_ref().map_or(0, |edge| edge.fold(builder));
         Ok(Processed {
             frame: (!builder.is_empty()).then(|| builder.finish(0)),
+            kept: processed.saturating_sub(not_kept),
             filtered,
             not_kept,
             reserved,

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::counters::Counters;
 pub use counters::{TransformCounters, TransformStatus};
+pub(crate) use options::MAX_DEADLINE_MS;
 pub use options::{OnError, PluginLimits, PluginOptions, PluginsOptions};
 pub use work::Blocked;
 pub(crate) use work::Work;

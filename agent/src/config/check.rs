@@ -8,7 +8,7 @@ use streamflow_proto::filter::Filter;
 
 use super::{Config, ProcessorOptions, SourceOptions};
 use crate::source::file::FileOptions;
-use crate::transform::PluginsOptions;
+use crate::transform::{MAX_DEADLINE_MS, PluginsOptions};
 
 const MIN_SPOOL: u64 = 8 << 20;
 const MIN_SEGMENT: u64 = 2 << 20;
@@ -132,7 +132,7 @@ fn check_plugins(plugins: &PluginsOptions, fault: &mut impl FnMut(&str, String))
     let limits = &plugins.limits;
     for (key, value, most) in [
         ("memory_mib", limits.memory_mib, 4096),
-        ("transform_deadline_ms", limits.transform_deadline_ms, 60_000),
+        ("transform_deadline_ms", limits.transform_deadline_ms, MAX_DEADLINE_MS),
         ("compile_ms", limits.compile_ms, 600_000),
     ] {
         if !(1..=most).contains(&value) {

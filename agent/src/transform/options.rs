@@ -121,6 +121,9 @@ pub struct PluginsOptions {
     pub limits: PluginLimits,
 }
 
+/// Longest `transform_deadline_ms`: well below the host's limit for a call with all its waiting, which would end the call first.
+pub(crate) const MAX_DEADLINE_MS: u32 = 20_000;
+
 /// `[plugins.limits]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -166,6 +169,19 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_longest_deadline_is_met_before_the_limit_of_a_call() {
+        let options = PluginsOptions {
+            limits: PluginLimits {
+                transform_deadline_ms: MAX_DEADLINE_MS,
+                ..PluginLimits::default()
+            },
+            ..PluginsOptions::default()
+        };
+        let limits = options.for_host().limits;
+        assert!(limits.transform_deadline_ms + 5_000 < limits.call_ms);
+    }
 
     #[test]
     fn what_shows_a_configuration_shows_no_secret() {

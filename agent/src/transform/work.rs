@@ -34,8 +34,12 @@ pub(crate) struct Done {
 
 /// A batch waits for its transform, and nobody waits any longer. It is as it was.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .0.words)]
-pub struct Blocked(Mishap);
+#[error("{}", .mishap.words)]
+pub struct Blocked {
+    mishap: Mishap,
+    /// Events that the processors before it have turned away.
+    pub turned_away: u64,
+}
 
 impl From<Blocked> for Closed {
     fn from(_: Blocked) -> Self {
@@ -84,7 +88,10 @@ impl Work {
             let became = match transform.on_error {
                 OnError::Block => {
                     if self.stopped_within(pause) {
-                        return Err(Blocked(mishap(&transform.name, &error, events, "wait for it")));
+                        return Err(Blocked {
+                            mishap: mishap(&transform.name, &error, events, "wait for it"),
+                            turned_away: 0,
+                        });
                     }
                     pause = PAUSE_MAX.min(pause * 2);
                     continue;

@@ -1,10 +1,14 @@
 //! A transform between a source and the spool: a real component, loaded as the program loads it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use streamflow_agent::batch::{Batcher, Sink};
 use streamflow_agent::config::load;
+use streamflow_agent::counters::{Counters, DropReason, SourceCounters};
 use streamflow_agent::pipeline::{Agent, RunError};
 use streamflow_agent::process::Processors;
+use streamflow_agent::spool::inbox::{Block, Closed};
 use streamflow_proto::event::Event;
 use streamflow_proto::wire::{DRILL_MARK, DrillOrder, DrillStep};
 use tokio::sync::oneshot;
@@ -216,4 +220,34 @@ async fn a_drill_whose_mark_a_transform_takes_is_lost_and_never_sent() {
     );
     agent.stop().await;
     assert!(events(&bench.store).is_empty());
+}
+
+struct Unreached;
+
+impl Sink for Unreached {
+    fn append(&self, block: Block) -> Result<(), Closed> {
+        panic!("{block:?}");
+    }
+}
+
+#[test]
+fn what_waits_for_a_transform_when_the_agent_stops_is_counted_where_it_cannot_be_read_again() {
+    let Some(file) = component() else { return };
+    let bench = Bench::new();
+    let filter = "[[processors]]\nkind = \"filter\"\nmatch = \"data.message != 'debug'\"\n";
+    let config = bench.config("\"hub:4433\"", &format!("{filter}{}", blocking(&file)));
+    let stopped = CancellationToken::new();
+    stopped.cancel();
+    let processors = Processors::apart(&config, &stopped).unwrap();
+    let (all, source) = (Arc::new(Counters::default()), SourceCounters::new("host", "host"));
+    let batcher = Batcher::new(config.batch, processors, Arc::new(Unreached), source.clone());
+    let mut batcher = batcher.with_losses(all.clone());
+    for message in ["debug", "poison", "more"] {
+        let event = format!(r#"{{"type":"log","source":"s","data":{{"message":"{message}"}}}}"#);
+        batcher.builder().push_json(event.as_bytes(), 0).unwrap();
+    }
+    assert_eq!(batcher.flush(), Err(Closed));
+    let dropped: Vec<_> = all.drops().filter(|(_, events)| *events > 0).collect();
+    assert_eq!(dropped, [(DropReason::Stopped, 2)]);
+    assert_eq!((source.events.get(), source.filtered.get()), (3, 1));
 }

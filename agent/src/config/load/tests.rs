@@ -184,3 +184,14 @@ fn a_missing_file_says_what_to_do() {
     let found = load(Path::new("/nowhere/agent.toml"), env(&[])).unwrap_err();
     assert!(found[0].to_string().contains("--config"));
 }
+
+#[test]
+fn a_deadline_that_would_never_be_met_is_a_mistake() {
+    let limits = |deadline: u32| format!("{GOOD}[plugins.limits]\ntransform_deadline_ms = {deadline}\n");
+    let found = problems(&limits(20_001), &[]);
+    assert!(
+        matches!(found.as_slice(), [one] if one.contains("plugins.limits.transform_deadline_ms: must be between 1 and 20000")),
+        "{found:?}"
+    );
+    parse("agent.toml", &limits(20_000), env(&[])).unwrap();
+}
