@@ -45,7 +45,7 @@ fn processors(file: &Path, unsigned: bool) -> String {
 /// A transform that makes who waits for it wait for ever once it has seen poison.
 pub fn blocking(file: &Path) -> String {
     format!(
-        "[plugins]\nallow_unsigned = true\n[plugins.limits]\ntransform_deadline_ms = 100\n\
+        "[plugins]\nallow_unsigned = true\n[plugins.limits]\ntransform_deadline_ms = 500\n\
          [[processors]]\nkind = \"plugin\"\nplugin = {file:?}\non_error = \"block\"\n"
     )
 }
