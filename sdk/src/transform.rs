@@ -2,6 +2,7 @@
 
 pub mod glue;
 mod output;
+mod path;
 
 use serde::de::DeserializeOwned;
 

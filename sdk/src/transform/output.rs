@@ -8,7 +8,7 @@ use crate::{
         channel::streamflow::plugin::types::{Column, ColumnData, TextColumn},
         transform::exports::streamflow::plugin::transform::NamedColumn,
     },
-    transform::glue::Answer,
+    transform::{glue::Answer, path},
 };
 
 /// What becomes of the events of a call. First the events go that are not kept, then the fields that are dropped, and then fields are set.
@@ -33,6 +33,23 @@ impl Output {
             drop: Vec::new(),
             set: Vec::new(),
         }
+    }
+
+    /// How many bytes a text may have that is set at a path. A path that a configuration names is best asked for in [`init`](crate::Transform::init): a mistake
+    /// is then found when the configuration is checked, and not at the first event. An event that is given a longer text is given up.
+    ///
+    /// # Errors
+    /// Why nothing can be set there, in words.
+    pub fn room(path: &str) -> Result<usize, String> {
+        path::room(path)
+    }
+
+    /// Whether a field can be [dropped](Self::drop), for `init` as [`room`](Self::room).
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub fn droppable(path: &str) -> Result<(), String> {
+        path::droppable(path)
     }
 
     /// Keeps the events for which this is true, of those that are still kept.

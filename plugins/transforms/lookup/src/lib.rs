@@ -81,10 +81,21 @@ impl Transform for Lookup {
         if names.len() > MAX_NAMES {
             return Err(format!("{} names of attributes; {MAX_NAMES} are allowed", names.len()));
         }
-        let path = |name: &&String| ((*name).clone(), format!("{}[{}]", config.into, serde_json::json!(name)));
+        let path = |name: &&String| {
+            let path = format!("{}[{}]", config.into, serde_json::json!(name));
+            let room = Output::room(&path).map_err(|error| format!("into: {error}"))?;
+            let mut values = attributes
+                .iter()
+                .chain([&config.otherwise])
+                .filter_map(|set| set.get(*name));
+            match values.find(|value| value.len() > room) {
+                Some(long) => Err(format!("`{name}`: {} bytes; at most {room} are allowed", long.len())),
+                None => Ok(((*name).clone(), path)),
+            }
+        };
         Ok(Self {
             field: config.field,
-            names: names.iter().map(path).collect(),
+            names: names.iter().map(path).collect::<Result<_, _>>()?,
             table: Table::new(config.by, &keys)?,
             otherwise: config.otherwise,
             attributes,

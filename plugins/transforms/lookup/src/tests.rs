@@ -112,3 +112,22 @@ fn mistakes_are_named() {
         .expect("refused");
     assert!(error.contains("33 names"), "{error}");
 }
+
+#[test]
+fn where_nothing_can_be_set_is_found_at_once() {
+    let table = |text: &str| json!([{"key": "a", "set": {"name": text}}]);
+    for into in ["site", "user_id", "tags", "source", "data[", ""] {
+        let error = start(&json!({"field": "data.value", "into": into, "table": table("b")}));
+        let error = error.err().expect("refused");
+        assert!(error.contains("into: ") && error.contains(into), "{into}: {error}");
+    }
+    let long = start(&json!({"field": "data.value", "table": table(&"b".repeat(65_537))}));
+    let error = long.err().expect("refused");
+    assert!(error.contains("`name`: 65537 bytes"), "{error}");
+    for into in ["data", "metadata.site", "data[\"a.b\"]"] {
+        assert!(
+            start(&json!({"field": "data.value", "into": into, "table": table("b")})).is_ok(),
+            "{into}"
+        );
+    }
+}

@@ -33,6 +33,9 @@ impl Transform for ParseUserAgent {
     type Config = Config;
 
     fn init(config: Config) -> Result<Self, String> {
+        for (name, _) in agent::PARTS {
+            Output::room(&format!("{}.{name}", config.into)).map_err(|error| format!("into: {error}"))?;
+        }
         Ok(Self(config))
     }
 

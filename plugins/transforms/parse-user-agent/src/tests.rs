@@ -105,3 +105,14 @@ fn the_paths_are_chosen_and_events_without_a_user_agent_stay_as_they_are() {
     assert_eq!(read[0].get("metadata.client"), Some(&client));
     assert_eq!(read[1], other);
 }
+
+#[test]
+fn where_nothing_can_be_set_is_found_at_once() {
+    let start =
+        |into: &str| TransformTest::<ParseUserAgent>::start(include_str!("../plugin.toml"), &json!({"into": into}));
+    for into in ["client", "user_id", "tags", "data.", ""] {
+        let error = start(into).err().expect("refused");
+        assert!(error.contains("into: "), "{into}: {error}");
+    }
+    assert!(start("metadata.client").is_ok() && start("data").is_ok());
+}
