@@ -20,12 +20,26 @@ pub(crate) fn emails(text: &str) -> Vec<Range<usize>> {
         let (before, after) = (text.get(..at)?, text.get(at + 1..)?);
         let name: usize = before.chars().rev().take_while(local).map(char::len_utf8).sum();
         let host: usize = after.chars().take_while(domain).map(char::len_utf8).sum();
-        let host = after.get(..host)?.trim_end_matches(['.', '-']);
-        let (labels, top) = host.rsplit_once('.')?;
-        let fine = name > 0 && !labels.is_empty() && top.len() >= 2 && top.chars().all(char::is_alphabetic);
-        fine.then(|| at - name..at + 1 + host.len())
+        let host = domain_of(after.get(..host)?).filter(|_| name > 0)?;
+        Some(at - name..at + 1 + host)
     };
     text.match_indices('@').filter_map(address).collect()
+}
+
+/// Bytes of the longest beginning that is the name of a domain: what a text goes on with is often made of the same characters.
+fn domain_of(host: &str) -> Option<usize> {
+    let top = |dot: usize| {
+        let label = host.get(dot + 1..)?.split('.').next()?;
+        let coded = label.get(..4).is_some_and(|mark| mark.eq_ignore_ascii_case("xn--"));
+        let letters: usize = if coded {
+            label.trim_end_matches('-').len()
+        } else {
+            let letters = label.chars().take_while(|c| c.is_alphabetic());
+            letters.map(char::len_utf8).sum()
+        };
+        (dot > 0 && letters >= 2).then_some(dot + 1 + letters)
+    };
+    host.rmatch_indices('.').find_map(|(dot, _)| top(dot))
 }
 
 /// Places and values of digits that may belong together.
@@ -103,22 +117,24 @@ fn luhn(digits: &Digits) -> bool {
 pub(crate) fn addresses(text: &str) -> Vec<Range<usize>> {
     let bytes = text.as_bytes();
     let part = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
-    let word = |place: Option<usize>| {
-        let byte = place.and_then(|place| bytes.get(place));
-        byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+    let letter = |place: Option<usize>| {
+        place
+            .and_then(|place| bytes.get(place))
+            .filter(|byte| byte.is_ascii_alphanumeric())
     };
     let (mut found, mut at) = (Vec::new(), 0);
     while at < bytes.len() {
         let end = at + bytes[at..].iter().take_while(|byte| part(*byte)).count();
         if end > at {
-            // Letters that belong to a word are not part of an address.
+            // Letters that belong to a word are not part of an address; digits beside one may be. Only a version is known by its `v`.
             let mut run = text.get(at..end).unwrap_or_default();
-            if word(at.checked_sub(1)) {
-                run = run.trim_start_matches(|c: char| c.is_ascii_hexdigit());
+            if let Some(before) = letter(at.checked_sub(1)) {
+                let version = before.eq_ignore_ascii_case(&b'v') && letter(at.checked_sub(2)).is_none();
+                run = run.trim_start_matches(|c: char| c.is_ascii_alphabetic() || version && c.is_ascii_digit());
             }
             let begin = end - run.len();
-            if word(Some(end)) {
-                run = run.trim_end_matches(|c: char| c.is_ascii_hexdigit());
+            if letter(Some(end)).is_some() {
+                run = run.trim_end_matches(|c: char| c.is_ascii_alphabetic());
             }
             address(run, begin, &mut found);
         }
@@ -146,8 +162,13 @@ fn address(run: &str, begin: usize, found: &mut Vec<Range<usize>>) {
     }
     let mut at = begin;
     for piece in run.split(':') {
-        if piece.parse::<Ipv4Addr>().is_ok() {
-            found.push(at..at + piece.len());
+        // `a` to `f` at its ends are of a word or a unit: `10.0.0.1b`.
+        let letters = |c: char| c.is_ascii_alphabetic();
+        let digits = piece.trim_start_matches(letters);
+        let first = at + piece.len() - digits.len();
+        let digits = digits.trim_end_matches(letters);
+        if digits.parse::<Ipv4Addr>().is_ok() {
+            found.push(first..first + digits.len());
         }
         at += piece.len() + 1;
     }
