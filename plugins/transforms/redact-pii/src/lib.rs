@@ -17,6 +17,8 @@ mod phone;
 const MIN_KEY: usize = 16;
 /// Bytes of a hash that are kept: enough to tell values apart.
 const HASH_BYTES: usize = 8;
+/// Stands at the end of a text that had no room for all that stands in the place of what was found.
+const CUT: &str = "[cut]";
 
 #[derive(Deserialize, Schema)]
 #[serde(deny_unknown_fields)]
@@ -98,7 +100,8 @@ impl Kind {
 }
 
 struct Redact {
-    fields: Vec<String>,
+    /// Paths, and how many bytes a text may have there.
+    fields: Vec<(String, usize)>,
     kinds: Vec<Kind>,
     patterns: Vec<(String, Regex)>,
     action: Action,
@@ -121,8 +124,12 @@ impl Transform for Redact {
             Ok(compiled) => Ok((name, compiled)),
             Err(error) => Err(format!("pattern `{name}`: {error}")),
         };
+        let field = |path: String| match config.action.room(&path) {
+            Ok(room) => Ok((path, room)),
+            Err(error) => Err(format!("fields: {error}")),
+        };
         Ok(Self {
-            fields: config.fields,
+            fields: config.fields.into_iter().map(field).collect::<Result<_, _>>()?,
             kinds: config.find,
             patterns: config.patterns.into_iter().map(compile).collect::<Result<_, _>>()?,
             action: config.action,
@@ -132,10 +139,11 @@ impl Transform for Redact {
 
     fn apply(&mut self, events: &Events) -> Result<Output, String> {
         let mut output = Output::unchanged(events);
-        for path in &self.fields {
+        for (path, room) in &self.fields {
             let texts = events.texts(path)?;
             // None where nothing was found.
-            let redacted: Vec<Option<String>> = texts.dict().iter().map(|text| self.redact(text)).collect();
+            let redacted = texts.dict().iter().map(|text| Some(cut(self.redact(text)?, *room)));
+            let redacted: Vec<Option<String>> = redacted.collect();
             let changed = |number: usize| redacted.get(number).and_then(Option::as_deref);
             match self.action {
                 Action::Replace | Action::Hash => output.set_texts_by(path, &texts, changed),
@@ -151,17 +159,39 @@ impl Transform for Redact {
     }
 }
 
+impl Action {
+    /// How many bytes a text may have where this is done; an error where it cannot be done.
+    fn room(self, path: &str) -> Result<usize, String> {
+        match self {
+            Self::Replace | Self::Hash if path == "severity" => Err("`severity` is one of four words".to_owned()),
+            Self::Replace | Self::Hash => Output::room(path),
+            Self::DropField => Output::droppable(path).map(|()| usize::MAX),
+            Self::DropEvent => Ok(usize::MAX),
+        }
+    }
+}
+
+/// What stands in the place of a value can be longer than the value. A text that outgrows its field loses its end, after all was taken out of it.
+fn cut(mut text: String, room: usize) -> String {
+    if text.len() > room {
+        text.truncate(text.floor_char_boundary(room.saturating_sub(CUT.len())));
+        text.push_str(CUT);
+    }
+    text
+}
+
 impl Redact {
     fn redact(&self, text: &str) -> Option<String> {
         let mut found = self.found(text).into_iter().peekable();
         found.peek()?;
         let (mut redacted, mut done) = (String::with_capacity(text.len()), 0);
         for (range, name) in found {
-            redacted.push_str(text.get(done..range.start)?);
-            redacted.push_str(&self.instead(name, text.get(range.clone())?));
+            // What could not be taken out of the text is not shown: no answer would leave the text as it is.
+            redacted.push_str(text.get(done..range.start).unwrap_or_default());
+            redacted.push_str(&self.instead(name, text.get(range.clone()).unwrap_or_default()));
             done = range.end;
         }
-        redacted.push_str(text.get(done..)?);
+        redacted.push_str(text.get(done..).unwrap_or_default());
         Some(redacted)
     }
 

@@ -37,6 +37,9 @@ fn mail_addresses_go() {
         ("user jane.o'neil+x@mail.example.co.uk.", "user [email]."),
         ("<müller@exämple.de>,a@b.io", "<[email]>,[email]"),
         ("@all see user@host, a@b.1, x@.de", "@all see user@host, a@b.1, x@.de"),
+        ("jane@example.com-2024 jane@example.com.5", "[email]-2024 [email].5"),
+        ("jane@example.xn--p1ai, jane@example.com2", "[email], [email]2"),
+        ("lib@1.2.3-rc1 a@b.c", "lib@1.2.3-rc1 a@b.c"),
     ]);
 }
 
@@ -69,6 +72,15 @@ fn addresses_go_and_versions_and_times_stay() {
             "std::io 12:34:56.789 v1.2.3.4 1.2.3.4.5 256.1.1.1",
             "std::io 12:34:56.789 v1.2.3.4 1.2.3.4.5 256.1.1.1",
         ),
+        (
+            "client_10.0.0.1 10.0.0.1_443 10.0.0.1ms 10.0.0.1b",
+            "client_[ip] [ip]_443 [ip]ms [ip]b",
+        ),
+        (
+            "host10.0.0.1 face10.0.0.1:80 dev10.0.0.1 from2001:db8::1",
+            "host[ip] face[ip]:80 dev[ip] from[ip]",
+        ),
+        ("V1.2.3.4 -v10.0.0.1-rc", "V1.2.3.4 -v10.0.0.1-rc"),
         ("mac aa:bb:cc:dd:ee:ff dead::beef", "mac aa:bb:cc:dd:ee:ff dead::beef"),
     ]);
 }
@@ -161,4 +173,50 @@ fn several_fields_are_searched_and_others_are_not() {
     let events = transform.apply(&[event]).expect("an answer");
     assert_eq!(events[0].get("user_id"), Some(&json!("[email]")));
     assert_eq!(events[0].get("session_id"), Some(&json!("e@f.de")));
+}
+
+#[test]
+fn a_text_that_outgrows_its_field_is_cut_after_all_was_taken_out() {
+    let arrows = format!("   {}", "a@b.cc\u{2192}".repeat(7_200));
+    for text in ["a@b.cc ".repeat(9_300), arrows] {
+        let redacted = redact(&json!({}), &text);
+        assert!(redacted.len() <= 64 * 1024, "{}", redacted.len());
+        assert!(redacted.len() > 64 * 1024 - 16 && redacted.ends_with("[cut]"));
+        assert!(!redacted.contains('@'));
+    }
+    let mut transform = transform(&json!({"fields": ["user_id"], "action": "hash", "key": "0123456789abcdef"}));
+    let event = line("x").field("user_id", json!("1.1.1.1 ".repeat(30)));
+    let events = transform.apply(&[event]).expect("an answer");
+    let text = events[0].get("user_id").and_then(Value::as_str).expect("a text");
+    assert!(
+        text.len() <= 256 && text.starts_with("[ip:") && text.ends_with("[cut]"),
+        "{text}"
+    );
+    assert!(!text.contains("1.1.1.1"), "{text}");
+}
+
+#[test]
+fn where_nothing_can_be_done_is_found_at_once() {
+    let start = |action: &str, path: &str| {
+        let config = json!({"fields": ["data.message", path], "action": action});
+        TransformTest::<Redact>::start(include_str!("../plugin.toml"), &config)
+    };
+    for (action, path) in [
+        ("replace", "source"),
+        ("replace", "severity"),
+        ("replace", "data"),
+        ("replace", "tags"),
+        ("drop_field", "type"),
+        ("drop_field", "source"),
+        ("drop_field", "user_id.a"),
+    ] {
+        let error = start(action, path).err().expect("refused");
+        assert!(
+            error.contains("fields: ") && error.contains(path),
+            "{action} {path}: {error}"
+        );
+    }
+    for (action, path) in [("replace", "type"), ("drop_field", "data"), ("drop_event", "source")] {
+        assert!(start(action, path).is_ok(), "{action} {path}");
+    }
 }
