@@ -71,9 +71,11 @@ impl Work {
             let error = match transform.waiter.wait(self.run.apply(builder)) {
                 Ok(done) => {
                     transform.did(events, &done);
-                    let turned_away = done.turned_away;
+                    if done.given_up > 0 {
+                        transform.dropped.dropped(DropReason::TransformFailed, done.given_up);
+                    }
                     return Ok(Done {
-                        turned_away,
+                        turned_away: done.turned_away.saturating_sub(done.given_up),
                         failed: None,
                     });
                 }
