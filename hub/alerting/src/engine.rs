@@ -347,6 +347,10 @@ impl Engine {
     /// Waits for a write. Channels go on with what is durable already, so that they do not idle for each write.
     async fn meanwhile<T>(&mut self, writing: impl Future<Output = T>) -> T {
         let mut writing = pin!(writing);
+        // What was taken in just now made room for others, and with nothing under way nothing would end.
+        if !self.jobs.is_closed() {
+            self.send();
+        }
         loop {
             tokio::select! {
                 biased;
