@@ -63,7 +63,7 @@ async fn plugins_are_listed_with_what_the_contract_names() {
     }
     assert_eq!(
         a["limits"],
-        json!({"memory_bytes": 64 << 20, "deadline_ms": 5000, "call_ms": 30_000})
+        json!({"memory_bytes": 32 << 20, "deadline_ms": 100, "call_ms": 30_000})
     );
     let b = &body["data"][1];
     assert_eq!((&b["name"], &b["state"]), (&json!("b"), &json!("failed")));
@@ -189,6 +189,7 @@ async fn a_file_is_installed_over_http_by_an_admin_alone_and_within_bounds() {
     });
     let (status, used) = ask(router(&running, Role::Admin), "DELETE", "/api/v1/plugins/mine").await;
     assert_eq!(status, StatusCode::CONFLICT);
+    let used = &used["details"];
     assert_eq!(
         (&used["code"], &used["rules"], &used["channels"]),
         (&json!("plugin_in_use"), &json!(["hot"]), &json!([]))
