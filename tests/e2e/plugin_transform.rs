@@ -397,6 +397,9 @@ async fn the_tools_of_plugins_take_transforms_and_a_hub_says_where_they_run() {
     fs::copy(built("testbed/transform-loop.wasm"), &copy).unwrap();
     let refused = hub.command(&["plugin", "install", copy.to_str().unwrap(), "--approve"]);
     let said = String::from_utf8(refused.stderr).unwrap();
-    assert!(!refused.status.success() && said.contains("transforms run in agents"), "{said}");
+    assert!(
+        !refused.status.success() && said.contains("transforms run in agents"),
+        "{said}"
+    );
     assert!(hub.terminate().success());
 }
