@@ -133,7 +133,8 @@ export function sentence(draft: RuleDraft): string {
 
 /** What makes a rule fire, in one line, and over how long it looks. */
 export function summary(draft: RuleDraft): { fires: string; over: string } {
-  const over = windowText(draft.window);
+  // The hub leaves out what says nothing to a kind: rules of some have no window, condition or threshold.
+  const over = draft.kind === "threshold" || draft.kind === "anomaly" ? windowText(draft.window) : "–";
   if (draft.kind === "pattern" && draft.pattern !== undefined) {
     const steps = draft.pattern.steps.map((step) => (step.not ? `no ${step.name}` : step.count > 1 ? `${step.count} × ${step.name}` : step.name));
     return { fires: steps.join(", then "), over: draft.pattern.within };
