@@ -156,7 +156,11 @@ export interface RuleDraft {
   metadata: Record<string, unknown>;
 }
 
-export interface Rule extends RuleDraft {
+/** What says nothing to some kinds of rules; their answers are without. */
+export type LeftOut = "aggregate" | "window" | "condition" | "threshold";
+
+/** A rule as the hub answers it. */
+export interface Rule extends Omit<RuleDraft, LeftOut>, Partial<Pick<RuleDraft, LeftOut>> {
   id: string;
   version: number;
   created_at: string;

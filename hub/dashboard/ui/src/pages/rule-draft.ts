@@ -1,6 +1,6 @@
 /** A rule as its form holds it, and back. Pure. */
 
-import type { AbsenceSpec, AnomalySpec, PatternSpec, Rule, RuleDraft, RuleKind, RuleWindow } from "../api/types";
+import type { AbsenceSpec, AnomalySpec, LeftOut, PatternSpec, Rule, RuleDraft, RuleKind, RuleWindow } from "../api/types";
 
 export function newRule(): RuleDraft {
   return {
@@ -36,6 +36,9 @@ export const NEW_PATTERN: PatternSpec = { within: "5m", steps: [{ name: "first",
 export const NEW_ABSENCE: AbsenceSpec = { silent_for: "5m", forget_after: "1d" };
 export const NEW_ANOMALY: AnomalySpec = { method: "robust", history: 120, sensitivity: "medium", direction: "both", min_change: 0 };
 
+/** What the hub takes, and leaves out of its answers, where a rule's kind says nothing of it. */
+const UNSAID: Pick<RuleDraft, LeftOut> = { aggregate: "count()", window: "5m", condition: "value > threshold", threshold: null };
+
 /** The same rule as another kind: what says nothing to that kind is what it is by default, because the hub refuses anything else. */
 export function asKind(draft: RuleDraft, kind: RuleKind): RuleDraft {
   const { pattern, absence, anomaly, plugin, config, ...rest } = draft;
@@ -43,10 +46,10 @@ export function asKind(draft: RuleDraft, kind: RuleKind): RuleDraft {
   const same: RuleDraft = {
     ...rest,
     kind,
-    aggregate: windows ? rest.aggregate : "count()",
-    window: windows ? rest.window : "5m",
-    condition: kind === "threshold" ? rest.condition : "value > threshold",
-    threshold: kind === "threshold" ? (rest.threshold ?? 0) : null,
+    aggregate: windows ? rest.aggregate : UNSAID.aggregate,
+    window: windows ? rest.window : UNSAID.window,
+    condition: kind === "threshold" ? rest.condition : UNSAID.condition,
+    threshold: kind === "threshold" ? (rest.threshold ?? 0) : UNSAID.threshold,
     evaluate: kind === "threshold" || kind === "pattern" || rest.evaluate !== "eager" ? rest.evaluate : "auto",
     group_by: kind === "plugin" ? [] : rest.group_by,
   };
@@ -87,7 +90,7 @@ export function expectedGroups(text: string, by: string[]): Record<string, strin
 /** A saved rule without what only the hub writes. */
 export function draftOf(rule: Rule): RuleDraft {
   const { id: _id, version: _version, created_at: _created, updated_at: _updated, provisioned: _file, ...draft } = rule;
-  return draft;
+  return { ...UNSAID, ...draft };
 }
 
 /** `a, b c` → `["a", "b", "c"]`. */
@@ -133,8 +136,7 @@ export function sentence(draft: RuleDraft): string {
 
 /** What makes a rule fire, in one line, and over how long it looks. */
 export function summary(draft: RuleDraft): { fires: string; over: string } {
-  // The hub leaves out what says nothing to a kind: rules of some have no window, condition or threshold.
-  const over = draft.kind === "threshold" || draft.kind === "anomaly" ? windowText(draft.window) : "–";
+  const over = windowText(draft.window);
   if (draft.kind === "pattern" && draft.pattern !== undefined) {
     const steps = draft.pattern.steps.map((step) => (step.not ? `no ${step.name}` : step.count > 1 ? `${step.count} × ${step.name}` : step.name));
     return { fires: steps.join(", then "), over: draft.pattern.within };

@@ -29,7 +29,7 @@ const asJson = signal(false);
 const shown = computed(() => {
   const wanted = text.value.toLowerCase();
   return (rules.data.value ?? [])
-    .filter((rule) => `${rule.name} ${rule.kind} ${looksAt(rule)} ${rule.plugin ?? rule.aggregate} ${rule.tags.join(" ")}`.toLowerCase().includes(wanted))
+    .filter((rule) => `${rule.name} ${rule.kind} ${looksAt(draftOf(rule))} ${rule.plugin ?? rule.aggregate ?? ""} ${rule.tags.join(" ")}`.toLowerCase().includes(wanted))
     .sort((a, b) => a.name.localeCompare(b.name));
 });
 
@@ -157,8 +157,9 @@ function Body() {
 function Row({ rule }: { rule: Rule }) {
   const alarms = firing.value.filter((alert) => alert.rule_id === rule.id).length;
   const edit = mayEdit() && rule.provisioned === undefined;
-  const { fires, over } = summary(rule);
-  const events = looksAt(rule);
+  const draft = draftOf(rule);
+  const { fires, over } = summary(draft);
+  const events = looksAt(draft);
   return (
     <tr class={rule.enabled ? "" : "disabled"}>
       <td>

@@ -157,3 +157,12 @@ describe("settings of a channel", () => {
     expect(readSettings(fields, texts)).toEqual({ to: "123", most: 5, format: "b", on: true, headers: { "X-A": "b" } });
   });
 });
+
+it("a rule that the hub answers without what says nothing to its kind is whole as a draft", () => {
+  const { aggregate: _aggregate, window: _window, condition: _condition, threshold: _threshold, ...said } = newRule();
+  const steps = [{ name: "first", match: "true", count: 3, not: false }];
+  const rule = { ...said, id: "r", version: 1, created_at: "", updated_at: "", kind: "pattern" as const, pattern: { steps, within: "1m" } };
+  const draft = draftOf(rule);
+  expect(summary(draft)).toEqual({ fires: "3 × first", over: "1m" });
+  expect(asKind(draft, "threshold")).toMatchObject({ aggregate: "count()", window: "5m", condition: "value > threshold", threshold: 0 });
+});
