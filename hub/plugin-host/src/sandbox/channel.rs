@@ -9,7 +9,7 @@ use super::{
     bindings::{Failure, channel, wit_notice},
     code::Code,
     guest::Guest,
-    instance::{CallLimits, Spent, StartError, begin, settle, store},
+    instance::{CallLimits, Spent, StartError, begin, open, opened, settle},
 };
 use crate::Notice;
 
@@ -23,18 +23,14 @@ pub(crate) struct ChannelInstance {
 impl ChannelInstance {
     /// Makes an instance and hands it its configuration.
     pub(crate) async fn start(code: &Code, guest: Guest, limits: CallLimits) -> Result<Self, StartError> {
-        let config = serde_json::Value::Object(guest.config.as_ref().clone()).to_string();
-        let mut store = store(code, guest);
-        let began = begin(&mut store, limits.deadline);
+        let (mut store, config, began) = open(code, guest, limits);
         let work = async {
             let plugin = code.channel(&mut store).await?;
             let answer = plugin.call_init(&mut store, &config).await?;
             wasmtime::Result::Ok((plugin, answer))
         };
         let outcome = tokio::time::timeout(limits.wall, work).await;
-        let (outcome, _) = settle(&store, limits, began, outcome);
-        let (plugin, answer) = outcome.map_err(StartError::Fault)?;
-        answer.map_err(|reason| StartError::Refused(store.data().shown(&reason)))?;
+        let plugin = opened(&store, limits, began, outcome)?;
         Ok(Self { store, plugin, limits })
     }
 

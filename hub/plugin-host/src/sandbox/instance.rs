@@ -40,7 +40,7 @@ pub(crate) struct Spent {
 }
 
 /// A store for one instance, under limits.
-pub(super) fn store(code: &Code, guest: Guest) -> Store<Guest> {
+fn store(code: &Code, guest: Guest) -> Store<Guest> {
     let mut store = Store::new(code.engine(), guest);
     store.limiter(|guest| &mut guest.budget);
     store.set_hostcall_fuel(MAX_COPY);
@@ -63,6 +63,27 @@ pub(super) fn begin(store: &mut Store<Guest>, deadline: Duration) -> Instant {
     store.data_mut().begin(u32::try_from(ticks).unwrap_or(u32::MAX));
     store.set_epoch_deadline(1);
     Instant::now()
+}
+
+/// The first call of an instance begins, which makes it and hands it its configuration: its store, and the configuration as JSON.
+pub(super) fn open(code: &Code, guest: Guest, limits: CallLimits) -> (Store<Guest>, String, Instant) {
+    let config = serde_json::Value::Object(guest.config.as_ref().clone()).to_string();
+    let mut store = store(code, guest);
+    let began = begin(&mut store, limits.deadline);
+    (store, config, began)
+}
+
+/// The first call is over: what it made, if the plugin takes its configuration.
+pub(super) fn opened<P>(
+    store: &Store<Guest>,
+    limits: CallLimits,
+    began: Instant,
+    outcome: Result<wasmtime::Result<(P, Result<(), String>)>, Elapsed>,
+) -> Result<P, StartError> {
+    let (outcome, _) = settle(store, limits, began, outcome);
+    let (plugin, answer) = outcome.map_err(StartError::Fault)?;
+    answer.map_err(|reason| StartError::Refused(store.data().shown(&reason)))?;
+    Ok(plugin)
 }
 
 /// A call is over.

@@ -7,7 +7,7 @@ use super::{
     bindings::{rule, types},
     code::Code,
     guest::Guest,
-    instance::{CallLimits, Spent, StartError, begin, settle, store},
+    instance::{CallLimits, Spent, StartError, begin, open, opened, settle},
 };
 
 /// What a call brought: the plugin's own answer, or that there was none.
@@ -28,18 +28,14 @@ impl RuleInstance {
         state: Option<&[u8]>,
         limits: CallLimits,
     ) -> Result<Self, StartError> {
-        let config = serde_json::Value::Object(guest.config.as_ref().clone()).to_string();
-        let mut store = store(code, guest);
-        let began = begin(&mut store, limits.deadline);
+        let (mut store, config, began) = open(code, guest, limits);
         let work = async {
             let plugin = code.rule(&mut store).await?;
             let answer = plugin.call_init(&mut store, &config, state).await?;
             wasmtime::Result::Ok((plugin, answer))
         };
         let outcome = tokio::time::timeout(limits.wall, work).await;
-        let (outcome, _) = settle(&store, limits, began, outcome);
-        let (plugin, answer) = outcome.map_err(StartError::Fault)?;
-        answer.map_err(|reason| StartError::Refused(store.data().shown(&reason)))?;
+        let plugin = opened(&store, limits, began, outcome)?;
         Ok(Self { store, plugin, limits })
     }
 

@@ -6,7 +6,7 @@ use super::{
     bindings::{transform, types},
     code::Code,
     guest::Guest,
-    instance::{CallLimits, StartError, begin, settle, store},
+    instance::{CallLimits, StartError, begin, open, opened, settle},
     rule::Answer,
 };
 
@@ -20,18 +20,14 @@ pub(crate) struct TransformInstance {
 impl TransformInstance {
     /// Makes an instance and hands it its configuration.
     pub(crate) async fn start(code: &Code, guest: Guest, limits: CallLimits) -> Result<Self, StartError> {
-        let config = serde_json::Value::Object(guest.config.as_ref().clone()).to_string();
-        let mut store = store(code, guest);
-        let began = begin(&mut store, limits.deadline);
+        let (mut store, config, began) = open(code, guest, limits);
         let work = async {
             let plugin = code.transform(&mut store).await?;
             let answer = plugin.call_init(&mut store, &config).await?;
             wasmtime::Result::Ok((plugin, answer))
         };
         let outcome = tokio::time::timeout(limits.wall, work).await;
-        let (outcome, _) = settle(&store, limits, began, outcome);
-        let (plugin, answer) = outcome.map_err(StartError::Fault)?;
-        answer.map_err(|reason| StartError::Refused(store.data().shown(&reason)))?;
+        let plugin = opened(&store, limits, began, outcome)?;
         Ok(Self { store, plugin, limits })
     }
 

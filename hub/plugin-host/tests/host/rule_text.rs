@@ -2,6 +2,14 @@
 
 use crate::fixture::{encoded, manifest};
 
+/// Memory of a guest, and room in it for what the host hands over, from page 2 on.
+pub const MEMORY: &str = r#"(memory (export "memory") 64)
+    (global $top (mut i32) (i32.const 131072))
+    (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (local $at i32)
+        (local.set $at (i32.and (i32.add (global.get $top) (i32.const 7)) (i32.const -8)))
+        (global.set $top (i32.add (local.get $at) (local.get 3)))
+        (local.get $at))"#;
+
 /// Where the parts of a core module differ from one that says nothing.
 pub struct RuleText {
     pub imports: &'static str,
@@ -38,12 +46,7 @@ impl RuleText {
         let text = format!(
             r#"(module
                 {imports}
-                (memory (export "memory") 64)
-                (global $top (mut i32) (i32.const 131072))
-                (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (local $at i32)
-                    (local.set $at (i32.and (i32.add (global.get $top) (i32.const 7)) (i32.const -8)))
-                    (global.set $top (i32.add (local.get $at) (local.get 3)))
-                    (local.get $at))
+                {MEMORY}
                 (func $list (param $at i32) (param $length i32) (result i32)
                     (global.set $top (i32.const 131072))
                     (i32.store8 (i32.const 16) (i32.const 0))

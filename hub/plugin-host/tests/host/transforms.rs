@@ -11,6 +11,7 @@ use streamflow_proto::{bitmap::Bitmap, build::BatchBuilder};
 
 use crate::{
     fixture::{Parts, encoded, manifest},
+    rule_text::MEMORY,
     shipped::{built, plugins},
 };
 
@@ -43,12 +44,7 @@ impl TransformText {
         // Bytes 0.. hold `ok` of init; 16.. the answer of apply; 64.. texts; 256.. one column that is set; 512.. its values; from page 2 on what the host hands over.
         let text = format!(
             r#"(module
-                (memory (export "memory") 64)
-                (global $top (mut i32) (i32.const 131072))
-                (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (local $at i32)
-                    (local.set $at (i32.and (i32.add (global.get $top) (i32.const 7)) (i32.const -8)))
-                    (global.set $top (i32.add (local.get $at) (local.get 3)))
-                    (local.get $at))
+                {MEMORY}
                 (data (i32.const 64) "data.n")
                 (data (i32.const 72) "id")
                 (data (i32.const 80) "data.gone")
