@@ -74,7 +74,7 @@ impl TransformCounters {
     pub(super) fn done(&self, events: usize, done: &Transformed) {
         self.calls.add(1);
         self.events.add(events as u64);
-        self.turned_away.add(done.turned_away.saturating_sub(done.given_up));
+        self.turned_away.add(done.turned_away);
         self.dropped.add(done.given_up);
         self.nanoseconds
             .add(u64::try_from(done.took.as_nanos()).unwrap_or(u64::MAX));

@@ -75,7 +75,7 @@ impl Work {
                         transform.dropped.dropped(DropReason::TransformFailed, done.given_up);
                     }
                     return Ok(Done {
-                        turned_away: done.turned_away.saturating_sub(done.given_up),
+                        turned_away: done.turned_away,
                         failed: None,
                     });
                 }

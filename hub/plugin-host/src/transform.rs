@@ -87,9 +87,9 @@ impl TransformError {
 /// What a call did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transformed {
-    /// Events that the plugin turned away, and those that were given up.
+    /// Events that the plugin turned away.
     pub turned_away: u64,
-    /// Of these, events that were given up: a value that the plugin wrote may not stand there, for one that has become too long.
+    /// Further events, which were given up: a value that the plugin wrote may not stand there, for one that has become too long.
     pub given_up: u64,
     /// Time of the call.
     pub took: Duration,
@@ -288,9 +288,10 @@ impl TransformRun {
         if let Some(given_up) = &given_up {
             self.say(given_up);
         }
+        let given_up = given_up.map_or(0, |given_up| given_up.rows);
         Ok(Transformed {
-            turned_away: (rows - builder.len()) as u64,
-            given_up: given_up.map_or(0, |given_up| given_up.rows as u64),
+            turned_away: (rows - builder.len()).saturating_sub(given_up) as u64,
+            given_up: given_up as u64,
             took: spent.total,
             memory: spent.memory,
         })

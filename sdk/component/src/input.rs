@@ -75,7 +75,7 @@ impl Input {
         let chosen = |field: &&Field| field.is_chosen();
         let mut columns: Vec<Field> = self.fields.iter().filter(|field| !chosen(field)).cloned().collect();
         for field in self.fields.iter().filter(chosen) {
-            let key = field.path.trim_start_matches(FROM_CONFIG);
+            let key = field.path.strip_prefix(FROM_CONFIG).unwrap_or(&field.path);
             let refuse = |reason: String| ColumnsError {
                 key: key.to_owned(),
                 reason,
@@ -209,6 +209,12 @@ mod tests {
             paths(json!({"fields": [1]})).unwrap_err(),
             "config.fields: not a path or a list of paths"
         );
+        let twice = Input {
+            fields: vec![text("config:config:more")],
+            tick_ms: None,
+        };
+        let error = twice.columns(&json!({"config:more": 1})).unwrap_err();
+        assert_eq!(error.key, "config:more");
         assert!(paths(json!({"more": ""})).unwrap_err().starts_with("config.more: "));
         let many: Vec<String> = (0..MAX_FIELDS).map(|n| format!("data.f{n}")).collect();
         assert!(paths(json!({"fields": many})).unwrap_err().contains("more than"));

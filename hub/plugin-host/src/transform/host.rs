@@ -1,7 +1,7 @@
 //! Finds and loads transforms for an agent: the same checks, limits and cache as in the hub, and no way out.
 
 use std::{
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     sync::Arc,
 };
 
@@ -61,7 +61,9 @@ impl TransformHost {
     /// When the file cannot be run, or is not trusted.
     pub async fn load(&self, plugin: &str) -> Result<TransformPlugin, TransformLoadError> {
         let path = Path::new(plugin);
-        let shipped = path.extension().is_none() && path.components().count() == 1;
+        let mut parts = path.components();
+        let plain = matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None));
+        let shipped = plain && path.extension().is_none();
         let file = if shipped {
             self.0.read(&self.shipped(plugin)?).await?
         } else {

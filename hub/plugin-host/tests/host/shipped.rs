@@ -18,21 +18,27 @@ pub fn plugins() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins")
 }
 
+/// The place of a built component or of a folder of them; none where it has not been built, which only a developer's machine may lack.
+pub fn built_path(path: &str) -> Option<PathBuf> {
+    let path = plugins().join(path);
+    if path.exists() {
+        return Some(path);
+    }
+    assert!(
+        std::env::var("CI").as_deref() != Ok("true"),
+        "{} is missing: run scripts/build-plugins.sh",
+        path.display()
+    );
+    eprintln!(
+        "skipped: {} is missing; scripts/build-plugins.sh builds it",
+        path.display()
+    );
+    None
+}
+
 /// A host over a folder of built components; none where they have not been built.
 pub fn built(folder: &str) -> Option<Fixture> {
-    let dist = plugins().join(folder);
-    if !dist.is_dir() {
-        assert!(
-            std::env::var("CI").as_deref() != Ok("true"),
-            "{} is missing: run scripts/build-plugins.sh",
-            dist.display()
-        );
-        eprintln!(
-            "skipped: {} is missing; scripts/build-plugins.sh builds it",
-            dist.display()
-        );
-        return None;
-    }
+    let dist = built_path(folder)?;
     let mut fixture = Fixture::new();
     fixture.options.shipped_dir = Some(dist);
     fixture.options.limits.deadline_ms = 2_000;

@@ -27,7 +27,7 @@ pub(super) struct Asked<'a> {
 /// # Errors
 /// When the file is no rule plugin, the events are none, or the plugin fails.
 pub(super) async fn bench(common: &Common, asked: &Asked<'_>) -> anyhow::Result<()> {
-    let config = events::config(asked.rule_config)?;
+    let config = events::config(asked.rule_config, "--rule-config")?;
     let trial = run::open(asked.file).await?;
     let (manifest, rule) = (trial.manifest(), trial.rule());
     let text = asked.events.map(events::read).transpose()?;

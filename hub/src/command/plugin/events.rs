@@ -66,12 +66,12 @@ fn finish(builder: &mut BatchBuilder, lines: &mut Vec<usize>) -> anyhow::Result<
     })
 }
 
-/// The configuration of a rule.
+/// The configuration of a rule or of a transform, which the option of this name gave.
 ///
 /// # Errors
 /// When the text is no JSON object.
-pub(super) fn config(text: &str) -> anyhow::Result<Map<String, Value>> {
-    serde_json::from_str(text).map_err(|error| UsageError(format!("--rule-config is no JSON object: {error}")).into())
+pub(super) fn config(text: &str, option: &str) -> anyhow::Result<Map<String, Value>> {
+    serde_json::from_str(text).map_err(|error| UsageError(format!("{option} is no JSON object: {error}")).into())
 }
 
 #[cfg(test)]
@@ -88,6 +88,8 @@ mod tests {
         let error = |text: &str| batches(text, name, 2).err().unwrap().to_string();
         assert!(error("{\"type\":\"a\",\"source\":\"s\"}\nnonsense\n").starts_with("f:2: "));
         assert_eq!(error("\n"), "f holds no events");
-        assert!(config("[]").is_err() && config("{\"a\":1}").is_ok());
+        let refused = config("[]", "--transform-config").unwrap_err().to_string();
+        assert!(refused.starts_with("--transform-config is no JSON object"), "{refused}");
+        assert!(config("{\"a\":1}", "--rule-config").is_ok());
     }
 }

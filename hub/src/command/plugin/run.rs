@@ -47,7 +47,7 @@ struct Session<'a> {
 /// When the file is no rule plugin, the events are none, the configuration does not fit, or the plugin fails.
 pub(super) async fn run(common: &Common, asked: &Asked<'_>) -> anyhow::Result<()> {
     let filter = Filter::compile(asked.matches).map_err(|error| UsageError(format!("--match: {}", error.message)))?;
-    let config = events::config(asked.rule_config)?;
+    let config = events::config(asked.rule_config, "--rule-config")?;
     let text = events::read(asked.events)?;
     let batches = events::batches(&text, asked.events, asked.batch)?;
     let trial = open(asked.file).await?;

@@ -31,6 +31,9 @@ pub(super) fn is_one(file: &Path) -> anyhow::Result<bool> {
     Ok(Package::read(&bytes).is_ok_and(|package| package.manifest.kind == Kind::Transform))
 }
 
+/// What the configuration is called on the command line.
+const CONFIG: &str = "--transform-config";
+
 struct Session<'a> {
     common: &'a Common,
     run: TransformRun,
@@ -40,6 +43,7 @@ struct Session<'a> {
     events: usize,
     left: usize,
     turned_away: u64,
+    given_up: u64,
     failed: usize,
 }
 
@@ -52,7 +56,7 @@ pub(super) async fn run(common: &Common, asked: &Asked<'_>) -> anyhow::Result<()
     if asked.then.ms() != 0 {
         return Err(UsageError("--then is for rules: a transform hears of no time".to_owned()).into());
     }
-    let config = events::config(asked.rule_config)?;
+    let config = events::config(asked.rule_config, CONFIG)?;
     let text = events::read(asked.events)?;
     let batches = events::batches(&text, asked.events, asked.batch)?;
     let plugin = open(asked.file).await?;
@@ -65,6 +69,7 @@ pub(super) async fn run(common: &Common, asked: &Asked<'_>) -> anyhow::Result<()
         events: 0,
         left: 0,
         turned_away: 0,
+        given_up: 0,
         failed: 0,
     };
     for batch in &batches {
@@ -88,7 +93,7 @@ async fn start(plugin: &TransformPlugin, config: &Map<String, Value>) -> anyhow:
         .iter()
         .map(|problem| format!("{}: {}", problem.field, problem.reason))
         .collect();
-    Err(UsageError(format!("--rule-config: {}", words.join("; "))).into())
+    Err(UsageError(format!("{CONFIG}: {}", words.join("; "))).into())
 }
 
 fn all(batch: &Batch) -> anyhow::Result<Vec<Event>> {
@@ -123,6 +128,7 @@ impl Session<'_> {
                 self.took += done.took;
                 self.memory = done.memory;
                 self.turned_away += done.turned_away;
+                self.given_up += done.given_up;
             }
             // An agent goes on with what comes after these events, and so does this.
             Err(error @ TransformError::Failed(_)) => {
@@ -154,17 +160,18 @@ impl Session<'_> {
         let spent = u64::try_from(self.took.as_nanos()).unwrap_or(u64::MAX);
         let ns_per_event = spent / (self.events as u64).max(1);
         let text = format!(
-            "{} events, {} left, {} turned away, {} failed; {} calls, {ns_per_event} ns an event, {} KiB of memory",
+            "{} events, {} left, {} turned away, {} given up, {} failed; {} calls, {ns_per_event} ns an event, {} KiB of memory",
             self.events,
             self.left,
             self.turned_away,
+            self.given_up,
             self.failed,
             self.calls,
             self.memory >> 10
         );
         let json = json!({
-            "events": self.events, "left": self.left, "turned_away": self.turned_away, "failed": self.failed, "calls": self.calls,
-            "ns_per_event": ns_per_event, "memory_bytes": self.memory,
+            "events": self.events, "left": self.left, "turned_away": self.turned_away, "given_up": self.given_up,
+            "failed": self.failed, "calls": self.calls, "ns_per_event": ns_per_event, "memory_bytes": self.memory,
         });
         print::done(self.common.output, &text, &json)
     }
@@ -175,7 +182,7 @@ impl Session<'_> {
 /// # Errors
 /// When the events are none, the configuration does not fit, or the transform fails.
 pub(super) async fn bench(common: &Common, asked: &bench::Asked<'_>) -> anyhow::Result<()> {
-    let config = events::config(asked.rule_config)?;
+    let config = events::config(asked.rule_config, CONFIG)?;
     let began = std::time::Instant::now();
     let plugin = open(asked.file).await?;
     let compiled = began.elapsed();
