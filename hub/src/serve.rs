@@ -14,7 +14,7 @@ use streamflow_analytics::{Analytics, EdgeLink, Heartbeats, Placer, PluginRules,
 use streamflow_bus::signals;
 use streamflow_dashboard::Dashboard;
 use streamflow_ingest::Ingest;
-use streamflow_plugin_host::{PluginHost, PluginUsers};
+use streamflow_plugin_host::PluginHost;
 use streamflow_storage::{FolderLock, Store, StoreHealth};
 use streamflow_web::{Auth, FinishOptions, Health};
 use tokio::net::TcpListener;
@@ -258,10 +258,7 @@ async fn build(config: &HubConfig, lock: FolderLock, public_url: &str, registry:
     let desk = alerting.handle();
     health.register("alerting", move || desk.check());
     let desk = alerting.handle();
-    plugins.ask_users(move |plugin| {
-        let (rules, channels) = desk.users_of(plugin);
-        PluginUsers { rules, channels }
-    });
+    plugins.ask_users(move |plugin| desk.users_of_plugin(plugin));
     let routes = streamflow_storage::routes(store.clone())
         .merge(ingest.routes())
         .merge(analytics.routes())

@@ -6,6 +6,7 @@ use std::{
 };
 
 use streamflow_model::{Alert, AlertState, Channel, Rule, rule::SELF};
+use streamflow_plugin_host::PluginUsers;
 use streamflow_storage::Store;
 use streamflow_web::{ApiError, ApiResult, CheckResult};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -208,15 +209,15 @@ impl AlertingHandle {
 
     /// Names of the rules and of the channels that use a plugin.
     #[must_use]
-    pub fn users_of(&self, plugin: &str) -> (Vec<String>, Vec<String>) {
+    pub fn users_of_plugin(&self, plugin: &str) -> PluginUsers {
         let rules = self.rules();
         let rules = rules.iter().filter(|rule| rule.draft.plugin.as_deref() == Some(plugin));
         let channels = self.board.channels.borrow().clone();
         let channels = channels.values().filter(|channel| channel.plugin == plugin);
-        (
-            rules.map(|rule| rule.draft.name.clone()).collect(),
-            channels.map(|channel| channel.name.clone()).collect(),
-        )
+        PluginUsers {
+            rules: rules.map(|rule| rule.draft.name.clone()).collect(),
+            channels: channels.map(|channel| channel.name.clone()).collect(),
+        }
     }
 
     /// An alert, open or over, as long as it is kept.

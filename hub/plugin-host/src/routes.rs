@@ -220,7 +220,7 @@ struct RemoveQuery {
 
 /// Removes a plugin with all its versions
 ///
-/// One that rules or channels use stays: the answer has the code `plugin_in_use` and names them as `rules` and `channels`.
+/// One that rules or channels use stays: `details.code` of the answer is `plugin_in_use`, and `details` names them as `rules` and `channels`.
 #[utoipa::path(delete, path = "/api/v1/plugins/{name}", tag = "plugins", params(("name" = String, Path, description = "Name of the plugin"), RemoveQuery),
     responses((status = 204), (status = 404, description = "No such plugin."), (status = 409, description = "It is used, or it came with the hub.")))]
 async fn remove_plugin(

@@ -68,15 +68,15 @@ pub enum MailBuildError {
 }
 
 impl Mailer {
-    /// From configuration. The relay's own port counts among the usual ones; private addresses need `[egress] allow`.
-    ///
-    /// # Errors
-    /// When the configuration does not hold, or names files that cannot be read.
     /// Sends none.
     pub(crate) const fn none() -> Self {
         Self(None)
     }
 
+    /// From configuration. The relay's own port counts among the usual ones; private addresses need `[egress] allow`.
+    ///
+    /// # Errors
+    /// When the configuration does not hold, or names files that cannot be read.
     pub(crate) fn build(options: &MailOptions, egress: &Egress) -> Result<Self, MailBuildError> {
         if options.host.is_empty() {
             return Ok(Self(None));
