@@ -13,13 +13,15 @@ pub(crate) struct Entry {
     pub(crate) trust: Trust,
     /// Not switched off.
     pub(crate) enabled: bool,
+    /// Rights that somebody has approved. One that came with the hub has all that it asks for, as it is trusted as the hub's own binary is.
+    pub(crate) granted: Vec<String>,
     /// The version to which it can go back.
     pub(crate) previous: Option<String>,
 }
 
-/// A version that waits for approval.
+/// A version that is not loaded: it waits for approval, is for agents, or cannot be loaded.
 #[derive(Debug, Clone)]
-pub(crate) struct Waiting {
+pub(crate) struct Unloaded {
     pub(crate) info: PluginInfo,
     /// Its file.
     pub(crate) path: PathBuf,
@@ -30,11 +32,11 @@ pub(crate) struct Waiting {
 pub(crate) struct Catalogue {
     pub(crate) loaded: BTreeMap<String, Entry>,
     /// Versions that wait for approval.
-    pub(crate) waiting: BTreeMap<String, Waiting>,
+    pub(crate) waiting: BTreeMap<String, Unloaded>,
     /// Versions that run beside the loaded one of their name.
     pub(crate) shadows: BTreeMap<String, Shadow>,
     /// Files that could not be loaded, and those that are for agents.
-    pub(crate) failed: Vec<PluginInfo>,
+    pub(crate) not_loaded: Vec<Unloaded>,
 }
 
 impl Entry {
@@ -52,6 +54,7 @@ impl Entry {
             info.quarantined_since = None;
         }
         info.signature = self.trust.text();
+        info.granted.clone_from(&self.granted);
         info.previous_version.clone_from(&self.previous);
         info
     }
@@ -66,9 +69,14 @@ impl Catalogue {
                 None => Ok(Arc::clone(&entry.plugin)),
             });
         }
-        let waiting = self.waiting.get(name).map(|waiting| &waiting.info);
-        let not_loaded = waiting.or_else(|| self.failed.iter().find(|info| info.name == name))?;
-        Some(Err(not_loaded.reason.clone().unwrap_or_default()))
+        let file = self.unloaded(name)?;
+        Some(Err(file.info.reason.clone().unwrap_or_default()))
+    }
+
+    /// What waits under a name, else a file that is not loaded.
+    fn unloaded(&self, name: &str) -> Option<&Unloaded> {
+        let waiting = self.waiting.get(name);
+        waiting.or_else(|| self.not_loaded.iter().find(|file| file.info.name == name))
     }
 
     fn shown(&self, entry: &Entry) -> PluginInfo {
@@ -82,8 +90,12 @@ impl Catalogue {
     pub(crate) fn list(&self) -> Vec<PluginInfo> {
         let loaded = self.loaded.values().map(|entry| self.shown(entry));
         let mut list: Vec<PluginInfo> = loaded
-            .chain(self.waiting.values().map(|waiting| waiting.info.clone()))
-            .chain(self.failed.iter().cloned())
+            .chain(
+                self.waiting
+                    .values()
+                    .chain(&self.not_loaded)
+                    .map(|file| file.info.clone()),
+            )
             .collect();
         list.sort_by(|a, b| a.name.cmp(&b.name));
         list
@@ -95,11 +107,9 @@ impl Catalogue {
         enabled.filter_map(|entry| entry.plugin.quarantined()).collect()
     }
 
-    /// What runs under a name, else what waits, else what failed.
+    /// What runs under a name, else what waits, else what is not loaded.
     pub(crate) fn info(&self, name: &str) -> Option<PluginInfo> {
         let loaded = self.loaded.get(name).map(|entry| self.shown(entry));
-        loaded
-            .or_else(|| self.waiting.get(name).map(|waiting| waiting.info.clone()))
-            .or_else(|| self.failed.iter().find(|info| info.name == name).cloned())
+        loaded.or_else(|| self.unloaded(name).map(|file| file.info.clone()))
     }
 }

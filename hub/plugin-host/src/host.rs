@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     ChannelError, ChannelSender, DeliverError, LineLevel, Notice, Options, PluginInfo, PluginLogs, PluginState,
     Quarantined, RulePlugin, RuleProblem,
-    catalogue::{Catalogue, Entry, Waiting},
+    catalogue::{Catalogue, Entry, Unloaded},
     egress::{Egress, EgressBuildError, EgressOptions},
     folder::{self, Folder},
     journal::Journals,
@@ -148,7 +148,8 @@ impl PluginHost {
                     );
                     self.put(entry);
                 }
-                Err((Some(manifest), LoadError::ForAgents)) => self.list_for_agents(&manifest),
+                // Listed where its trust was known.
+                Err((_, LoadError::ForAgents(_))) => {}
                 Err((manifest, LoadError::NotApproved(reason))) => {
                     tracing::warn!(path = %path.display(), reason, "plugin waits for approval");
                     if let Some(manifest) = manifest {
@@ -174,7 +175,7 @@ impl PluginHost {
                 self.loader.trust(&file)?
             };
             if manifest.kind == Kind::Transform {
-                return Err(LoadError::ForAgents);
+                return Err(self.list_for_agents(&manifest, path, &trust));
             }
             // Who can put files into this folder has the operator's rights; rights beyond computing are still asked for.
             let fresh = Record {
@@ -194,6 +195,14 @@ impl PluginHost {
                 path: path.to_owned(),
                 trust,
                 enabled: record.as_ref().is_none_or(|record| record.enabled),
+                granted: if shipped {
+                    manifest.capabilities()
+                } else {
+                    record
+                        .as_ref()
+                        .map(|record| record.capabilities.clone())
+                        .unwrap_or_default()
+                },
                 previous: self.previous_version(&manifest.name).await,
             })
         };
@@ -221,25 +230,34 @@ impl PluginHost {
     }
 
     /// Transforms are shown, so that somebody who looks for one learns where it runs.
-    fn list_for_agents(&self, manifest: &Manifest) {
+    fn list_for_agents(&self, manifest: &Manifest, path: &Path, trust: &Trust) -> LoadError {
         tracing::debug!(plugin = manifest.name, "a transform, which agents run");
-        let reason = LoadError::ForAgents.to_string();
-        let info = PluginInfo::of(manifest, PluginState::ForAgents, Some(reason));
-        self.write().failed.push(info);
+        let error = if *trust == Trust::Shipped {
+            LoadError::ForAgents(manifest.name.clone())
+        } else {
+            LoadError::file_for_agents()
+        };
+        let mut info = PluginInfo::of(manifest, PluginState::ForAgents, Some(error.to_string()));
+        info.signature = trust.text();
+        let path = path.to_owned();
+        self.write().not_loaded.push(Unloaded { info, path });
+        error
     }
 
     fn list_failed(&self, path: &Path, manifest: Option<&Manifest>, error: &LoadError) {
         let reason = error.to_string();
         tracing::error!(path = %path.display(), reason, "plugin not loaded");
-        let info = match manifest {
+        let mut info = match manifest {
             Some(manifest) => PluginInfo::of(manifest, PluginState::Failed, Some(reason)),
             None => PluginInfo::unreadable(path, reason),
         };
+        info.granted = self.approved(&info.name);
         let mut catalogue = self.write();
         if !catalogue.loaded.contains_key(&info.name) {
             self.loader.meters.failed(&info.name);
         }
-        catalogue.failed.push(info);
+        let path = path.to_owned();
+        catalogue.not_loaded.push(Unloaded { info, path });
     }
 
     /// Makes a plugin the one of its name.
@@ -248,7 +266,7 @@ impl PluginHost {
         let (plugin, enabled) = (Arc::clone(&entry.plugin), entry.enabled);
         {
             let mut catalogue = self.write();
-            catalogue.failed.retain(|info| info.name != name);
+            catalogue.not_loaded.retain(|file| file.info.name != name);
             if let Some(before) = catalogue.loaded.insert(name, entry)
                 && !Arc::ptr_eq(&before.plugin, &plugin)
             {
@@ -264,8 +282,9 @@ impl PluginHost {
     }
 
     pub(crate) fn put_waiting(&self, manifest: &Manifest, reason: String, path: PathBuf) -> PluginInfo {
-        let info = PluginInfo::of(manifest, PluginState::AwaitingApproval, Some(reason));
-        let waiting = Waiting {
+        let mut info = PluginInfo::of(manifest, PluginState::AwaitingApproval, Some(reason));
+        info.granted = self.approved(&info.name);
+        let waiting = Unloaded {
             info: info.clone(),
             path,
         };
@@ -291,15 +310,10 @@ impl PluginHost {
         self.read().list()
     }
 
-    /// Adds which of a plugin's rights were approved. A shipped one is trusted as the hub's own binary is.
-    pub(crate) fn with_granted(&self, mut info: PluginInfo) -> PluginInfo {
-        info.granted = if info.signature == Trust::Shipped.text() {
-            info.capabilities.clone()
-        } else {
-            let record = self.folder.record(&info.name);
-            record.map(|record| record.capabilities).unwrap_or_default()
-        };
-        info
+    /// Rights of a plugin that somebody has approved, as they are on the disk.
+    fn approved(&self, name: &str) -> Vec<String> {
+        let record = self.folder.record(name);
+        record.map(|record| record.capabilities).unwrap_or_default()
     }
 
     /// Plugins that failed too often and are not called until somebody enables them.
@@ -439,7 +453,7 @@ impl std::fmt::Debug for PluginHost {
         f.debug_struct("PluginHost")
             .field("loaded", &catalogue.loaded.keys())
             .field("waiting", &catalogue.waiting.keys())
-            .field("failed", &catalogue.failed)
+            .field("not_loaded", &catalogue.not_loaded)
             .finish_non_exhaustive()
     }
 }

@@ -1,12 +1,16 @@
 //! Changes of plugins while the hub runs. A new version is checked and compiled before anything is touched.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use streamflow_component::Kind;
 
 use crate::{
     PluginHost, PluginInfo, PluginUsers,
-    catalogue::{Entry, Waiting},
+    catalogue::{Entry, Unloaded},
     folder::gone,
     plugin::Plugin,
     record::Record,
@@ -74,7 +78,7 @@ impl PluginHost {
         let file = File::of(bytes)?;
         let manifest = file.manifest.clone();
         if manifest.kind == Kind::Transform {
-            return Err(LoadError::ForAgents.into());
+            return Err(LoadError::file_for_agents().into());
         }
         let name = manifest.name.as_str();
         let before = self.entry(name);
@@ -112,7 +116,7 @@ impl PluginHost {
     pub async fn approve(&self, name: &str, by: &str) -> Result<PluginInfo, InstallError> {
         let _one_at_a_time = self.changing.acquire().await;
         let waiting = self.read().waiting.get(name).cloned();
-        let Some(Waiting { path, .. }) = waiting else {
+        let Some(Unloaded { path, .. }) = waiting else {
             let known = self.read().info(name).is_some();
             let error = if known {
                 InstallError::NothingWaits
@@ -162,6 +166,7 @@ impl PluginHost {
             path: self.folder.current(&name),
             trust,
             enabled: record.enabled,
+            granted: record.capabilities,
             previous: self.previous_version(&name).await,
         };
         let info = entry.info();
@@ -190,6 +195,7 @@ impl PluginHost {
             path: self.folder.current(name),
             trust,
             enabled: before.enabled,
+            granted: before.granted,
             previous: Some(before.plugin.manifest().version.clone()),
         };
         let info = entry.info();
@@ -223,16 +229,29 @@ impl PluginHost {
         Ok(info)
     }
 
-    /// Removes a plugin with all its versions. Rules that use it stop, and channels can deliver nothing: only `force` removes one that has such users.
+    /// Removes a plugin with all its versions, and files of its name that are not loaded. Rules that use it stop, and channels can deliver nothing: only
+    /// `force` removes one that has such users.
     ///
     /// # Errors
     /// When there is none, it is used or came with the hub, or its files cannot be removed.
     pub async fn remove(&self, name: &str, force: bool, by: &str) -> Result<(), InstallError> {
         let _one_at_a_time = self.changing.acquire().await;
         let entry = self.entry(name);
-        let waits = self.read().waiting.contains_key(name);
-        if entry.is_none() && !waits {
-            return Err(InstallError::Unknown(name.to_owned()));
+        let (waits, others) = {
+            let catalogue = self.read();
+            let others = catalogue.not_loaded.iter().filter(|file| file.info.name == name);
+            let others: Vec<PathBuf> = others.map(|file| file.path.clone()).collect();
+            (catalogue.waiting.contains_key(name), others)
+        };
+        let lies_here = |path: &Path| path.parent() == Some(self.folder.path());
+        let own: Vec<&PathBuf> = others.iter().filter(|path| lies_here(path)).collect();
+        if entry.is_none() && !waits && own.is_empty() {
+            let error = if others.is_empty() {
+                InstallError::Unknown
+            } else {
+                InstallError::Shipped
+            };
+            return Err(error(name.to_owned()));
         }
         if entry.as_ref().is_some_and(|entry| entry.trust == Trust::Shipped) {
             return Err(InstallError::Shipped(name.to_owned()));
@@ -242,6 +261,9 @@ impl PluginHost {
             let name = name.to_owned();
             return Err(InstallError::Used { name, users });
         }
+        for path in own {
+            gone(std::fs::remove_file(path))?;
+        }
         self.folder
             .remove(name, entry.as_ref().map(|entry| entry.path.as_path()))?;
         {
@@ -249,6 +271,9 @@ impl PluginHost {
             catalogue.loaded.remove(name);
             catalogue.waiting.remove(name);
             catalogue.shadows.remove(name);
+            catalogue
+                .not_loaded
+                .retain(|file| file.info.name != name || !lies_here(&file.path));
         }
         self.loader.meters.removed(name);
         self.loader.journals.forget(name);

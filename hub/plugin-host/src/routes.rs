@@ -39,11 +39,6 @@ impl PluginHost {
     }
 }
 
-/// What the API shows of a plugin: also which rights were approved.
-fn shown(host: &PluginHost, info: PluginInfo) -> axum::Json<Data<PluginInfo>> {
-    Data::json(host.with_granted(info))
-}
-
 impl From<InstallError> for ApiError {
     fn from(error: InstallError) -> Self {
         match &error {
@@ -74,8 +69,7 @@ async fn list_plugins(
 ) -> ApiResult<axum::Json<Page<PluginInfo>>> {
     identity.require(Role::Viewer)?;
     // A hub has dozens of plugins at most: always one page.
-    let list = host.list().into_iter().map(|info| host.with_granted(info));
-    Ok(axum::Json(Page::new(list.collect(), None)))
+    Ok(axum::Json(Page::new(host.list(), None)))
 }
 
 /// Reads a plugin
@@ -84,7 +78,7 @@ async fn list_plugins(
 async fn read_plugin(State(host): State<Arc<PluginHost>>, identity: Identity, Path(name): Path<String>) -> Answer {
     identity.require(Role::Viewer)?;
     let info = host.read().info(&name).ok_or(InstallError::Unknown(name))?;
-    Ok(shown(&host, info))
+    Ok(Data::json(info))
 }
 
 /// Which lines of a plugin are wanted.
@@ -166,7 +160,7 @@ async fn install_plugin(
     } else {
         host.install(bytes, query.approve, by).await?
     };
-    Ok(shown(&host, info))
+    Ok(Data::json(info))
 }
 
 /// Approves the version that waits
@@ -175,7 +169,7 @@ async fn install_plugin(
 async fn approve_plugin(State(host): State<Arc<PluginHost>>, identity: Identity, Path(name): Path<String>) -> Answer {
     identity.require(Role::Admin)?;
     let info = host.approve(&name, &identity.name).await?;
-    Ok(shown(&host, info))
+    Ok(Data::json(info))
 }
 
 /// Switches a plugin on
@@ -186,7 +180,7 @@ async fn approve_plugin(State(host): State<Arc<PluginHost>>, identity: Identity,
 async fn enable_plugin(State(host): State<Arc<PluginHost>>, identity: Identity, Path(name): Path<String>) -> Answer {
     identity.require(Role::Admin)?;
     let info = host.set_enabled(&name, true, &identity.name).await?;
-    Ok(shown(&host, info))
+    Ok(Data::json(info))
 }
 
 /// Switches a plugin off
@@ -197,7 +191,7 @@ async fn enable_plugin(State(host): State<Arc<PluginHost>>, identity: Identity, 
 async fn disable_plugin(State(host): State<Arc<PluginHost>>, identity: Identity, Path(name): Path<String>) -> Answer {
     identity.require(Role::Admin)?;
     let info = host.set_enabled(&name, false, &identity.name).await?;
-    Ok(shown(&host, info))
+    Ok(Data::json(info))
 }
 
 /// Goes back to the version before
@@ -206,7 +200,7 @@ async fn disable_plugin(State(host): State<Arc<PluginHost>>, identity: Identity,
 async fn rollback_plugin(State(host): State<Arc<PluginHost>>, identity: Identity, Path(name): Path<String>) -> Answer {
     identity.require(Role::Admin)?;
     let info = host.rollback(&name, &identity.name).await?;
-    Ok(shown(&host, info))
+    Ok(Data::json(info))
 }
 
 /// How a plugin is removed.
@@ -256,7 +250,7 @@ async fn read_shadow(
 async fn promote_plugin(State(host): State<Arc<PluginHost>>, identity: Identity, Path(name): Path<String>) -> Answer {
     identity.require(Role::Admin)?;
     let info = host.promote(&name, &identity.name).await?;
-    Ok(shown(&host, info))
+    Ok(Data::json(info))
 }
 
 /// Ends the version in the shadow
@@ -265,5 +259,5 @@ async fn promote_plugin(State(host): State<Arc<PluginHost>>, identity: Identity,
 async fn discard_plugin(State(host): State<Arc<PluginHost>>, identity: Identity, Path(name): Path<String>) -> Answer {
     identity.require(Role::Admin)?;
     let info = host.discard(&name, &identity.name).await?;
-    Ok(shown(&host, info))
+    Ok(Data::json(info))
 }

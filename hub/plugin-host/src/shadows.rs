@@ -23,6 +23,9 @@ impl PluginHost {
         let _one_at_a_time = self.changing.acquire().await;
         let file = File::of(bytes)?;
         let manifest = file.manifest.clone();
+        if manifest.kind == Kind::Transform {
+            return Err(LoadError::file_for_agents().into());
+        }
         let name = manifest.name.as_str();
         if self.entry(name).is_none() {
             let waits = self.read().waiting.contains_key(name);

@@ -52,10 +52,9 @@ pub(crate) enum LoadError {
     Large(usize),
     #[error(transparent)]
     Package(#[from] PackageError),
-    #[error(
-        "transforms run in agents: name this file in agent.toml, as [[processors]] kind = \"plugin\", plugin = \"/path/to/it.wasm\""
-    )]
-    ForAgents,
+    /// With what an agent calls it: the name of one that comes with agents, or where a file lies.
+    #[error("transforms run in agents: name it in agent.toml, as [[processors]] kind = \"plugin\", plugin = \"{0}\"")]
+    ForAgents(String),
     #[error("it needs version {0} of the plugin interface; this hub speaks {API}")]
     Api(String),
     #[error("it does not compile: {0}")]
@@ -82,6 +81,13 @@ pub(crate) enum LoadError {
     NameTaken,
     #[error("{0}")]
     NotApproved(String),
+}
+
+impl LoadError {
+    /// For a transform that did not come with the hub.
+    pub(crate) fn file_for_agents() -> Self {
+        Self::ForAgents("/path/to/it.wasm".to_owned())
+    }
 }
 
 /// A file's bytes and what its manifest says.

@@ -7,7 +7,7 @@ use streamflow_plugin_host::{
     signature::{KeyTexts, SigningKey},
 };
 
-use crate::fixture::{Fixture, Parts, Running};
+use crate::fixture::{Fixture, Parts, Running, component, manifest};
 
 fn unsigned() -> Fixture {
     let mut fixture = Fixture::new();
@@ -249,4 +249,44 @@ async fn what_is_used_is_removed_by_force_only() {
     assert_eq!(answer(&running).await, "1");
     running.host.remove("mine", true, "test").await.unwrap();
     assert!(running.deliver("mine").await.is_err());
+}
+
+#[tokio::test]
+async fn what_is_not_loaded_can_be_removed_where_it_was_installed() {
+    let transform = |name: &str| component("(component)", &manifest(name, "transform", ""));
+    let fixture = unsigned()
+        .file("plugins/mine.wasm", &transform("mine"))
+        .file("plugins/garbage.wasm", b"garbage")
+        .file("shipped/theirs.wasm", &transform("theirs"));
+    let running = fixture.try_start().await.unwrap();
+    for (name, signature, words) in [
+        ("mine", "unsigned", "plugin = \"/path/to/it.wasm\""),
+        ("theirs", "shipped", "plugin = \"theirs\""),
+    ] {
+        let info = running.info(name);
+        assert_eq!(
+            (info.state, info.signature.as_str()),
+            (PluginState::ForAgents, signature)
+        );
+        assert!(info.reason.unwrap().contains(words), "{name}");
+    }
+    let refused = running.host.install_shadow(transform("other"), false, "test").await;
+    assert!(
+        matches!(&refused, Err(InstallError::Unfit(reason)) if reason.contains("run in agents")),
+        "{refused:?}"
+    );
+    assert!(matches!(
+        running.host.remove("theirs", false, "test").await,
+        Err(InstallError::Shipped(_))
+    ));
+    for name in ["mine", "garbage"] {
+        running.host.remove(name, false, "test").await.unwrap();
+        assert!(matches!(
+            running.host.remove(name, false, "test").await,
+            Err(InstallError::Unknown(_))
+        ));
+    }
+    assert_eq!(running.host.list().len(), 1);
+    assert_eq!(fs::read_dir(fixture.dir.path().join("plugins")).unwrap().count(), 0);
+    assert!(fixture.shipped().join("theirs.wasm").is_file());
 }

@@ -101,7 +101,7 @@ async fn files_that_are_no_plugins_are_listed_with_their_reason() {
         ("future", "another version"),
         ("no-exports", "does not fit the plugin interface"),
         ("mailer", "does not fit the plugin interface"),
-        ("transformer", "transforms run in agents"),
+        ("transformer", "plugin = \"transformer\""),
         ("caller", "a rule has no http"),
         ("hollow", "does not fit the plugin interface"),
         ("new-api", "version 0.2"),
