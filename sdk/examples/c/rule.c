@@ -4,6 +4,9 @@
 
 #include "rule_plugin.h"
 
+// Most sources that are remembered: what `save` answers must fit into 1 MiB. SLOTS is a power of two.
+enum { MAX_SOURCES = 2000, SLOTS = 4096 };
+
 typedef struct {
   rule_plugin_string_t name;
   uint64_t count;
@@ -11,11 +14,10 @@ typedef struct {
 
 static double threshold;
 static uint64_t many;
-static source_t *sources;
-static size_t known, room;
-// The number of a source plus one, at the place that its name hashes to or one behind it; 0 is free. At most half of a power of two is taken.
-static uint32_t *table;
-static size_t slots;
+static source_t sources[MAX_SOURCES];
+static size_t known;
+// The number of a source plus one, at the place that its name hashes to or one behind it; 0 is free. At most half are taken.
+static uint32_t table[SLOTS];
 
 static bool same(const uint8_t *one, const uint8_t *other, size_t length) {
   while (length && *one == *other) one++, other++, length--;
@@ -25,34 +27,22 @@ static bool same(const uint8_t *one, const uint8_t *other, size_t length) {
 static size_t slot_of(const uint8_t *name, size_t length) {
   uint32_t hash = 2166136261u;
   for (size_t i = 0; i < length; i++) hash = (hash ^ name[i]) * 16777619u;
-  size_t at = hash & (slots - 1);
-  for (; table[at]; at = (at + 1) & (slots - 1)) {
+  size_t at = hash & (SLOTS - 1);
+  for (; table[at]; at = (at + 1) & (SLOTS - 1)) {
     rule_plugin_string_t *other = &sources[table[at] - 1].name;
     if (other->len == length && same(other->ptr, name, length)) break;
   }
   return at;
 }
 
-static void grow(void) {
-  free(table);
-  slots = slots ? 2 * slots : 64;
-  room = slots / 2;
-  table = malloc(slots * sizeof *table);
-  sources = realloc(sources, room * sizeof *sources);
-  for (size_t i = 0; i < slots; i++) table[i] = 0;
-  for (size_t i = 0; i < known; i++) table[slot_of(sources[i].name.ptr, sources[i].name.len)] = i + 1;
-}
-
-// The number of a source, a new one where the name is new.
+// The number of a source plus one, a new one where the name is new; 0 when there is no room for another.
 static uint32_t number_of(const uint8_t *name, size_t length) {
-  if (known == room) grow();
   size_t slot = slot_of(name, length);
-  if (!table[slot]) {
-    sources[known].count = 0;
+  if (!table[slot] && known < MAX_SOURCES) {
     rule_plugin_string_dup_n(&sources[known].name, (const char *)name, length);
     table[slot] = ++known;
   }
-  return table[slot] - 1;
+  return table[slot];
 }
 
 // The number behind `"key":`. The hub has checked the configuration against the schema of plugin.toml, so it is there.
@@ -92,7 +82,7 @@ bool exports_streamflow_plugin_rule_init(rule_plugin_string_t *config, rule_plug
     memcpy(&count, state->ptr + at, 8);
     memcpy(&length, state->ptr + at + 8, 4);
     uint32_t number = number_of(state->ptr + at + 12, length);
-    sources[number].count = count;
+    if (number) sources[number - 1].count = count;
     at += 12 + length;
   }
   if (state) rule_plugin_list_u8_free(state);
@@ -126,12 +116,15 @@ bool exports_streamflow_plugin_rule_on_events(exports_streamflow_plugin_rule_bat
   const streamflow_plugin_types_column_t *column = &events->columns.ptr[0];
   const double *values = column->data.val.float_.ptr;
   const uint8_t *present = column->present.is_some ? column->present.val.ptr : NULL;
+  // Each text is looked up when its first row counts.
   uint32_t *numbers = malloc(texts->ends.len * sizeof *numbers);
-  for (size_t i = 0, begin = 0; i < texts->ends.len; begin = texts->ends.ptr[i++])
-    numbers[i] = number_of(texts->texts.ptr + begin, texts->ends.ptr[i] - begin);
+  for (size_t i = 0; i < texts->ends.len; i++) numbers[i] = 0;
   for (uint32_t row = 0; row < events->count; row++) {
     if (!(values[row] > threshold) || (present && !(present[row >> 3] >> (row & 7) & 1))) continue;
-    source_t *source = &sources[numbers[texts->index.ptr[row]]];
+    size_t text = texts->index.ptr[row], begin = text ? texts->ends.ptr[text - 1] : 0;
+    if (!numbers[text]) numbers[text] = number_of(texts->texts.ptr + begin, texts->ends.ptr[text] - begin);
+    if (!numbers[text]) continue;
+    source_t *source = &sources[numbers[text] - 1];
     if (++source->count == many) raise_alert(alerts, source, row);
   }
   free(numbers);

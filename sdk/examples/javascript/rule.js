@@ -1,6 +1,9 @@
 // Counts, for each source, the events whose number is above a threshold, and raises an alert when there are many.
 import { write } from 'streamflow:plugin/log@0.1.0';
 
+// Most sources that are remembered: what `save` answers must fit into 1 MiB.
+const MAX_SOURCES = 2000;
+
 let config;
 let counts = new Map();
 
@@ -8,7 +11,7 @@ export const rule = {
   // The hub has checked the configuration against the schema of plugin.toml; the state is what `save` answered last.
   init(text, state) {
     config = JSON.parse(text);
-    counts = new Map(state ? JSON.parse(String.fromCharCode(...state)) : []);
+    counts = new Map(state ? JSON.parse(decode(state)) : []);
     write('debug', `counting with ${text}`);
   },
 
@@ -22,9 +25,13 @@ export const rule = {
       if (!(data.val[row] > config.threshold)) continue;
       if (present && !((present[row >> 3] >> (row & 7)) & 1)) continue;
       const number = source.index[row];
+      if (!here[number]) {
+        if (counts.size >= MAX_SOURCES) continue;
+        counts.set(sources[number], 0);
+      }
       if (++here[number] === config.many) alerts.push(alert(sources[number], row));
     }
-    sources.forEach((name, number) => counts.set(name, here[number]));
+    sources.forEach((name, number) => here[number] && counts.set(name, here[number]));
     return alerts;
   },
 
@@ -38,6 +45,13 @@ export const rule = {
     return Uint8Array.from(text, (c) => c.charCodeAt(0));
   },
 };
+
+// In parts: a function takes no more than 65,535 arguments.
+function decode(bytes) {
+  let text = '';
+  for (let at = 0; at < bytes.length; at += 1024) text += String.fromCharCode(...bytes.slice(at, at + 1024));
+  return text;
+}
 
 function alert(key, row) {
   return { level: undefined, key, title: 'many', body: '', value: undefined, resolved: false, rows: [row], labels: [] };

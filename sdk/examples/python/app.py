@@ -7,6 +7,9 @@ from wit_world.imports import log
 from wit_world.imports.log import Verbosity
 from wit_world.imports.types import Alert, Batch, TextColumn
 
+# Most sources that are remembered: what `save` answers must fit into 1 MiB.
+MAX_SOURCES = 2000
+
 # The exported class is made anew for each call: what lasts is global.
 config = {}
 counts = {}
@@ -28,10 +31,14 @@ class Rule:
         alerts = []
         for row, (number, value) in enumerate(zip(events.source.index, column.data.value)):
             if value > threshold and is_there(column.present, row):
+                if not here[number]:
+                    if len(counts) >= MAX_SOURCES:
+                        continue
+                    counts[sources[number]] = 0
                 here[number] += 1
                 if here[number] == many:
                     alerts.append(alert(sources[number], row))
-        counts.update(zip(sources, here))
+        counts.update((source, count) for source, count in zip(sources, here) if count)
         return alerts
 
     def on_tick(self, now: int) -> list[Alert]:

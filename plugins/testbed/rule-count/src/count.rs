@@ -2,6 +2,9 @@
 
 use streamflow_sdk::keyed::{Keyed, Numbered};
 
+/// Most sources that are remembered: the state has to fit into what the hub keeps of it.
+const MAX_SOURCES: usize = 2000;
+
 /// Events above the threshold, by source.
 pub type Counts = Keyed<u64>;
 
@@ -31,6 +34,9 @@ pub fn count<N: Numbered, S: Fn(usize) -> usize, V: Iterator<Item = (usize, f64)
     for (row, value) in values {
         if value > threshold {
             let number = source(row);
+            if here.remembered() >= MAX_SOURCES && here.get_mut(number).is_none() {
+                continue;
+            }
             let Some(count) = here.or_default(number) else { continue };
             *count += 1;
             if *count == many && value.is_finite() {
