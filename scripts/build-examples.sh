@@ -81,7 +81,7 @@ c() {
 packer() {
   [ -z "${COMPONENTIZE:-}" ] || { echo "$COMPONENTIZE"; return; }
   local profile=${PROFILE:-release}
-  cargo build --locked --quiet --profile "$profile" -p streamflow-component --bin streamflow-componentize
+  cargo build --locked --quiet --profile "$profile" -p streamflow-component --bin streamflow-componentize || return
   [ "$profile" != dev ] || profile=debug
   echo "${CARGO_TARGET_DIR:-target}/$profile/streamflow-componentize"
 }
@@ -97,7 +97,7 @@ for name in "$@"; do
   # Two tests may want the same one at the same time.
   exec 9>"$dist/.lock-$name"
   if command -v flock >/dev/null; then flock 9; fi
-  now=$({ find wit "$from" \( -name node_modules -o -name .venv -o -name __pycache__ -o -name '*.wasm' \) -prune -o -type f -print
+  now=$({ find wit sdk/component "$from" \( -name node_modules -o -name .venv -o -name __pycache__ -o -name '*.wasm' \) -prune -o -type f -print
     echo scripts/build-examples.sh; } | LC_ALL=C sort | xargs -d '\n' sha256sum | sha256sum | cut -d' ' -f1)
   if [ "$(cat "$dist/.$name" 2>/dev/null)" = "$now" ] && [ -s "$dist/$name.wasm" ] && [ -s "$made" ]; then
     say "    up to date: $dist/$name.wasm"
@@ -106,7 +106,7 @@ for name in "$@"; do
   rm -f "$dist/$name.wasm"
   step "the example in $name"
   $name || { skip "$name" "$why"; continue; }
-  pack=$(packer)
+  pack=$(packer) || fail "the tool that packs components does not build"
   "$pack" "$made" "$from/plugin.toml" "$dist/.$name.new"
   mv "$dist/.$name.new" "$dist/$name.wasm"
   echo "$now" >"$dist/.$name"
