@@ -113,7 +113,13 @@ impl Accumulators {
             (List::Any(list), _) => {
                 let rows = picked.rows.iter().map(|row| *row as usize);
                 let groups = picked.groups.iter().map(|group| places[*group as usize] as usize);
-                fold::add(spec, columns, || rows.clone().zip(groups.clone()), list)
+                fold::add(
+                    spec,
+                    columns,
+                    picked.rows.len(),
+                    || rows.clone().zip(groups.clone()),
+                    list,
+                )
             }
             _ => Ok(()),
         }

@@ -19,13 +19,14 @@ pub fn fold<A: AsMut<Accumulator>>(
     accumulators: &mut [A],
 ) -> Result<(), DecodeError> {
     let pairs = || rows.iter_ones().map(move |row| (row, groups[row] as usize));
-    add(spec, columns, pairs, accumulators)
+    add(spec, columns, rows.count_ones(), pairs, accumulators)
 }
 
-/// Adds each of these rows to the accumulator whose number is beside it.
+/// Adds each of these rows, `count` in all, to the accumulator whose number is beside it.
 pub(super) fn add<A: AsMut<Accumulator>, P: Iterator<Item = (usize, usize)>>(
     spec: &AggregateSpec,
     columns: &mut Columns<'_>,
+    count: usize,
     pairs: impl Fn() -> P,
     accumulators: &mut [A],
 ) -> Result<(), DecodeError> {
@@ -40,7 +41,7 @@ pub(super) fn add<A: AsMut<Accumulator>, P: Iterator<Item = (usize, usize)>>(
             return Ok(());
         };
         // Each value once where most rows are added; of few rows only their own.
-        let all = pairs().count() > dict.values.len();
+        let all = count > dict.values.len();
         let known = if all { dict.values.as_slice() } else { &[] };
         let coupons: Vec<_> = known.iter().map(|value| Distinct::coupon(value)).collect();
         for (row, group) in pairs() {
@@ -59,7 +60,7 @@ pub(super) fn add<A: AsMut<Accumulator>, P: Iterator<Item = (usize, usize)>>(
         let Some(dict) = columns.labels(path)? else {
             return Ok(());
         };
-        let all = pairs().count() > dict.values.len();
+        let all = count > dict.values.len();
         let known = if all { dict.values.as_slice() } else { &[] };
         let hashed: Vec<_> = known.iter().map(|value| Hashed::new(value)).collect();
         for (row, group) in pairs() {
