@@ -7,6 +7,7 @@ mod accumulators;
 mod distinct;
 mod fold;
 mod frequent;
+mod lean;
 mod moments;
 mod quantile;
 mod spec;
@@ -15,6 +16,7 @@ mod state;
 pub use accumulators::{Accumulators, Picked};
 pub use fold::fold;
 pub use frequent::Frequent;
+pub use lean::push_lean;
 pub use spec::{AggregateError, AggregateSpec, Func, MAX_TOP};
 pub use state::Accumulator;
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Accumulator, AggregateSpec, Frequent, Func, fold, moments::Total, state::State};
+use super::{Accumulator, AggregateSpec, Frequent, Func, fold, lean::push_lean, moments::Total, state::State};
 use crate::{batch::DecodeError, filter::Columns, path::Path};
 
 /// Rows of a batch that are to be added, by groups with small numbers of their own.
@@ -245,12 +245,4 @@ impl From<f64> for Extreme {
             ignored: 0,
         }
     }
-}
-
-/// Appends without taking much more memory than is needed: there are as many of these lists as there are rules and panes.
-fn push_lean<T>(list: &mut Vec<T>, item: T) {
-    if list.len() == list.capacity() {
-        list.reserve_exact((list.len() / 4).max(8));
-    }
-    list.push(item);
 }

@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap, ops::Range};
 
 use serde::{Deserialize, Serialize};
 use streamflow_proto::{
-    aggregate::{Accumulator, Accumulators, AggregateSpec},
+    aggregate::{Accumulator, Accumulators, AggregateSpec, push_lean},
     batch::DecodeError,
     bitmap::Bitmap,
     filter::Columns,
@@ -14,7 +14,7 @@ use streamflow_proto::{
 use super::{
     grouping::LocalGroups,
     groups::Groups,
-    numbering::{Numbering, Recent, push_lean},
+    numbering::{Numbering, Recent},
     selection::{Selection, Stretch},
     table::Table,
 };

@@ -3,11 +3,9 @@
 use std::collections::{HashMap, HashSet, hash_map::Entry};
 
 use serde::{Deserialize, Serialize};
+use streamflow_proto::aggregate::push_lean;
 
-use super::{
-    grouping,
-    numbering::{Labels, push_lean},
-};
+use super::{grouping, numbering::Labels};
 
 /// What every label of the group of all surplus groups is.
 pub(crate) const OTHER: &str = "other";

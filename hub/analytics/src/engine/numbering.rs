@@ -137,15 +137,7 @@ impl Recent {
     }
 }
 
-/// Appends without taking much more memory than is needed: there are as many of these lists as there are rules.
-pub(crate) fn push_lean<T>(list: &mut Vec<T>, item: T) {
-    if list.len() == list.capacity() {
-        list.reserve_exact((list.len() / 4).max(8));
-    }
-    list.push(item);
-}
-
-/// Makes a list at least so long, in the same way.
+/// Makes a list at least so long without taking much more memory than is needed: there are as many of these lists as there are rules.
 pub(crate) fn fill_lean<T: Clone>(list: &mut Vec<T>, len: usize, item: T) {
     if list.len() >= len {
         return;
