@@ -154,8 +154,11 @@ impl<V, N: Numbered> Here<'_, V, N> {
 
     /// Forgets all for which this is false, of this call's texts and of others.
     pub fn retain(&mut self, keep: impl FnMut(&str, &mut V) -> bool) {
+        let before = self.keyed.len();
         self.keyed.retain(keep);
-        self.places.fill(UNSEEN);
+        if self.keyed.len() < before {
+            self.places.fill(UNSEEN);
+        }
     }
 
     /// What is remembered of the text of this number, if anything is.
@@ -178,6 +181,23 @@ impl<V, N: Numbered> Here<'_, V, N> {
             };
         }
         self.keyed.values.get_mut(*place as usize)
+    }
+
+    /// The same among `most`, none when there is no room: where all places are taken, those for which `keep` is false make room.
+    pub fn or_insert_among(
+        &mut self,
+        most: usize,
+        mut keep: impl FnMut(&V) -> bool,
+        number: usize,
+        new: impl FnOnce() -> V,
+    ) -> Option<&mut V> {
+        if self.remembered() >= most && self.get_mut(number).is_none() {
+            self.retain(|_, value| keep(value));
+            if self.remembered() >= most {
+                return None;
+            }
+        }
+        self.or_insert_with(number, new)
     }
 
     /// The same, for what begins with its default.
@@ -273,6 +293,22 @@ mod tests {
         assert_eq!(here.get_mut(0), None);
         assert_eq!(here.get_mut(1), Some(&mut 18));
         assert_eq!(here.remembered(), 10);
+    }
+
+    #[test]
+    fn what_is_over_makes_room_only_when_there_is_none() {
+        let mut keyed: Keyed<u64> = [("a".to_owned(), 1), ("b".to_owned(), 0)].into_iter().collect();
+        let mut here = keyed.of(&["a", "b", "c", "d"][..]);
+        let goes_on = |value: &u64| *value > 0;
+        assert_eq!(here.or_insert_among(2, goes_on, 1, || 9), Some(&mut 0));
+        assert_eq!(here.or_insert_among(3, goes_on, 2, || 9), Some(&mut 9));
+        assert_eq!(here.or_insert_among(3, goes_on, 3, || 8), Some(&mut 8));
+        assert_eq!(here.get_mut(1), None);
+        assert_eq!(here.get_mut(2), Some(&mut 9));
+        assert_eq!(here.or_insert_among(3, goes_on, 1, || 7), None);
+        assert_eq!(here.or_insert_among(3, goes_on, 0, || 7), Some(&mut 1));
+        assert_eq!(here.or_insert_among(4, goes_on, 4, || 7), None, "no such text");
+        assert_eq!(keyed.sorted(), [("a", &1), ("c", &9), ("d", &8)]);
     }
 
     #[test]

@@ -1,17 +1,25 @@
 //! Numbers as series, for rules that follow each by itself: `data.value`, by source and `data.name`.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+
+use foldhash::fast::FixedState;
 
 use crate::Events;
 
 /// Longest name that is kept, in characters.
 const MAX_NAME: usize = 100;
 
+/// The numbers of a call, and the series that they belong to.
+#[derive(Debug)]
+pub struct Readings<'a> {
+    keys: Vec<String>,
+    /// With the number of the key.
+    all: Vec<(usize, Reading<'a>)>,
+}
+
 /// A number of a series.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Reading<'a> {
-    /// Which series: the source, and the name where there is one. The same text for every number of it.
-    pub key: String,
     /// Where it comes from, shortened.
     pub source: &'a str,
     /// The number; it is finite.
@@ -26,32 +34,51 @@ pub struct Reading<'a> {
 ///
 /// # Errors
 /// When it does not.
-pub fn readings(events: &Events) -> Result<impl Iterator<Item = Reading<'_>>, String> {
+pub fn readings(events: &Events) -> Result<Readings<'_>, String> {
     let (values, names) = (events.floats("data.value")?, events.texts("data.name")?);
-    let finite = values.iter().filter(|(_, value)| value.is_finite());
-    Ok(finite.map(move |(row, value)| {
+    // Each key is made once, and not for each row.
+    let mut known: HashMap<_, usize, FixedState> = HashMap::default();
+    let (mut keys, mut all) = (Vec::new(), Vec::new());
+    for (row, value) in values.iter().filter(|(_, value)| value.is_finite()) {
         let source = short(events.source(row));
-        let key = match names.get(row) {
-            Some(name) => format!("{source} {}", short(name)),
-            None => source.to_owned(),
-        };
-        Reading {
-            key,
-            source,
-            value,
-            at_ms: events.time_ms(row),
-            row,
-        }
-    }))
+        let number = *known
+            .entry((events.source_number(row), names.number(row)))
+            .or_insert_with(|| {
+                keys.push(
+                    names
+                        .get(row)
+                        .map_or_else(|| source.to_owned(), |name| format!("{source} {}", short(name))),
+                );
+                keys.len() - 1
+            });
+        let at_ms = events.time_ms(row);
+        all.push((
+            number,
+            Reading {
+                source,
+                value,
+                at_ms,
+                row,
+            },
+        ));
+    }
+    Ok(Readings { keys, all })
 }
 
-/// Whether this key is known, or there is room for it among `most`. When all places are taken, those for which `keep` is false make room.
-pub fn has_room<V>(all: &mut BTreeMap<String, V>, key: &str, most: usize, keep: impl Fn(&V) -> bool) -> bool {
-    if all.len() < most || all.contains_key(key) {
-        return true;
+impl<'a> Readings<'a> {
+    /// What the series are called: the source, and the name where there is one. A key is the same text in every call.
+    #[must_use]
+    pub fn keys(&self) -> &[String] {
+        &self.keys
     }
-    all.retain(|_, value| keep(value));
-    all.len() < most
+
+    /// The numbers, each with its key and the number of the key among [`Self::keys`].
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &str, Reading<'a>)> {
+        let key = |number: usize| self.keys.get(number).map(String::as_str).unwrap_or_default();
+        self.all
+            .iter()
+            .map(move |(number, reading)| (*number, key(*number), *reading))
+    }
 }
 
 fn short(name: &str) -> &str {
@@ -62,15 +89,6 @@ fn short(name: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_over_makes_room_only_when_there_is_none() {
-        let mut all: BTreeMap<String, bool> = [("a".to_owned(), true), ("b".to_owned(), false)].into();
-        assert!(has_room(&mut all, "c", 3, |goes_on| *goes_on) && all.len() == 2);
-        assert!(has_room(&mut all, "b", 2, |goes_on| *goes_on) && all.len() == 2);
-        assert!(has_room(&mut all, "c", 2, |goes_on| *goes_on) && all.len() == 1);
-        assert!(!has_room(&mut all, "c", 1, |goes_on| *goes_on));
-    }
 
     #[test]
     fn names_are_cut_between_characters() {

@@ -3,10 +3,10 @@
 //! The rule's `match` chooses the sign-in events. The user is `user_id` or `data.user`, the address `data.address` or `data.ip`, else the source; a sign-in
 //! failed when `data.success` is false or `data.outcome` is `failure`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, slice};
 
 use serde::{Deserialize, Serialize};
-use streamflow_sdk::{Alert, Events, Rule, export_rule, series::has_room, window::Sliding};
+use streamflow_sdk::{Alert, Events, Rule, export_rule, keyed::Keyed, window::Sliding};
 
 /// Most pairs of user and address at a time; those without recent failures make room.
 const MAX_PAIRS: usize = 500;
@@ -45,7 +45,7 @@ struct BruteForce {
 impl Rule for BruteForce {
     type Config = Config;
     /// By user and address.
-    type State = BTreeMap<String, Attempts>;
+    type State = Keyed<Attempts>;
 
     fn init(config: Config) -> Result<Self, String> {
         let span_ms = i64::from(config.within_seconds) * 1000;
@@ -81,15 +81,16 @@ impl Rule for BruteForce {
                 continue;
             }
             let goes_on = |attempts: &Attempts| attempts.firing || !attempts.failures.is_over(at);
-            if !has_room(pairs, &key, MAX_PAIRS, goes_on) {
-                continue;
-            }
-            let attempts = pairs.entry(key.clone()).or_insert_with(|| Attempts {
+            let new = || Attempts {
                 user: short(user).to_owned(),
                 address: short(address).to_owned(),
                 failures: Sliding::new(self.span_ms),
                 firing: false,
-            });
+            };
+            let mut here = pairs.of(slice::from_ref(&key));
+            let Some(attempts) = here.or_insert_among(MAX_PAIRS, goes_on, 0, new) else {
+                continue;
+            };
             attempts.failures.add(at, 1);
             let count = attempts.failures.count(at);
             if count >= self.config.failures {
@@ -104,7 +105,10 @@ impl Rule for BruteForce {
 
     fn on_tick(&mut self, now_ms: i64, pairs: &mut Self::State) -> Result<Vec<Alert>, String> {
         let over = |attempts: &Attempts| attempts.failures.is_over(now_ms);
-        let ended = pairs.iter().filter(|(_, attempts)| attempts.firing && over(attempts));
+        let ended = pairs
+            .sorted()
+            .into_iter()
+            .filter(|(_, attempts)| attempts.firing && over(attempts));
         let alerts = ended
             .map(|(key, attempts)| Alert {
                 resolved: true,

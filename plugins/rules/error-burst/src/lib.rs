@@ -77,21 +77,16 @@ impl Rule for Burst {
         let mut full_until = i64::MIN;
         for row in events.rows().filter(|row| self.counts(events.severity(*row))) {
             let (number, at) = (events.source_number(row), events.time_ms(row));
-            if here.remembered() >= MAX_SOURCES && here.get_mut(number).is_none() {
-                if at < full_until {
-                    continue;
-                }
-                here.retain(|_, source| source.firing || !source.errors.is_over(at));
-                if here.remembered() >= MAX_SOURCES {
-                    full_until = at.saturating_add(self.span_ms / 60);
-                    continue;
-                }
+            if at < full_until && here.remembered() >= MAX_SOURCES && here.get_mut(number).is_none() {
+                continue;
             }
+            let goes_on = |source: &Source| source.firing || !source.errors.is_over(at);
             let new = || Source {
                 errors: Sliding::new(self.span_ms),
                 firing: false,
             };
-            let Some(source) = here.or_insert_with(number, new) else {
+            let Some(source) = here.or_insert_among(MAX_SOURCES, goes_on, number, new) else {
+                full_until = at.saturating_add(self.span_ms / 60);
                 continue;
             };
             source.errors.add(at, 1);

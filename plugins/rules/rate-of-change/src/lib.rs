@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 use streamflow_sdk::{
     Alert, Events, Rule, export_rule,
+    keyed::Keyed,
     series::{self, Reading},
 };
 
@@ -65,7 +66,7 @@ struct RateOfChange {
 impl Rule for RateOfChange {
     type Config = Config;
     /// By source and name.
-    type State = BTreeMap<String, Series>;
+    type State = Keyed<Series>;
 
     fn init(mut config: Config) -> Result<Self, String> {
         if config.amount.is_none() && config.percent.is_none() {
@@ -76,42 +77,39 @@ impl Rule for RateOfChange {
     }
 
     fn on_events(&mut self, events: &Events, all: &mut Self::State) -> Result<Vec<Alert>, String> {
-        let mut alerts: BTreeMap<String, Alert> = BTreeMap::new();
-        for reading in series::readings(events)? {
-            let Reading {
-                key,
-                source,
-                value,
-                at_ms,
-                row,
-            } = reading;
+        let readings = series::readings(events)?;
+        let mut here = all.of(readings.keys());
+        let mut alerts: BTreeMap<&str, Alert> = BTreeMap::new();
+        for (number, key, reading) in readings.iter() {
+            let Reading { value, at_ms, .. } = reading;
             let goes_on = |series: &Series| series.firing || !series.is_over(at_ms, self.span_ms);
-            if !series::has_room(all, &key, MAX_SERIES, goes_on) {
-                continue;
-            }
-            let series = all.entry(key.clone()).or_insert_with(|| Series {
-                source: source.to_owned(),
+            let new = || Series {
+                source: reading.source.to_owned(),
                 parts: VecDeque::new(),
                 last: value,
                 firing: false,
-            });
+            };
+            let Some(series) = here.or_insert_among(MAX_SERIES, goes_on, number, new) else {
+                continue;
+            };
             series.add(at_ms, value, self.span_ms);
-            if let Some(alert) = self.judge(&key, series) {
-                alerts.insert(key, alert.row(row));
+            if let Some(alert) = self.judge(key, series) {
+                alerts.insert(key, alert.row(reading.row));
             }
         }
         Ok(alerts.into_values().collect())
     }
 
     fn on_tick(&mut self, now_ms: i64, all: &mut Self::State) -> Result<Vec<Alert>, String> {
-        let mut alerts = Vec::new();
-        for (key, series) in all.iter_mut() {
+        let mut alerts: Vec<Alert> = Vec::new();
+        all.retain(|key, series| {
             series.forget(now_ms, self.span_ms);
             if series.firing {
                 alerts.extend(self.judge(key, series).filter(|alert| alert.resolved));
             }
-        }
-        all.retain(|_, series| series.firing || !series.parts.is_empty());
+            series.firing || !series.parts.is_empty()
+        });
+        alerts.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(alerts)
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use streamflow_sdk::{
     Alert, Events, Rule, export_rule,
+    keyed::Keyed,
     series::{self, Reading},
 };
 
@@ -49,37 +50,33 @@ struct ZScore(Config);
 impl Rule for ZScore {
     type Config = Config;
     /// By source and name.
-    type State = BTreeMap<String, Series>;
+    type State = Keyed<Series>;
 
     fn init(config: Config) -> Result<Self, String> {
         Ok(Self(config))
     }
 
     fn on_events(&mut self, events: &Events, all: &mut Self::State) -> Result<Vec<Alert>, String> {
-        let mut alerts: BTreeMap<String, Alert> = BTreeMap::new();
-        for reading in series::readings(events)? {
-            let Reading {
-                key,
-                source,
-                value,
-                at_ms,
-                row,
-            } = reading;
+        let readings = series::readings(events)?;
+        let mut here = all.of(readings.keys());
+        let mut alerts: BTreeMap<&str, Alert> = BTreeMap::new();
+        for (number, key, reading) in readings.iter() {
+            let Reading { value, at_ms, .. } = reading;
             let goes_on = |series: &Series| series.firing || at_ms - series.heard_ms < self.forget_ms();
-            if !series::has_room(all, &key, MAX_SERIES, goes_on) {
-                continue;
-            }
-            let series = all.entry(key.clone()).or_insert_with(|| Series {
-                source: source.to_owned(),
+            let new = || Series {
+                source: reading.source.to_owned(),
                 count: 0,
                 mean: value,
                 variance: 0.0,
                 heard_ms: at_ms,
                 firing: false,
-            });
+            };
+            let Some(series) = here.or_insert_among(MAX_SERIES, goes_on, number, new) else {
+                continue;
+            };
             series.heard_ms = series.heard_ms.max(at_ms);
-            if let Some(alert) = self.judge(&key, series, value) {
-                alerts.insert(key, alert.row(row));
+            if let Some(alert) = self.judge(key, series, value) {
+                alerts.insert(key, alert.row(reading.row));
             }
             self.learn(series, value);
         }
@@ -88,11 +85,12 @@ impl Rule for ZScore {
 
     fn on_tick(&mut self, now_ms: i64, all: &mut Self::State) -> Result<Vec<Alert>, String> {
         let silent = |series: &Series| now_ms - series.heard_ms >= self.forget_ms();
-        let over = |(key, series): (&String, &Series)| {
+        let over = |(key, series): (&str, &Series)| {
             Alert::resolved(key, format!("{key}: is not reported any more")).label("source", &series.source)
         };
         let alerts = all
-            .iter()
+            .sorted()
+            .into_iter()
             .filter(|(_, series)| series.firing && silent(series))
             .map(over)
             .collect();
