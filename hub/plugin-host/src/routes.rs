@@ -1,19 +1,24 @@
 //! `/api/v1/plugins`: which plugins there are, and changing them while the hub runs.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::Bytes,
     extract::{DefaultBodyLimit, State},
     http::StatusCode,
+    middleware::from_fn_with_state,
 };
 use serde::Deserialize;
 use serde_json::json;
 use streamflow_model::Role;
-use streamflow_web::{ApiError, ApiResult, Data, Identity, Page, Path, Query};
+use streamflow_web::{ApiError, ApiResult, Data, Identity, Page, Path, Query, answer_within};
+use tracing::Instrument as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{InstallError, LineLevel, PluginHost, PluginInfo, PluginLogs, ShadowInfo, sandbox::MAX_FILE};
+
+/// What an answer may take beyond the compilation: to receive the file, and to check and keep it.
+const BESIDE_COMPILING: Duration = Duration::from_secs(20);
 
 type Answer = ApiResult<axum::Json<Data<PluginInfo>>>;
 
@@ -23,20 +28,32 @@ impl PluginHost {
         let upload = OpenApiRouter::new()
             .routes(routes!(install_plugin))
             .layer(DefaultBodyLimit::max(MAX_FILE));
+        let time = self.loader.options.limits.compile() + BESIDE_COMPILING;
+        let compiling = OpenApiRouter::new()
+            .routes(routes!(approve_plugin))
+            .routes(routes!(rollback_plugin))
+            .routes(routes!(promote_plugin))
+            .merge(upload)
+            .layer(from_fn_with_state(time, answer_within));
         OpenApiRouter::new()
             .routes(routes!(list_plugins))
             .routes(routes!(read_plugin, remove_plugin))
-            .routes(routes!(approve_plugin))
             .routes(routes!(enable_plugin))
             .routes(routes!(disable_plugin))
-            .routes(routes!(rollback_plugin))
             .routes(routes!(plugin_logs))
             .routes(routes!(read_shadow))
-            .routes(routes!(promote_plugin))
             .routes(routes!(discard_plugin))
-            .merge(upload)
+            .merge(compiling)
             .with_state(Arc::clone(self))
     }
+}
+
+/// Carries a change out to its end, also when whoever asked for it goes away meanwhile: half of it would remain.
+async fn to_its_end(
+    change: impl Future<Output = Result<PluginInfo, InstallError>> + Send + 'static,
+) -> ApiResult<PluginInfo> {
+    let ended = tokio::spawn(change.in_current_span()).await;
+    Ok(ended.map_err(ApiError::internal)??)
 }
 
 impl From<InstallError> for ApiError {
@@ -154,12 +171,15 @@ async fn install_plugin(
     body: Bytes,
 ) -> Answer {
     identity.require(Role::Admin)?;
-    let (bytes, by) = (body.into(), identity.name.as_str());
-    let info = if query.shadow {
-        host.install_shadow(bytes, query.approve, by).await?
-    } else {
-        host.install(bytes, query.approve, by).await?
+    let install = async move {
+        let (bytes, by) = (body.into(), identity.name.as_str());
+        if query.shadow {
+            host.install_shadow(bytes, query.approve, by).await
+        } else {
+            host.install(bytes, query.approve, by).await
+        }
     };
+    let info = to_its_end(install).await?;
     Ok(Data::json(info))
 }
 
@@ -168,7 +188,7 @@ async fn install_plugin(
     responses((status = 200, body = Data<PluginInfo>), (status = 404, description = "No such plugin."), (status = 409, description = "Nothing waits.")))]
 async fn approve_plugin(State(host): State<Arc<PluginHost>>, identity: Identity, Path(name): Path<String>) -> Answer {
     identity.require(Role::Admin)?;
-    let info = host.approve(&name, &identity.name).await?;
+    let info = to_its_end(async move { host.approve(&name, &identity.name).await }).await?;
     Ok(Data::json(info))
 }
 
@@ -199,7 +219,7 @@ async fn disable_plugin(State(host): State<Arc<PluginHost>>, identity: Identity,
     responses((status = 200, body = Data<PluginInfo>), (status = 404, description = "No such plugin."), (status = 409, description = "There is no version before.")))]
 async fn rollback_plugin(State(host): State<Arc<PluginHost>>, identity: Identity, Path(name): Path<String>) -> Answer {
     identity.require(Role::Admin)?;
-    let info = host.rollback(&name, &identity.name).await?;
+    let info = to_its_end(async move { host.rollback(&name, &identity.name).await }).await?;
     Ok(Data::json(info))
 }
 
@@ -249,7 +269,7 @@ async fn read_shadow(
     responses((status = 200, body = Data<PluginInfo>), (status = 404, description = "No such plugin."), (status = 409, description = "It has no shadow.")))]
 async fn promote_plugin(State(host): State<Arc<PluginHost>>, identity: Identity, Path(name): Path<String>) -> Answer {
     identity.require(Role::Admin)?;
-    let info = host.promote(&name, &identity.name).await?;
+    let info = to_its_end(async move { host.promote(&name, &identity.name).await }).await?;
     Ok(Data::json(info))
 }
 

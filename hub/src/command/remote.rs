@@ -1,6 +1,6 @@
 //! How a subcommand asks the running hub: over its API, with a token given or one made for a minute.
 
-use std::{fs, ops::ControlFlow, sync::Arc};
+use std::{fs, ops::ControlFlow, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use reqwest::{Method, RequestBuilder, header};
@@ -18,6 +18,9 @@ use crate::{
 
 /// How long the token that a subcommand makes for itself is good for.
 const OWN_TOKEN: Span = Span::from_secs(60);
+
+/// How long a change of plugins may take. The hub answers when it has compiled one, for which it has two minutes.
+const CHANGE_TIME: Duration = Duration::from_secs(150);
 
 /// A running hub.
 pub struct Remote {
@@ -37,11 +40,9 @@ impl Remote {
     /// When no token is given for a hub elsewhere, or the configuration or the store of the one here cannot be read.
     pub async fn connect(common: &Common, target: &Target, role: Role) -> anyhow::Result<Self> {
         drop(rustls::crypto::ring::default_provider().install_default());
-        let client = reqwest::Client::builder()
-            .timeout(std::time::Duration::from_secs(30))
-            .build()?;
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(30)).build()?;
         let patient = reqwest::Client::builder()
-            .read_timeout(std::time::Duration::from_secs(60))
+            .read_timeout(Duration::from_secs(60))
             .build()?;
         let (base, token, own) = match (&target.hub, &target.token) {
             (Some(hub), Some(token)) => (hub.clone(), token.clone(), None),
@@ -95,14 +96,15 @@ impl Remote {
         self.answer(request).await
     }
 
-    /// Sends a request that may take long, with a file as its body if there is one, and answers the body.
+    /// Sends a request that may take as long as a plugin compiles, with a file as its body if there is one, and answers the body.
     ///
     /// # Errors
     /// When the hub cannot be reached, or refuses, with its own words.
     pub async fn send(&self, method: Method, path: &str, file: Option<Vec<u8>>) -> anyhow::Result<Value> {
         let mut request = self
-            .patient
+            .client
             .request(method, format!("{}{path}", self.base))
+            .timeout(CHANGE_TIME)
             .bearer_auth(&self.token);
         if let Some(file) = file {
             request = request.header(header::CONTENT_TYPE, "application/wasm").body(file);

@@ -1,6 +1,6 @@
 //! Around every request: correlation id, log span, deadline, panic barrier, one shape of error, and metrics.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, to_bytes},
@@ -13,7 +13,7 @@ use futures_util::FutureExt;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 use tracing::Instrument;
 
-use crate::{ApiError, correlation};
+use crate::{ApiError, correlation, patience::Allowed};
 
 /// Longest foreign error text that is passed on.
 const MAX_FOREIGN_TEXT: usize = 4096;
@@ -68,7 +68,7 @@ fn label(method: &Method) -> &'static str {
     }
 }
 
-pub(crate) async fn envelope(State(envelope): State<Arc<Envelope>>, request: Request, next: Next) -> Response {
+pub(crate) async fn envelope(State(envelope): State<Arc<Envelope>>, mut request: Request, next: Next) -> Response {
     let id = correlation::accept_or_mint(request.headers());
     let method = request.method().clone();
     let route = request
@@ -78,9 +78,20 @@ pub(crate) async fn envelope(State(envelope): State<Arc<Envelope>>, request: Req
         .to_owned();
     let span = tracing::info_span!("request", correlation_id = %id, %method, path = request.uri().path());
     let started = std::time::Instant::now();
+    let allowed = Allowed::default();
+    request.extensions_mut().insert(allowed.clone());
     let answer = async {
-        let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
-        let response = match tokio::time::timeout(envelope.timeout, answer).await {
+        let mut answer = pin!(AssertUnwindSafe(next.run(request)).catch_unwind());
+        let outcome = loop {
+            let time = allowed.time().max(envelope.timeout);
+            let left = time.saturating_sub(started.elapsed());
+            match tokio::time::timeout(left, answer.as_mut()).await {
+                // The route has said meanwhile that it needs longer.
+                Err(_) if allowed.time() > time => {}
+                outcome => break outcome,
+            }
+        };
+        let response = match outcome {
             Ok(Ok(response)) => one_shape(response).await,
             Ok(Err(panic)) => ApiError::internal(panic_text(panic.as_ref())).into_response(),
             Err(_) => ApiError::unavailable(1)
@@ -132,4 +143,43 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
         .map(ToString::to_string)
         .or_else(|| panic.downcast_ref::<String>().cloned());
     format!("handler panicked: {}", text.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, middleware::from_fn_with_state, routing::get};
+    use tokio::sync::Notify;
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::answer_within;
+
+    #[tokio::test]
+    async fn a_route_may_allow_its_answers_more_time() {
+        let go = Arc::new(Notify::new());
+        let waits = Arc::clone(&go);
+        let wait = move || {
+            let waits = Arc::clone(&waits);
+            async move { waits.notified().await }
+        };
+        let patient = Router::new()
+            .route("/patient", get(wait))
+            .layer(from_fn_with_state(Duration::from_secs(60), answer_within));
+        let state = Envelope::new(Duration::from_millis(1), &Registry::new()).unwrap();
+        let router = Router::new()
+            .route("/plain", get(std::future::pending::<()>))
+            .merge(patient)
+            .layer(from_fn_with_state(state, envelope));
+        let ask = async |path: &str| {
+            let request = axum::http::Request::builder().uri(path).body(Body::empty()).unwrap();
+            router.clone().oneshot(request).await.unwrap().status()
+        };
+        let (patient, ()) = tokio::join!(ask("/patient"), async {
+            for _ in 0..2 {
+                assert_eq!(ask("/plain").await, StatusCode::SERVICE_UNAVAILABLE);
+            }
+            go.notify_one();
+        });
+        assert_eq!(patient, StatusCode::OK);
+    }
 }

@@ -12,6 +12,7 @@ mod identity;
 pub mod openapi;
 pub mod page;
 pub mod password;
+mod patience;
 mod serve;
 mod throttle;
 
@@ -22,4 +23,5 @@ pub use finish::{FinishOptions, Limits, finish};
 pub use health::{CheckReport, CheckResult, Health, HealthReport};
 pub use identity::Identity;
 pub use page::{Data, Page, PageQuery, Pagination};
+pub use patience::answer_within;
 pub use serve::{Peer, serve};

@@ -1,5 +1,7 @@
 //! `/api/v1/plugins`.
 
+use std::{task::Poll, time::Duration};
+
 use axum::{Extension, Router, body::Body};
 use http_body_util::BodyExt;
 use hyper::{Request, StatusCode};
@@ -202,4 +204,24 @@ async fn a_file_is_installed_over_http_by_an_admin_alone_and_within_bounds() {
     };
     assert_eq!(remove().await.unwrap().status(), StatusCode::NO_CONTENT);
     assert_eq!(remove().await.unwrap().status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn an_installation_ends_although_nobody_waits_for_its_answer() {
+    let mut fixture = Fixture::new();
+    fixture.options.allow_unsigned = true;
+    let running = fixture.start().await;
+    let mut changes = running.host.changes();
+    let request = Request::builder()
+        .method("POST")
+        .uri("/api/v1/plugins?approve=true")
+        .body(Body::from(Parts::default().build("mine")))
+        .unwrap();
+    let mut answer = Box::pin(router(&running, Role::Admin).oneshot(request));
+    let waits = std::future::poll_fn(|context| Poll::Ready(answer.as_mut().poll(context).is_pending())).await;
+    assert!(waits, "it compiles meanwhile");
+    drop(answer);
+    let installed = tokio::time::timeout(Duration::from_secs(60), changes.changed()).await;
+    installed.expect("the installation ends").unwrap();
+    assert_eq!(running.deliver("mine").await.unwrap(), "done");
 }
