@@ -117,7 +117,7 @@ struct Done {
     marks: usize,
 }
 
-/// What is stored, as it is read at the start.
+/// What is stored apart from incidents, as it is read at the start.
 #[derive(Debug, Default)]
 pub(crate) struct Stored {
     /// Rules.
@@ -130,8 +130,6 @@ pub(crate) struct Stored {
     pub(crate) escalations: Vec<Escalation>,
     /// On-call schedules.
     pub(crate) rosters: Vec<Roster>,
-    /// Incidents, newest first.
-    pub(crate) incidents: Vec<Incident>,
     /// Groups of alerts.
     pub(crate) groups: Vec<Group>,
     /// What mutes.
@@ -149,16 +147,21 @@ struct Slot {
 }
 
 impl Book {
-    /// From what is stored.
-    pub(crate) fn load(options: Options, external_url: &str, mut stored: Stored, now: i64) -> Self {
-        let incidents = mem::take(&mut stored.incidents);
+    /// From what is stored, and all incidents at once, newest first.
+    pub(crate) fn load(
+        options: Options,
+        external_url: &str,
+        stored: Stored,
+        incidents: Vec<Incident>,
+        now: i64,
+    ) -> Self {
         let mut book = Self::new(options, external_url, stored, now);
         book.take_up(incidents, now);
         book.taken_up(now);
         book
     }
 
-    /// From what is stored, without incidents: those follow with [`Self::take_up`].
+    /// From what is stored: incidents follow with [`Self::take_up`].
     pub(crate) fn new(options: Options, external_url: &str, stored: Stored, now: i64) -> Self {
         let Stored {
             rules,
@@ -166,7 +169,6 @@ impl Book {
             channels,
             escalations,
             rosters,
-            incidents: _,
             groups,
             mutes,
             routing,

@@ -118,7 +118,6 @@ impl Alerting {
             groups: loaded.groups,
             mutes: loaded.mutes,
             routing: loaded.routing,
-            ..Stored::default()
         };
         let mut book = Book::new(options.clone(), external_url, stored, clock.now());
         // One part after the other: most of very many rest at once, and are never in memory as they are.

@@ -92,7 +92,7 @@ impl Paging {
             rule.draft.enabled = true;
             stored.rules.push(rule);
         }
-        let mut book = Book::load(options.clone(), "", stored, now);
+        let mut book = Book::load(options.clone(), "", stored, Vec::new(), now);
         book.set_acknowledging(acknowledging);
         let mut outbox = Outbox::default();
         outbox.set_limits(BreakerLimits {

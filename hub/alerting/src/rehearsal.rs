@@ -89,7 +89,7 @@ impl Rehearsal {
             ..Stored::default()
         };
         Self {
-            book: Book::load(options.clone(), "", stored, now),
+            book: Book::load(options.clone(), "", stored, Vec::new(), now),
             places: HashMap::new(),
             result: Rehearsed::default(),
         }

@@ -62,7 +62,7 @@ pub(crate) fn book(rules: Vec<Rule>) -> Book {
         channels: vec![channel("ops")],
         ..Stored::default()
     };
-    Book::load(Options::default(), "https://hub.example", stored, T0)
+    Book::load(Options::default(), "https://hub.example", stored, Vec::new(), T0)
 }
 
 /// Verdict on the closed, complete window number `window` of source `web-1`.

@@ -104,11 +104,7 @@ mod tests {
     fn stored_alerts_are_taken_up_in_parts_as_they_are_all_at_once() {
         let (now, incidents) = (T0 + 4 * MINUTE, incidents());
         assert_eq!(incidents.len(), MANY + 1);
-        let whole = Stored {
-            incidents: incidents.clone(),
-            ..stored()
-        };
-        let mut whole = Book::load(Options::default(), "", whole, now);
+        let mut whole = Book::load(Options::default(), "", stored(), incidents.clone(), now);
         let mut parts = Book::new(Options::default(), "", stored(), now);
         for part in incidents.chunks(1000) {
             parts.take_up(part.to_vec(), now);

@@ -14,11 +14,10 @@ fn of(source: &str, window: i64, value: f64) -> Signal {
     }
 }
 
-fn stored_as(rules: Vec<Rule>, incidents: Vec<Incident>) -> Stored {
+fn stored_as(rules: Vec<Rule>) -> Stored {
     Stored {
         rules,
         channels: vec![channel("ops")],
-        incidents,
         ..Stored::default()
     }
 }
@@ -156,7 +155,7 @@ fn endless_groups_are_refused_and_counted() {
         max_open: 2,
         ..Options::default()
     };
-    let mut book = Book::load(options, "", stored_as(vec![rule(json!({}))], vec![]), T0);
+    let mut book = Book::load(options, "", stored_as(vec![rule(json!({}))]), vec![], T0);
     let signals: Vec<Signal> = (0..5).map(|n| of(&n.to_string(), 0, 60.0)).collect();
     book.signals(&signals, T0);
     let changes = book.take_changes();
@@ -177,7 +176,7 @@ fn after_a_restart_nothing_is_repeated_and_pending_alerts_wait_for_analytics() {
     before.signals(&[of("a", 1, 0.0), of("c", 1, 60.0)], T0 + MINUTE);
     let kept = ["a", "b", "c"].map(|s| before.incident(&format!("r1{{source={s}}}")).unwrap().clone());
     let now = T0 + 60 * MINUTE;
-    let load = |rules| Book::load(Options::default(), "", stored_as(rules, kept.to_vec()), now);
+    let load = |rules| Book::load(Options::default(), "", stored_as(rules), kept.to_vec(), now);
     let mut after = load(vec![with_hold]);
     after.signals(
         &[of("a", 0, 60.0), of("b", 0, 60.0), of("a", 1, 0.0), of("c", 1, 60.0)],
@@ -197,7 +196,7 @@ fn retention_removes_the_oldest_closed_alerts() {
         keep_at_most: 2,
         ..Options::default()
     };
-    let mut book = Book::load(options, "", stored_as(vec![rule(json!({}))], vec![]), T0);
+    let mut book = Book::load(options, "", stored_as(vec![rule(json!({}))]), vec![], T0);
     for n in 0..4 {
         book.signals(&[of(&n.to_string(), 0, 60.0), of(&n.to_string(), 1, 0.0)], T0 + n);
     }
@@ -250,7 +249,7 @@ fn after_a_change_of_channels_and_a_crash_the_replay_fires_nothing_again() {
     book.put_rule(changed.clone(), "eva", T0);
     stored(&mut book, &mut docs);
 
-    let mut book = Book::load(Options::default(), "", stored_as(vec![changed], docs), T0);
+    let mut book = Book::load(Options::default(), "", stored_as(vec![changed]), docs, T0);
     // Analytics had saved no checkpoint since, and evaluates the same windows as the rule is now.
     let again = |window, value| Signal {
         rule_version: 2,

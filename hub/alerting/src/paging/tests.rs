@@ -101,7 +101,7 @@ async fn setup(store: &dyn Store) -> PagingSetup {
         ..Stored::default()
     };
     // As the hub copies it: out of the book that lives.
-    PagingSetup::of(&Book::load(options(), "", stored, T0))
+    PagingSetup::of(&Book::load(options(), "", stored, Vec::new(), T0))
 }
 
 /// One notification: when, to whom, what.

@@ -413,9 +413,9 @@ impl Disk {
         let stored = Stored {
             groups,
             routing: Some(routing(routed())),
-            ..stored_as(vec![rule(json!({"channels": []}))], incidents.collect())
+            ..stored_as(vec![rule(json!({"channels": []}))])
         };
-        Book::load(Options::default(), "", stored, now)
+        Book::load(Options::default(), "", stored, incidents.collect(), now)
     }
 }
 
