@@ -1,11 +1,19 @@
 //! What somebody outside takes for the same, and what a person reads about what mutes an alert.
 
-use super::{Book, resting::look};
+use streamflow_model::Alert;
+
+use super::Book;
 
 impl Book {
     /// What fires now under a key by which receivers know alerts, or groups of them: its id, in words.
     pub(crate) fn fires_under(&self, key: &str) -> Option<String> {
-        if let Some(incident) = look(&self.groups, &self.cold, key) {
+        if let Some(cold) = self.cold.get(key) {
+            // One that rests is unpacked only to be named.
+            let fires = cold.is_open() && cold.fired();
+            let alert: Option<Alert> = fires.then(|| cold.packed.read()).flatten();
+            return alert.map(|alert| format!("alert {}", alert.id));
+        }
+        if let Some(incident) = self.incident(key) {
             let fires = incident.is_open() && incident.alert.fired_at.is_some();
             return fires.then(|| format!("alert {}", incident.alert.id));
         }
@@ -61,6 +69,8 @@ mod tests {
             None,
             "nothing fires, so its end may be told again"
         );
+        alone.rest_all();
+        assert_eq!(alone.fires_under(&key), None, "nor when it rests");
         alone.signals(&[signal(2, 60.0)], T0 + 2 * MINUTE);
         alone.rest_all();
         assert_ne!(alone.fires_under(&key), Some(format!("alert {first}")));
