@@ -80,9 +80,14 @@ impl Aligned {
             }
         }
         for slot in met.iter() {
-            if let Some(pane) = self.cells.pane_mut(part.start) {
-                pane.fire(*slot);
+            let Some(pane) = self.cells.pane_mut(part.start) else {
+                return;
+            };
+            // Groups of the batch may be one: without the attribute, and with an empty one.
+            if pane.is_fired(*slot) {
+                continue;
             }
+            pane.fire(*slot);
             let Some(pane) = self.cells.pane(part.start) else {
                 return;
             };

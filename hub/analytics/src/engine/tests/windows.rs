@@ -210,6 +210,26 @@ fn a_quiet_agent_that_is_heard_makes_no_window_incomplete() {
     }
 }
 
+/// Events of which some have an empty attribute, and the others none.
+fn empty_and_absent() -> LogBatch {
+    let mut builder = BatchBuilder::new();
+    for data in [json!({"tag": ""}), json!({})].iter().cycle().take(6) {
+        let event = json!({"type": "a", "source": "s", "timestamp": T0 + 100, "data": data});
+        builder.push_json(event.to_string().as_bytes(), T0 + 100).unwrap();
+    }
+    LogBatch {
+        batch: Arc::new(builder.finish(1).decode().unwrap()),
+        ..log(1, "h", 100, &[(100, "s", 0.); 6])
+    }
+}
+
+#[test]
+fn an_empty_attribute_is_none_and_both_are_told_of_once() {
+    let mut engine = engine(&[rule("r", json!({"group_by": ["data.tag"]}))]);
+    let fired = engine.ingest(&empty_and_absent());
+    assert_eq!(told(&fired.signals), [(0, 10, Some(6.0), true, 0)]);
+}
+
 #[test]
 fn surplus_names_the_attribute_that_exploded() {
     let mut engine = engine(&[rule(
