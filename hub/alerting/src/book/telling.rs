@@ -24,7 +24,10 @@ impl Book {
             }
         }
         self.mark_some(now);
-        self.look_at_bundles(now);
+        // Of very many that fire at once some wait for the next changes; their groups tell of all of them together.
+        if self.timers.first().is_none_or(|(due, _)| *due > now) {
+            self.look_at_bundles(now);
+        }
     }
 
     /// Tells of an alert that fires, unless something mutes it.
@@ -132,5 +135,40 @@ impl Book {
             let alert = &slot.incident.alert;
             self.changes.held.push(Held::one(gate, &alert.rule_name, &alert.id));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::{
+        book::TIMERS,
+        sample::{self, MINUTE, T0, book, rule, signal},
+    };
+
+    #[test]
+    fn a_group_whose_alerts_fire_in_parts_is_told_of_once() {
+        let draft = json!({"route": {"channels": ["ops"], "group_by": ["alertname"], "group_wait": "0s", "group_interval": "1m"}});
+        let (routing, compiled) = sample::routing(draft);
+        let mut book = book(vec![rule(json!({"channels": [], "for": "1m"}))]);
+        book.set_routing(routing, compiled, T0);
+        let of = |n: usize| {
+            let mut signal = signal(0, 60.0);
+            signal.labels.insert("source".to_owned(), format!("web-{n}"));
+            signal
+        };
+        let signals: Vec<_> = (0..TIMERS + 500).map(of).collect();
+        book.signals(&signals, T0);
+        assert!(book.take_changes().outgoing.is_empty(), "they are pending");
+        let mut told = Vec::new();
+        while book.due().is_some_and(|due| due <= T0 + MINUTE) {
+            book.tick(T0 + MINUTE);
+            told.extend(book.take_changes().outgoing);
+        }
+        let [one] = told.as_slice() else {
+            panic!("{} messages", told.len());
+        };
+        assert!(one.notice.title.starts_with("1500 firing"), "{}", one.notice.title);
     }
 }
