@@ -1,7 +1,10 @@
 //! Verdicts that have come and wait for their turn.
 //!
 //! While there are few, they are taken as they came: what came in one message is of one moment, and told of together. Of very many the rules
-//! take turns, so that ten thousand verdicts of one rule do not hold up the alert of another. Those of one rule keep their order.
+//! take turns, so that ten thousand verdicts of one rule do not hold up the alert of another. Those of one rule keep their order,
+//! those of two rules do not: while so many wait, an alert that another one would inhibit may be told of before that one is taken in, also when both came in one
+//! message. Who inhibits whom is decided by labels that alerts have only in the book, so nothing here could take those first. The one that inhibits mutes the
+//! other as soon as it is there, and what comes later of that is held back.
 //!
 //! Pure, and bounded by who asks [`Intake::has_room`] before it takes the next message.
 
