@@ -178,12 +178,9 @@ async fn a_plugin_in_quarantine_is_told_and_so_is_its_way_out() {
     let file = root().join("plugins/dist/testbed/rule-trap.wasm");
     let installed = hub.command(&["plugin", "install", file.to_str().unwrap(), "--approve"]);
     assert!(installed.status.success(), "{installed:?}");
-    made(
-        &api,
-        "/api/v1/rules",
-        &json!({"name": "trap", "kind": "plugin", "plugin": "testbed-rule-trap"}),
-    )
-    .await;
+    let rule = json!({"name": "trap", "kind": "plugin", "plugin": "testbed-rule-trap"});
+    let (status, rule) = api.post("/api/v1/rules", &rule).await;
+    assert_eq!(status, 201, "{rule}");
     for n in 0..5 {
         let event = json!([{"type": "poison", "source": format!("p{n}")}]);
         assert_eq!(api.post("/events/batch", &event).await.0, 202);
@@ -193,8 +190,16 @@ async fn a_plugin_in_quarantine_is_told_and_so_is_its_way_out() {
     })
     .await;
     assert_eq!(told(&receiver, RULE)[0].1["plugin"], "testbed-rule-trap");
-    let (status, _) = api.delete("/api/v1/plugins/testbed-rule-trap").await;
-    assert_eq!(status, 204);
+    // A plugin goes when no rule needs it any more.
+    let rule = rule["data"]["id"].as_str().unwrap();
+    for (path, expected) in [
+        ("/api/v1/plugins/testbed-rule-trap".to_owned(), 409),
+        (format!("/api/v1/rules/{rule}"), 204),
+        ("/api/v1/plugins/testbed-rule-trap".to_owned(), 204),
+    ] {
+        let (status, answer) = api.delete(&path).await;
+        assert_eq!(status, expected, "{path}: {answer}");
+    }
     eventually("it is over", async || {
         statuses(&receiver, RULE) == ["firing", "resolved"]
     })
