@@ -1,6 +1,7 @@
 //! Number of different values, by HyperLogLog.
 
 use std::{
+    borrow::Cow,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
 };
@@ -11,16 +12,20 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 /// 4,096 registers of a byte: 1.6 % standard error, and exact in practice below 500 values, in at most 4 KiB.
 const LG_REGISTERS: u8 = 12;
 
-/// A set that remembers only how large it is.
+/// Values up to which they are kept as they are: most groups have few, and a look at them takes one place in memory.
+const FEW: usize = 32;
+
+/// A set that remembers only how large it is. It answers, merges and is written as the sketch of its values, whichever it holds.
 #[derive(Clone)]
-pub(super) struct Distinct(HllSketch);
+pub(super) enum Distinct {
+    /// In the order in which they came.
+    Few(Vec<Coupon>),
+    Many(Box<HllSketch>),
+}
 
 impl Distinct {
-    pub(super) fn new() -> Self {
-        match HllSketch::new(LG_REGISTERS, HllType::Hll8) {
-            Ok(sketch) => Self(sketch),
-            Err(_) => unreachable!("the register count is within the library's bounds"),
-        }
+    pub(super) const fn new() -> Self {
+        Self::Few(Vec::new())
     }
 
     /// What a value adds; computed once for each entry of a dictionary.
@@ -29,36 +34,84 @@ impl Distinct {
     }
 
     pub(super) fn add(&mut self, coupon: Coupon) {
-        self.0.update_with_coupon(coupon);
+        match self {
+            Self::Few(coupons) if coupons.contains(&coupon) => {}
+            Self::Few(coupons) if coupons.len() < FEW => coupons.push(coupon),
+            Self::Few(_) => self.many().update_with_coupon(coupon),
+            Self::Many(sketch) => sketch.update_with_coupon(coupon),
+        }
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
-        let Ok(mut union) = HllUnion::new(LG_REGISTERS) else {
-            unreachable!("the register count is within the library's bounds")
-        };
-        union.update(&self.0);
-        union.update(&other.0);
-        self.0 = union.to_sketch(HllType::Hll8);
+        match other {
+            Self::Few(coupons) => coupons.iter().for_each(|coupon| self.add(*coupon)),
+            Self::Many(other) => {
+                let mut union = union();
+                union.update(self.many());
+                union.update(other);
+                *self = Self::Many(Box::new(union.to_sketch(HllType::Hll8)));
+            }
+        }
     }
 
     /// Whether so many values can have made it, and it can be merged: one from another machine may be anything, and the library trusts what it is given.
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
     pub(super) fn is_sound(&self, values: u64) -> bool {
         let tried = catch_unwind(AssertUnwindSafe(|| {
+            let sketch = self.sketch();
             // Whatever it says besides what it writes down, such as a length that its entries do not have, would be lost.
-            let whole = HllSketch::deserialize(&self.0.serialize()).is_ok_and(|read| read == self.0);
-            let mut trial = self.clone();
-            trial.merge(self);
-            (whole, trial.estimate())
+            let whole = HllSketch::deserialize(&sketch.serialize()).is_ok_and(|read| read == *sketch);
+            let mut union = union();
+            union.update(&sketch);
+            union.update(&sketch);
+            (whole, union.to_sketch(HllType::Hll8).estimate(), sketch.estimate())
         }));
         let most = if values == 0 { 0.0 } else { 1.1 * values as f64 + 10.0 };
-        let fits = |estimate: f64| (0.0..=most).contains(&estimate);
-        tried.is_ok_and(|(whole, merged)| whole && fits(merged) && fits(self.estimate()))
+        let fits = |estimate: f64| (0.0..=most).contains(&estimate.round());
+        tried.is_ok_and(|(whole, merged, own)| whole && fits(merged) && fits(own))
     }
 
     /// Never falls while values are added.
+    #[expect(clippy::cast_precision_loss, reason = "there are few")]
     pub(super) fn estimate(&self) -> f64 {
-        self.0.estimate().round()
+        match self {
+            // Of so few the sketch says the same but for its rounding.
+            Self::Few(coupons) => coupons.len() as f64,
+            Self::Many(sketch) => sketch.estimate().round(),
+        }
+    }
+
+    /// Goes over to a sketch.
+    fn many(&mut self) -> &mut HllSketch {
+        if let Self::Few(coupons) = self {
+            *self = Self::Many(Box::new(sketch_of(coupons)));
+        }
+        match self {
+            Self::Many(sketch) => sketch,
+            Self::Few(_) => unreachable!("it was made a sketch"),
+        }
+    }
+
+    fn sketch(&self) -> Cow<'_, HllSketch> {
+        match self {
+            Self::Few(coupons) => Cow::Owned(sketch_of(coupons)),
+            Self::Many(sketch) => Cow::Borrowed(sketch),
+        }
+    }
+}
+
+fn sketch_of(coupons: &[Coupon]) -> HllSketch {
+    let Ok(mut sketch) = HllSketch::new(LG_REGISTERS, HllType::Hll8) else {
+        unreachable!("the register count is within the library's bounds")
+    };
+    coupons.iter().for_each(|coupon| sketch.update_with_coupon(*coupon));
+    sketch
+}
+
+fn union() -> HllUnion {
+    match HllUnion::new(LG_REGISTERS) {
+        Ok(union) => union,
+        Err(_) => unreachable!("the register count is within the library's bounds"),
     }
 }
 
@@ -70,7 +123,7 @@ impl fmt::Debug for Distinct {
 
 impl Serialize for Distinct {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize().serialize(serializer)
+        self.sketch().serialize().serialize(serializer)
     }
 }
 
@@ -81,9 +134,49 @@ impl<'de> Deserialize<'de> for Distinct {
             .map_err(|_| D::Error::custom("not a sketch"))?
             .map_err(D::Error::custom)?;
         if sketch.lg_config_k() == LG_REGISTERS {
-            Ok(Self(sketch))
+            Ok(Self::Many(Box::new(sketch)))
         } else {
             Err(D::Error::custom("a sketch of another size"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn set(numbers: &[u32]) -> Distinct {
+        let mut set = Distinct::new();
+        for number in numbers {
+            set.add(Distinct::coupon(&number.to_string()));
+        }
+        set
+    }
+
+    proptest! {
+        #[test]
+        fn it_says_what_a_sketch_of_its_values_says(
+            numbers in prop::collection::vec(0_u32..300, 0..200), cut in any::<prop::sample::Index>(),
+        ) {
+            let of = |numbers: &[u32]| {
+                let coupons: Vec<Coupon> = numbers.iter().map(|number| Distinct::coupon(&number.to_string())).collect();
+                sketch_of(&coupons).estimate().round()
+            };
+            let whole = set(&numbers);
+            prop_assert_eq!(whole.estimate(), of(&numbers));
+            let (left, right) = numbers.split_at(cut.index(numbers.len() + 1));
+            let mut merged = set(left);
+            merged.merge(&set(right));
+            prop_assert_eq!(merged.estimate(), whole.estimate());
+            let bytes = bincode::serde::encode_to_vec(&merged, bincode::config::standard()).unwrap();
+            let (read, _): (Distinct, _) = bincode::serde::decode_from_slice(&bytes, bincode::config::standard()).unwrap();
+            prop_assert_eq!(read.estimate(), whole.estimate());
+            let mut after = read;
+            after.merge(&whole);
+            prop_assert_eq!(after.estimate(), whole.estimate());
+            prop_assert!(after.is_sound(numbers.len() as u64));
         }
     }
 }

@@ -38,7 +38,7 @@ pub(super) enum State {
         quantile: f64,
         sketch: Quantiles,
     },
-    Distinct(Box<Distinct>),
+    Distinct(Distinct),
     First {
         at: i64,
         value: f64,
@@ -78,7 +78,7 @@ impl Accumulator {
                 quantile,
                 sketch: Quantiles::new(),
             },
-            Func::Distinct => State::Distinct(Box::new(Distinct::new())),
+            Func::Distinct => State::Distinct(Distinct::new()),
             Func::First => State::First {
                 at: i64::MAX,
                 value: f64::INFINITY,

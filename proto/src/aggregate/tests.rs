@@ -392,7 +392,7 @@ fn a_set_that_contradicts_itself_is_not_sound() {
         let text = bincode::serde::encode_to_vec(bytes.to_vec(), bincode::config::standard()).unwrap();
         let (set, _) = bincode::serde::decode_from_slice(&text, bincode::config::standard()).unwrap();
         (0..values).for_each(|_| accumulator.add_coupon(distinct::Distinct::coupon("x")));
-        accumulator.state = state::State::Distinct(Box::new(set));
+        accumulator.state = state::State::Distinct(set);
         accumulator.is_sound(&spec, values, (10, 20))
     };
     for values in [1, 8, 9, 600, 5000] {

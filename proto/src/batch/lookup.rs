@@ -7,13 +7,16 @@ use crate::{
     path::Path,
 };
 use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 use serde_json::Value;
-use std::collections::HashMap;
+use std::hash::BuildHasher;
 
 /// Gathers texts by row into a dictionary.
 struct Gather {
     dict: Dict,
-    known: HashMap<String, u32, RandomState>,
+    /// Places in the dictionary by their values' hashes.
+    known: HashTable<u32>,
+    hasher: RandomState,
     /// Is every value of the dictionary known?
     indexed: bool,
     any: bool,
@@ -27,7 +30,8 @@ impl Gather {
         };
         Self {
             dict,
-            known: HashMap::default(),
+            known: HashTable::new(),
+            hasher: RandomState::default(),
             indexed: true,
             any: false,
         }
@@ -46,16 +50,28 @@ impl Gather {
     }
 
     fn id(&mut self, text: &str) -> u32 {
+        let (values, hasher) = (&mut self.dict.values, &self.hasher);
         if !self.indexed {
-            self.known = self.dict.values.iter().cloned().zip(0..).collect();
+            for (value, id) in values.iter().zip(0..) {
+                let hash = |id: &u32| hasher.hash_one(values[*id as usize].as_str());
+                self.known.insert_unique(hasher.hash_one(value.as_str()), id, hash);
+            }
             self.indexed = true;
         }
-        if let Some(id) = self.known.get(text) {
+        let hash = hasher.hash_one(text);
+        if let Some(id) = self.known.find(hash, |id| values[*id as usize] == text) {
             return *id;
         }
-        let id = self.dict.values.len() as u32;
-        self.dict.values.push(text.to_owned());
-        self.known.insert(text.to_owned(), id);
+        if self.known.is_empty() {
+            // A column without a dictionary of its own has nearly as many values as rows.
+            let most = self.dict.ids.len().min(1024);
+            self.known.reserve(most, |_| 0);
+            values.reserve(most);
+        }
+        let id = values.len() as u32;
+        values.push(text.to_owned());
+        let rehash = |id: &u32| hasher.hash_one(values[*id as usize].as_str());
+        self.known.insert_unique(hash, id, rehash);
         id
     }
 

@@ -77,14 +77,22 @@ impl Condition {
     ///
     /// # Errors
     /// When the expression gives none, for example because it compares a number with a text.
+    #[inline]
     pub fn eval(&self, input: &ConditionInput<'_>) -> Result<bool, EvalError> {
-        if let Some((op, bound)) = self.native {
-            let bound = match bound {
-                Bound::Literal(bound) => Some(bound),
-                Bound::Threshold => input.threshold,
-            };
-            let bound = bound.ok_or_else(|| EvalError::Condition("there is no threshold".to_owned()))?;
-            return Ok(op.holds(&input.value, &bound));
+        let bound = match self.native {
+            Some((op, Bound::Literal(bound))) => Some((op, bound)),
+            Some((op, Bound::Threshold)) => input.threshold.map(|bound| (op, bound)),
+            None => None,
+        };
+        match bound {
+            Some((op, bound)) => Ok(op.holds(&input.value, &bound)),
+            None => self.interpret(input),
+        }
+    }
+
+    fn interpret(&self, input: &ConditionInput<'_>) -> Result<bool, EvalError> {
+        if self.native.is_some() {
+            return Err(EvalError::Condition("there is no threshold".to_owned()));
         }
         let number = |value: f64| -> Box<dyn Val> { Box::new(CelDouble::from(value)) };
         let labels = interpret::map(

@@ -39,6 +39,7 @@ impl Op {
         })
     }
 
+    #[inline]
     pub(super) fn holds<T: PartialOrd + ?Sized>(self, left: &T, right: &T) -> bool {
         match self {
             Self::Eq => left == right,

@@ -16,11 +16,8 @@ use super::{
     groups::Groups,
     numbering::{Numbering, Recent},
     selection::{Selection, Stretch},
-    table::Table,
+    table::{NONE, Table},
 };
-
-/// No slot yet, in the table of a window's local groups.
-pub(crate) const NONE: u32 = u32::MAX;
 
 /// All values in progress of one rule or query.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -204,32 +201,43 @@ impl Cells {
         let fresh = || Pane::new(spec, input.stored_at);
         let pane = self.panes.entry(stretch.start).or_insert_with(fresh);
         let known = self.recent.pane(stretch.start);
-        let moment = pane.moment(input.stored_at);
+        // What a group costs is the memory that is fetched for it. So each loop fetches one thing, and nothing in it waits for the round before: then the
+        // processor has many of them under way at once.
+        let (begin, first) = (scratch.slots.len(), scratch.touched.len());
+        known.get_all(&stretch.numbers, &mut scratch.slots);
+        let found = &mut scratch.slots[begin..];
         let (mut surplus, mut other) = (0, NONE);
-        for (local, number) in stretch.groups.iter().zip(&stretch.numbers) {
-            let slot = match known.get(*number) {
-                Some(slot) => slot,
-                None => {
-                    let (slot, fits) = pane.find(groups, spec, input, *local as usize, &mut self.held);
+        if found.contains(&NONE) {
+            for ((slot, local), number) in found.iter_mut().zip(&stretch.groups).zip(&stretch.numbers) {
+                // Groups of the batch may be one: without the attribute, and with an empty one.
+                if *slot == NONE {
+                    *slot = known.get(*number).unwrap_or(NONE);
+                }
+                if *slot == NONE {
+                    let (place, fits) = pane.find(groups, spec, input, *local as usize, &mut self.held);
+                    *slot = place;
                     if fits {
-                        known.insert(*number, slot);
+                        known.insert(*number, place);
                     } else {
                         surplus += 1;
-                        if slot == other {
-                            scratch.slots.push(slot);
+                        if place == other {
                             continue;
                         }
-                        other = slot;
+                        other = place;
                     }
-                    slot
                 }
-            };
-            pane.heads[slot as usize].touch(moment);
-            scratch.slots.push(slot);
-            scratch.touched.push(slot);
-            if let Some(window) = input.watch {
-                scratch.before.push(pane.value(slot, window).unwrap_or(0.0));
+                scratch.touched.push(*slot);
             }
+        } else {
+            scratch.touched.extend_from_slice(found);
+        }
+        let (moment, touched) = (pane.moment(input.stored_at), &scratch.touched[first..]);
+        for slot in touched {
+            pane.heads[*slot as usize].touch(moment);
+        }
+        if let Some(window) = input.watch {
+            let values = touched.iter().map(|slot| pane.value(*slot, window).unwrap_or(0.0));
+            scratch.before.extend(values);
         }
         surplus
     }

@@ -37,6 +37,24 @@ pub(crate) fn fingerprint<'a>(labels: impl Iterator<Item = &'a str>) -> u128 {
     u128::from(hashers[0].finish()) << 64 | u128::from(hashers[1].finish())
 }
 
+/// A fingerprint in parts: as one number it would take twelve bytes more of each entry, for its alignment.
+pub(crate) type Key = [u32; 4];
+
+#[expect(clippy::cast_possible_truncation, reason = "the parts of a number")]
+pub(crate) const fn key(fingerprint: u128) -> Key {
+    [
+        fingerprint as u32,
+        (fingerprint >> 32) as u32,
+        (fingerprint >> 64) as u32,
+        (fingerprint >> 96) as u32,
+    ]
+}
+
+/// The hash of a fingerprint: it is one already.
+pub(crate) const fn hash(key: Key) -> u64 {
+    (key[1] as u64) << 32 | key[0] as u64
+}
+
 impl LocalGroups {
     pub(crate) fn new(columns: &mut Columns<'_>, paths: &[Path]) -> Result<Self, DecodeError> {
         let dicts = paths.iter().map(|path| columns.labels(path));

@@ -1,11 +1,15 @@
 //! The groups of one rule or query over time: labels by number, bounded in how many there are.
 
-use std::collections::{HashMap, HashSet, hash_map::Entry};
+use std::collections::{HashMap, HashSet};
 
+use hashbrown::{HashTable, hash_table::Entry};
 use serde::{Deserialize, Serialize};
 use streamflow_proto::aggregate::push_lean;
 
-use super::{grouping, numbering::Labels};
+use super::{
+    grouping::{self, Key, hash, key},
+    numbering::Labels,
+};
 
 /// What every label of the group of all surplus groups is.
 pub(crate) const OTHER: &str = "other";
@@ -43,20 +47,7 @@ pub(crate) struct Groups {
     other: Option<u32>,
     /// By the fingerprint of the labels.
     #[serde(skip)]
-    index: HashMap<Key, u32, foldhash::fast::RandomState>,
-}
-
-/// A fingerprint in parts: as one number it would take twelve bytes more of each entry, for its alignment.
-type Key = [u32; 4];
-
-#[expect(clippy::cast_possible_truncation, reason = "the parts of a number")]
-const fn key(fingerprint: u128) -> Key {
-    [
-        fingerprint as u32,
-        (fingerprint >> 32) as u32,
-        (fingerprint >> 64) as u32,
-        (fingerprint >> 96) as u32,
-    ]
+    index: HashTable<(Key, u32)>,
 }
 
 /// Puts a new group where there is room.
@@ -81,12 +72,16 @@ impl Groups {
     pub(crate) fn intern(&mut self, fingerprint: u128, labels: impl FnOnce() -> Labels, cap: usize) -> (u32, bool) {
         let key = key(fingerprint);
         if self.index.len() >= cap {
-            let known = self.index.get(&key).copied();
+            let known = self.index.find(hash(key), |one| one.0 == key).map(|one| one.1);
             return known.map_or_else(|| (self.other(labels().len()), true), |id| (id, false));
         }
-        let id = match self.index.entry(key) {
-            Entry::Occupied(known) => *known.get(),
-            Entry::Vacant(place) => *place.insert(insert(&mut self.slots, &mut self.free, labels())),
+        let id = match self.index.entry(hash(key), |one| one.0 == key, |one| hash(one.0)) {
+            Entry::Occupied(known) => known.get().1,
+            Entry::Vacant(place) => {
+                let id = insert(&mut self.slots, &mut self.free, labels());
+                place.insert((key, id));
+                id
+            }
         };
         (id, false)
     }
@@ -183,7 +178,9 @@ impl Groups {
             self.other = None;
         } else {
             let key = key(group.fingerprint());
-            self.index.remove(&key);
+            if let Ok(known) = self.index.find_entry(hash(key), |one| one.0 == key) {
+                known.remove();
+            }
         }
         self.slots[id as usize] = None;
         self.free.push(id);
@@ -198,9 +195,12 @@ impl Groups {
                 .clone();
         }
         let named = self.slots.iter().zip(0..).filter(|(_, id)| self.other != Some(*id));
-        self.index = named
-            .filter_map(|(slot, id)| slot.as_ref().map(|group| (key(group.fingerprint()), id)))
-            .collect();
+        for (slot, id) in named {
+            if let Some(group) = slot {
+                let key = key(group.fingerprint());
+                self.index.insert_unique(hash(key), (key, id), |one| hash(one.0));
+            }
+        }
     }
 }
 

@@ -2,7 +2,6 @@
 //! a search, and labels are kept once for all rules. Nothing of it is saved: it only says faster what the groups' labels say.
 
 use std::{
-    collections::HashMap,
     ops::Deref,
     sync::{
         Arc,
@@ -10,9 +9,13 @@ use std::{
     },
 };
 
+use hashbrown::{HashTable, hash_table::Entry};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::table::Table;
+use super::{
+    grouping::{self, Key},
+    table::Table,
+};
 
 /// Groups that are numbered; beyond that numbering begins anew.
 const MOST: usize = 1 << 20;
@@ -54,7 +57,8 @@ impl<'de> Deserialize<'de> for Labels {
 #[derive(Debug)]
 pub(crate) struct Numbering {
     epoch: u64,
-    numbers: HashMap<u128, u32, foldhash::fast::RandomState>,
+    /// By the fingerprint of the labels, which is a hash already.
+    numbers: HashTable<(Key, u32)>,
     labels: Vec<Labels>,
 }
 
@@ -62,7 +66,7 @@ impl Numbering {
     pub(crate) fn new() -> Self {
         Self {
             epoch: EPOCHS.fetch_add(1, Ordering::Relaxed),
-            numbers: HashMap::default(),
+            numbers: HashTable::new(),
             labels: Vec::new(),
         }
     }
@@ -81,12 +85,16 @@ impl Numbering {
 
     /// The number of the group with this fingerprint.
     pub(crate) fn number(&mut self, fingerprint: u128, labels: impl FnOnce() -> Labels) -> u32 {
-        let next = u32::try_from(self.labels.len()).unwrap_or(u32::MAX);
-        let number = *self.numbers.entry(fingerprint).or_insert(next);
-        if number == next {
-            self.labels.push(labels());
+        let (key, hash) = (grouping::key(fingerprint), grouping::hash);
+        match self.numbers.entry(hash(key), |one| one.0 == key, |one| hash(one.0)) {
+            Entry::Occupied(known) => known.get().1,
+            Entry::Vacant(place) => {
+                let next = u32::try_from(self.labels.len()).unwrap_or(u32::MAX);
+                place.insert((key, next));
+                self.labels.push(labels());
+                next
+            }
         }
-        number
     }
 
     /// The labels of the group with this number.

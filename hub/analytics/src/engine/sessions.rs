@@ -16,11 +16,12 @@ use streamflow_proto::{
 
 use super::{
     agents::Agents,
-    cells::{Folded, NONE, Scratch},
+    cells::{Folded, Scratch},
     grouping::LocalGroups,
     groups::{Groups, Standing},
     numbering::Numbering,
     run::{Limits, Work},
+    table::NONE,
     verdict::{Asks, Closed, Said, Verdict, Verdicts},
 };
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::numbering::fill_lean;
 
 /// Nothing is there.
-const NONE: u32 = u32::MAX;
+pub(crate) const NONE: u32 = u32::MAX;
 /// A list of this length is never a map: it would gain nothing.
 const SHORT: usize = 1024;
 /// A list becomes a map when fewer than one place in so many is taken …
@@ -38,6 +38,20 @@ impl Table {
         match self {
             Self::List { slots, .. } => slots.get(number as usize).copied().filter(|slot| *slot != NONE),
             Self::Map { slots, .. } => slots.get(&number).copied(),
+        }
+    }
+
+    /// What is there for each of these, [`NONE`] where nothing is, behind what the list holds.
+    pub(crate) fn get_all(&self, numbers: &[u32], into: &mut Vec<u32>) {
+        match self {
+            Self::List { slots, .. } => {
+                into.extend(
+                    numbers
+                        .iter()
+                        .map(|number| *slots.get(*number as usize).unwrap_or(&NONE)),
+                );
+            }
+            Self::Map { slots, .. } => into.extend(numbers.iter().map(|number| *slots.get(number).unwrap_or(&NONE))),
         }
     }
 
@@ -100,6 +114,11 @@ mod tests {
             for number in (0..6000).chain(wanted.keys().copied()) {
                 prop_assert_eq!(table.get(number), wanted.get(&number).copied());
             }
+            let asked: Vec<u32> = (0..6000).chain(wanted.keys().copied()).collect();
+            let mut found = vec![7];
+            table.get_all(&asked, &mut found);
+            let each = asked.iter().map(|number| table.get(*number).unwrap_or(NONE));
+            prop_assert_eq!(&found[1..], each.collect::<Vec<_>>());
         }
     }
 }
