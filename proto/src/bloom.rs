@@ -127,6 +127,12 @@ pub(crate) fn value_hash(path: u64, value: &str) -> u64 {
     bytes_hash(!path, value)
 }
 
+/// The hash of each of many values at a path, which are UTF-8.
+pub(crate) fn hash_of_values(path: u64) -> impl Fn(&[u8]) -> u64 {
+    let seed = mix(!path);
+    move |value| seeded_hash(seed, value)
+}
+
 /// Stands for every value at a path whose values are not listed.
 pub(crate) fn unlisted_hash(path: u64) -> u64 {
     mix(path ^ EVERYTHING)
@@ -140,10 +146,14 @@ pub(crate) fn id_hash(id: Uuid) -> u64 {
 
 /// Eight bytes at a time, the length last so that no value runs into another.
 fn bytes_hash(seed: u64, text: &str) -> u64 {
-    let (words, rest) = text.as_bytes().as_chunks::<8>();
+    seeded_hash(mix(seed), text.as_bytes())
+}
+
+fn seeded_hash(seed: u64, text: &[u8]) -> u64 {
+    let (words, rest) = text.as_chunks::<8>();
     let hash = words
         .iter()
-        .fold(mix(seed), |hash, word| mix(hash ^ u64::from_le_bytes(*word)));
+        .fold(seed, |hash, word| mix(hash ^ u64::from_le_bytes(*word)));
     let tail = rest.iter().rev().fold(0, |tail, byte| tail << 8 | u64::from(*byte));
     mix(mix(hash ^ tail) ^ text.len() as u64)
 }

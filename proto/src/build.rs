@@ -3,6 +3,7 @@
 mod edit;
 mod encode;
 mod fast;
+mod look;
 mod mint;
 mod number;
 mod retain;
@@ -12,10 +13,11 @@ mod schema;
 mod shapes;
 mod slow;
 mod store;
+mod table;
 mod text;
 
 pub use edit::{Assign, AssignValues, Edit, EditError, GivenUp, MAX_EDITS};
-pub(crate) use encode::{Streams, put_bits, put_floats, put_ids, put_shape, put_timestamps};
+pub(crate) use encode::{Streams, TAIL, put_bits, put_floats, put_ids, put_shape, put_timestamps};
 pub(crate) use text::{TextColumn, write_ids};
 
 use crate::{
@@ -24,7 +26,8 @@ use crate::{
     event::{Event, MAX_OBJECT, Rejection, Severity},
     frame::{self, Frame, FrameHeader},
 };
-use fast::Found;
+use fast::{Found, Order};
+use look::Look;
 use mint::Mint;
 use schema::{NONE, roots};
 use std::fmt;
@@ -86,8 +89,9 @@ pub struct BatchBuilder {
     kinds: TextColumn,
     sources: TextColumn,
     mint: Mint,
-    found: Found,
-    streams: Streams,
+    order: Order,
+    gave_id: bool,
+    streams: Vec<u8>,
     raw: Vec<u8>,
     packed: Vec<u8>,
     compressor: Option<zstd::bulk::Compressor<'static>>,
@@ -165,8 +169,9 @@ impl BatchBuilder {
             kinds: TextColumn::default(),
             sources: TextColumn::default(),
             mint: Mint::new(),
-            found: Found::default(),
-            streams: Streams::default(),
+            order: Order::default(),
+            gave_id: false,
+            streams: Vec::new(),
             raw: Vec::new(),
             packed: Vec::new(),
             compressor: zstd::bulk::Compressor::new(1).ok(),
@@ -205,49 +210,43 @@ impl BatchBuilder {
 
     /// Takes one event object as JSON text. A rejected event leaves no trace.
     pub fn push_json(&mut self, json: &[u8], now_ms: i64) -> Result<Uuid, Rejection> {
-        let json = match simdutf8::basic::from_utf8(json) {
-            Ok(json) => json,
+        let look = Look::at(json);
+        if !look.ascii && simdutf8::basic::from_utf8(json).is_err() {
             // says where
-            Err(_) => std::str::from_utf8(json).map_err(rules::not_utf8)?,
-        };
-        let mut found = std::mem::take(&mut self.found);
-        let done = self.attempt(|builder| {
-            builder.read_event(json, &mut found)?;
+            std::str::from_utf8(json).map_err(rules::not_utf8)?;
+        }
+        self.attempt(|builder| {
+            let found = builder.read_event(json, look)?;
             if let Some((kind, why)) = builder.reserved
-                && found.kind == kind
+                && found.kind.bytes() == kind.as_bytes()
             {
                 return Err(why());
             }
+            builder.gave_id = found.id.is_some();
             let id = found.id.unwrap_or_else(|| builder.mint.mint(now_ms));
             let timestamp = found.timestamp.unwrap_or(now_ms);
             rules::timestamp(timestamp)?;
-            builder.commit(
-                id,
-                timestamp,
-                found.severity.unwrap_or_default(),
-                &found.kind,
-                &found.source,
-            );
+            let severity = found.severity.unwrap_or_default();
+            builder.commit(id, timestamp, severity, found.kind.bytes(), found.source.bytes());
             Ok(id)
-        });
-        self.found = found;
-        done
+        })
     }
 
     /// Whether the event last taken by [`BatchBuilder::push_json`] brought an id of its own.
     pub fn last_gave_id(&self) -> bool {
-        self.found.id.is_some()
+        self.gave_id
     }
 
-    fn read_event(&mut self, json: &str, found: &mut Found) -> Result<(), Rejection> {
+    fn read_event<'a>(&mut self, json: &'a [u8], look: Look) -> Result<Found<'a>, Rejection> {
         // An event no longer than the limit of `data` cannot have a longer `data`.
         if json.len() <= MAX_OBJECT {
-            if fast::event(&mut self.store, json, found).is_some() {
-                return Ok(());
+            if let Some(found) = fast::event(&mut self.store, json, look, &mut self.order) {
+                return Ok(found);
             }
             self.restart();
         }
-        slow::event(&mut self.store, json, self.max_object, found)
+        let json = std::str::from_utf8(json).map_err(rules::not_utf8)?;
+        slow::event(&mut self.store, json, self.max_object)
     }
 
     /// Takes one event as a row.
@@ -272,7 +271,8 @@ impl BatchBuilder {
                     slow::put_text(&mut builder.store, root, text);
                 }
             }
-            builder.commit(event.id, event.timestamp, event.severity, &event.kind, &event.source);
+            let (kind, source) = (event.kind.as_bytes(), event.source.as_bytes());
+            builder.commit(event.id, event.timestamp, event.severity, kind, source);
             Ok(())
         })
     }
@@ -343,7 +343,8 @@ impl BatchBuilder {
                 builder.read_object(roots::METADATA, metadata)?;
             }
             let id = head.id.unwrap_or_else(|| builder.mint.mint(head.timestamp_ms));
-            builder.commit(id, head.timestamp_ms, head.severity, head.kind, head.source);
+            let (kind, source) = (head.kind.as_bytes(), head.source.as_bytes());
+            builder.commit(id, head.timestamp_ms, head.severity, kind, source);
             Ok(id)
         })
     }
@@ -380,20 +381,23 @@ impl BatchBuilder {
         self.store.begin();
     }
 
-    fn commit(&mut self, id: Uuid, timestamp: i64, severity: Severity, kind: &str, source: &str) {
+    fn commit(&mut self, id: Uuid, timestamp: i64, severity: Severity, kind: &[u8], source: &[u8]) {
         let shape = self.store.commit();
         self.shapes.push(shape);
         self.timestamps.push(timestamp);
         self.ids.push(id);
         self.severities.push(severity as u8);
-        let texts = self.kinds.push(kind, &self.store.state) + self.sources.push(source, &self.store.state);
+        let state = &self.store.state;
+        let texts = self.kinds.push_utf8(kind, state) + self.sources.push_utf8(source, state);
         self.store.bytes += ROW_BYTES + texts;
     }
 
     /// Encodes the events into a frame and empties the builder, which keeps its memory for the next batch.
     pub fn finish(&mut self, seq: u64) -> Frame {
-        let (mut streams, mut raw) = (std::mem::take(&mut self.streams), std::mem::take(&mut self.raw));
+        let (memory, mut raw) = (std::mem::take(&mut self.streams), std::mem::take(&mut self.raw));
+        let mut streams = Streams::over(memory);
         let (min_ts, max_ts) = self.encode(&mut streams, &mut raw);
+        let memory = streams.into_memory();
         let payload = raw.get(frame::HEADER_LEN..).unwrap_or(&[]);
         let packed = self.compress(payload);
         let header = FrameHeader {
@@ -416,18 +420,18 @@ impl BatchBuilder {
             bytes.shrink_to_fit();
             Frame::seal_in_place(header, bytes)
         };
-        (self.streams, self.raw) = (streams, raw);
+        (self.streams, self.raw) = (memory, raw);
         self.clear();
         frame
     }
 
     /// Encodes the events into a chunk, compressed at a zstd `level`, and empties the builder, which keeps its memory for the next batch.
     pub fn finish_chunk(&mut self, level: i32) -> Result<EncodedChunk, EncodeError> {
-        let mut streams = std::mem::take(&mut self.streams);
+        let mut streams = Streams::over(std::mem::take(&mut self.streams));
         let directory = self.directory(&mut streams);
         let index = self.index(&directory);
         let chunk = chunk::seal(directory, &streams, index, &self.ids, level);
-        self.streams = streams;
+        self.streams = streams.into_memory();
         self.clear();
         chunk
     }

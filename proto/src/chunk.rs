@@ -16,7 +16,7 @@ use merge::{Merged, Plan};
 use crate::{
     batch::{Batch, DecodeError, Layout, MAX_CHUNK_COLUMNS},
     bloom,
-    build::Streams as Written,
+    build::{Streams as Written, TAIL},
     column::{
         layout::{self, Block, ChunkHead, Directory, Place},
         streams::{LazyBlock, Streams, inflate},
@@ -102,15 +102,19 @@ fn write(batches: &[&Batch], plan: Plan<'_>, level: i32) -> Result<EncodedChunk,
 /// Compresses the streams of a batch and puts its directory before them.
 pub(crate) fn seal(
     directory: Directory<'_>,
-    streams: &Written,
+    streams: &Written<'_>,
     index: Index,
     ids: &[Uuid],
     level: i32,
 ) -> Result<EncodedChunk, EncodeError> {
     let (count, min_ts, max_ts) = (directory.count, directory.min_ts, directory.max_ts);
     let mut packer = Packer::new(level)?;
-    for stream in streams.iter() {
-        packer.put(stream)?;
+    for (place, stream) in streams.iter().enumerate() {
+        if place == layout::ID_TAILS && is_random(stream) {
+            packer.put_random(stream)?;
+        } else {
+            packer.put(stream)?;
+        }
     }
     packer.flush()?;
     let mut raw_head = Vec::new();
@@ -139,9 +143,23 @@ pub(crate) fn seal(
         max_ts,
         bloom: index.finish(),
         id_bloom: bloom::of_ids(ids),
-        min_id: ids.iter().copied().min().unwrap_or(Uuid::nil()),
-        max_id: ids.iter().copied().max().unwrap_or(Uuid::nil()),
+        min_id: Uuid::from_u128(ids.iter().map(Uuid::as_u128).min().unwrap_or(0)),
+        max_id: Uuid::from_u128(ids.iter().map(Uuid::as_u128).max().unwrap_or(0)),
     })
+}
+
+/// Tails of ids that are looked at to learn whether they resemble one another.
+const SAMPLE: usize = 64;
+
+/// Do the tails of ids have nothing in common? Those that clients make mostly are random, and cannot be compressed.
+fn is_random(tails: &[u8]) -> bool {
+    let (tails, _) = tails.as_chunks::<TAIL>();
+    let pairs = tails.windows(2).take(SAMPLE);
+    let alike = |pair: &[[u8; TAIL]]| match pair {
+        [a, b] => a.iter().zip(b).filter(|(a, b)| a == b).count(),
+        _ => 0,
+    };
+    pairs.len() == SAMPLE && pairs.map(alike).sum::<usize>() < SAMPLE * TAIL / 8
 }
 
 /// [`open`] refuses what is larger.
@@ -161,12 +179,15 @@ thread_local! {
     static KEPT: Cell<Option<(zstd::bulk::Compressor<'static>, Vec<u8>)>> = const { Cell::new(None) };
 }
 
+/// The level of what does not compress.
+const FASTEST: i32 = -1;
 /// More room than this is given back.
 const MAX_KEPT: usize = 8 * 1024 * 1024;
 
 /// Compresses streams into blocks.
 struct Packer {
     compressor: zstd::bulk::Compressor<'static>,
+    level: i32,
     body: Vec<u8>,
     blocks: Vec<Block>,
     places: Vec<Place>,
@@ -184,6 +205,7 @@ impl Packer {
         compressor.set_compression_level(level).map_err(failed)?;
         Ok(Self {
             compressor,
+            level,
             body,
             blocks: Vec::new(),
             places: Vec::new(),
@@ -198,6 +220,14 @@ impl Packer {
             self.body.clear();
             KEPT.set(Some((self.compressor, self.body)));
         }
+    }
+
+    /// A stream that does not compress: the fastest level sees that at once, the others after they have tried.
+    fn put_random(&mut self, stream: &[u8]) -> Result<(), EncodeError> {
+        self.compressor.set_compression_level(FASTEST).map_err(failed)?;
+        let put = self.put(stream);
+        self.compressor.set_compression_level(self.level).map_err(failed)?;
+        put
     }
 
     fn put(&mut self, stream: &[u8]) -> Result<(), EncodeError> {

@@ -14,42 +14,72 @@ use crate::column::{
     varint::{self, zigzag},
 };
 use crate::frame::HEADER_LEN;
+use std::ops::Range;
 use uuid::Uuid;
 
-/// Streams one after the other, and where each ends.
+/// Streams in their order: those that are written here, and those that stand somewhere as they are and need not be copied.
 #[derive(Debug, Default)]
-pub(crate) struct Streams {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) ends: Vec<usize>,
+pub(crate) struct Streams<'a> {
+    bytes: Vec<u8>,
+    parts: Vec<Part<'a>>,
 }
 
-impl Streams {
-    pub(crate) fn clear(&mut self) {
-        self.bytes.clear();
-        self.ends.clear();
+#[derive(Debug)]
+enum Part<'a> {
+    Written(Range<usize>),
+    Lent(&'a [u8]),
+}
+
+impl<'a> Streams<'a> {
+    /// None yet, with the memory of others.
+    pub(crate) fn over(mut bytes: Vec<u8>) -> Self {
+        bytes.clear();
+        Self {
+            bytes,
+            parts: Vec::new(),
+        }
+    }
+
+    /// The memory, for others.
+    pub(crate) fn into_memory(self) -> Vec<u8> {
+        self.bytes
     }
 
     /// Writes one stream.
     pub(crate) fn put(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.bytes.len();
         write(&mut self.bytes);
-        self.ends.push(self.bytes.len());
+        self.parts.push(Part::Written(start..self.bytes.len()));
+    }
+
+    /// Adds a stream that stands there already.
+    pub(crate) fn lend(&mut self, stream: &'a [u8]) {
+        self.parts.push(Part::Lent(stream));
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.parts.len()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
+        self.parts.iter().map(|part| match part {
+            Part::Written(range) => &self.bytes[range.clone()],
+            Part::Lent(stream) => stream,
+        })
     }
 }
 
 impl BatchBuilder {
     /// Writes the payload of the batch into `out` behind room for the header of a frame, using `streams` as scratch.
-    pub(super) fn encode(&self, streams: &mut Streams, out: &mut Vec<u8>) -> (i64, i64) {
+    pub(super) fn encode<'a>(&'a self, streams: &mut Streams<'a>, out: &mut Vec<u8>) -> (i64, i64) {
         let directory = self.directory(streams);
         let bounds = (directory.min_ts, directory.max_ts);
         // Lengths and the directory take some bytes for each stream and column.
-        let around = 64 * (streams.ends.len() + directory.columns.len() + directory.nodes.len());
+        let around = 64 * (streams.len() + directory.columns.len() + directory.nodes.len());
+        let bytes: usize = streams.iter().map(<[u8]>::len).sum();
         out.clear();
-        out.reserve(HEADER_LEN + streams.bytes.len() + around);
+        out.reserve(HEADER_LEN + bytes + around);
         out.resize(HEADER_LEN, 0);
         layout::write(
             &Payload {
@@ -62,8 +92,7 @@ impl BatchBuilder {
     }
 
     /// Writes the streams of the batch and says what they are.
-    pub(super) fn directory(&self, streams: &mut Streams) -> Directory<'_> {
-        streams.clear();
+    pub(super) fn directory<'a>(&'a self, streams: &mut Streams<'a>) -> Directory<'a> {
         let bounds = (
             self.timestamps.iter().copied().min(),
             self.timestamps.iter().copied().max(),
@@ -71,7 +100,7 @@ impl BatchBuilder {
         let (min_ts, max_ts) = (bounds.0.unwrap_or(0), bounds.1.unwrap_or(0));
         streams.put(|out| put_timestamps(out, min_ts, &self.timestamps));
         put_ids(streams, &self.ids, &self.timestamps);
-        streams.put(|out| out.extend_from_slice(&self.severities));
+        streams.lend(&self.severities);
         let used = Used::of(&self.store);
         streams.put(|out| {
             for shape in 0..self.store.shapes.len() {
@@ -87,8 +116,8 @@ impl BatchBuilder {
         });
         let shapes = self.store.shapes.len() as u32;
         streams.put(|out| write_ids(out, &self.shapes, shapes));
-        let kind = self.kinds.encode(streams);
-        let source = self.sources.encode(streams);
+        let kind = self.kinds.encode_lent(streams);
+        let source = self.sources.encode_lent(streams);
         let columns = self.columns(&used, streams);
         Directory {
             count: self.len() as u32,
@@ -122,9 +151,9 @@ impl BatchBuilder {
         index
     }
 
-    fn columns(&self, used: &Used, streams: &mut Streams) -> Vec<Column> {
+    fn columns<'a>(&'a self, used: &Used, streams: &mut Streams<'a>) -> Vec<Column> {
         let live = self.store.columns.iter().filter(|column| column.present > 0);
-        let encode = |column: &super::store::Column| {
+        let encode = |column: &'a super::store::Column| {
             let (encoding, bounds) = match &column.values {
                 Values::Flag => (Encoding::Flag, None),
                 Values::Bools(values) => {
@@ -140,7 +169,7 @@ impl BatchBuilder {
                     streams.put(|out| encoding = put_floats(out, values));
                     (encoding, Bounds::of_floats(values))
                 }
-                Values::Text(values) => (values.encode(streams), None),
+                Values::Text(values) => (values.encode_lent(streams), None),
             };
             Column {
                 node: used.nodes[column.node as usize],
@@ -216,16 +245,25 @@ pub(crate) fn put_timestamps(out: &mut Vec<u8>, base: i64, timestamps: &[i64]) {
     }
 }
 
+/// Bytes of an id behind its time.
+pub(crate) const TAIL: usize = 10;
+
 /// Writes ids as their distance from the event's time, which is small for those of version 7, and the ten bytes after.
-pub(crate) fn put_ids(streams: &mut Streams, ids: &[Uuid], timestamps: &[i64]) {
+pub(crate) fn put_ids(streams: &mut Streams<'_>, ids: &[Uuid], timestamps: &[i64]) {
     streams.put(|out| {
         for (id, timestamp) in ids.iter().zip(timestamps) {
             varint::write(out, zigzag(((id.as_u128() >> 80) as i64).wrapping_sub(*timestamp)));
         }
     });
     streams.put(|out| {
-        ids.iter()
-            .for_each(|id| out.extend_from_slice(id.as_bytes().split_at(6).1))
+        let start = out.len();
+        out.resize(start + ids.len() * TAIL, 0);
+        let (tails, _) = out.split_at_mut(start).1.as_chunks_mut::<TAIL>();
+        for (tail, id) in tails.iter_mut().zip(ids) {
+            if let Some(bytes) = id.as_bytes().last_chunk() {
+                *tail = *bytes;
+            }
+        }
     });
 }
 

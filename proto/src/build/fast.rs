@@ -4,6 +4,7 @@
 //! way of `slow.rs` then decides.
 
 use super::{
+    look::{Literal, Look},
     number::Number,
     rules,
     scan::{Cursor, Text},
@@ -19,29 +20,45 @@ use uuid::Uuid;
 
 /// The fields that every event has, as they are found.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct Found<'a> {
     pub(super) id: Option<Uuid>,
-    pub(super) kind: String,
-    pub(super) source: String,
+    pub(super) kind: Text<'a>,
+    pub(super) source: Text<'a>,
     pub(super) timestamp: Option<i64>,
     pub(super) severity: Option<Severity>,
-    /// The fields of the event before, in their order: the next event's stand in the same more often than not.
-    order: [u8; FIELDS.len()],
 }
 
-/// The names of all fields, each as it stands in JSON after its opening quote.
-const FIELDS: [&str; 11] = [
-    "id\"",
-    "type\"",
-    "source\"",
-    "timestamp\"",
-    "severity\"",
-    "data\"",
-    "metadata\"",
-    "tags\"",
-    "correlation_id\"",
-    "session_id\"",
-    "user_id\"",
+/// The fields of the event before, in their order: the next event's stand in the same more often than not.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Order([u8; FIELDS.len()]);
+
+/// All fields, each as it stands in JSON before its value.
+const FIELDS: [Literal<&[u8]>; 11] = [
+    Literal::of(b"\"id\":"),
+    Literal::of(b"\"type\":"),
+    Literal::of(b"\"source\":"),
+    Literal::of(b"\"timestamp\":"),
+    Literal::of(b"\"severity\":"),
+    Literal::of(b"\"data\":"),
+    Literal::of(b"\"metadata\":"),
+    Literal::of(b"\"tags\":"),
+    Literal::of(b"\"correlation_id\":"),
+    Literal::of(b"\"session_id\":"),
+    Literal::of(b"\"user_id\":"),
+];
+/// The same by name.
+const NAMES: [&[u8]; FIELDS.len()] = [
+    b"id",
+    b"type",
+    b"source",
+    b"timestamp",
+    b"severity",
+    b"data",
+    b"metadata",
+    b"tags",
+    b"correlation_id",
+    b"session_id",
+    b"user_id",
 ];
 const ID: usize = 0;
 const TYPE: usize = 1;
@@ -52,59 +69,49 @@ const DATA: usize = 5;
 const METADATA: usize = 6;
 const TAGS: usize = 7;
 
-impl Found {
-    fn clear(&mut self) {
-        self.kind.clear();
-        self.source.clear();
-        (self.id, self.timestamp, self.severity) = (None, None, None);
-    }
-}
-
 /// Reads a whole event.
-pub(super) fn event(store: &mut Store, json: &str, found: &mut Found) -> Option<()> {
-    found.clear();
+pub(super) fn event<'a>(store: &mut Store, json: &'a [u8], look: Look, order: &mut Order) -> Option<Found<'a>> {
     let mut pass = Pass {
         store,
-        cursor: Cursor::new(json),
+        cursor: Cursor::new(json, look),
     };
+    let mut found = Found::default();
     pass.cursor.expect(b'{')?;
-    pass.fields(found)?;
-    let complete = !found.kind.is_empty() && !found.source.is_empty();
-    (complete && pass.cursor.is_done()).then_some(())
+    pass.fields(&mut found, order)?;
+    let complete = !found.kind.bytes().is_empty() && !found.source.bytes().is_empty();
+    (complete && pass.cursor.is_done()).then_some(found)
 }
 
 /// Reads an object into the columns below a root.
 pub(super) fn object(store: &mut Store, json: &str, root: u32) -> Option<()> {
     let mut pass = Pass {
         store,
-        cursor: Cursor::new(json),
+        cursor: Cursor::new(json.as_bytes(), Look::at(json.as_bytes())),
     };
     pass.cursor.expect(b'{')?;
     pass.object(root, 2)?;
     pass.cursor.is_done().then_some(())
 }
 
-struct Pass<'a> {
-    store: &'a mut Store,
+struct Pass<'s, 'a> {
+    store: &'s mut Store,
     cursor: Cursor<'a>,
 }
 
-impl<'a> Pass<'a> {
-    fn fields(&mut self, found: &mut Found) -> Option<()> {
+impl<'a> Pass<'_, 'a> {
+    #[inline]
+    fn fields(&mut self, found: &mut Found<'a>, order: &mut Order) -> Option<()> {
         let mut seen = 0u16;
-        for place in 0..FIELDS.len() {
-            self.cursor.expect(b'"')?;
-            let guess = usize::from(found.order[place]);
-            let field = if self.cursor.skip(FIELDS[guess].as_bytes()) {
-                guess
-            } else {
-                let name = self.cursor.string()?;
-                let is_it = |field: &&str| field.strip_suffix('"') == Some(name.as_str());
-                let field = FIELDS.iter().position(is_it)?;
-                found.order[place] = field as u8;
-                field
+        for place in &mut order.0 {
+            let guess = usize::from(*place);
+            let field = match FIELDS.get(guess) {
+                Some(name) if self.cursor.skip(name) => guess,
+                _ => {
+                    let field = self.name()?;
+                    *place = field as u8;
+                    field
+                }
             };
-            self.cursor.expect(b':')?;
             if seen & 1 << field != 0 {
                 return None;
             }
@@ -119,9 +126,19 @@ impl<'a> Pass<'a> {
         None
     }
 
+    /// The field whose name comes next.
+    #[cold]
+    fn name(&mut self) -> Option<usize> {
+        self.cursor.expect(b'"')?;
+        let name = self.cursor.string()?;
+        let field = NAMES.iter().position(|field| *field == name.bytes())?;
+        self.cursor.expect(b':')?;
+        Some(field)
+    }
+
     /// Reads the value of one field.
     #[inline]
-    fn field(&mut self, field: usize, found: &mut Found) -> Option<()> {
+    fn field(&mut self, field: usize, found: &mut Found<'a>) -> Option<()> {
         match field {
             ID => {
                 found.id = self.cursor.uuid();
@@ -132,14 +149,8 @@ impl<'a> Pass<'a> {
                     };
                 }
             }
-            TYPE => {
-                let text = self.text()??;
-                found.kind.push_str(fit(&text, MAX_TYPE)?);
-            }
-            SOURCE => {
-                let text = self.text()??;
-                found.source.push_str(fit(&text, MAX_TEXT)?);
-            }
+            TYPE => found.kind = fit(self.text()??, MAX_TYPE)?,
+            SOURCE => found.source = fit(self.text()??, MAX_TEXT)?,
             TIMESTAMP => {
                 found.timestamp = match self.cursor.peek()? {
                     b'"' | b'n' => match self.text()? {
@@ -154,7 +165,7 @@ impl<'a> Pass<'a> {
             }
             SEVERITY => {
                 found.severity = match self.text()? {
-                    Some(text) => Some(text.as_str().parse().ok()?),
+                    Some(text) => Some(severity(text.bytes())?),
                     None => None,
                 };
             }
@@ -172,7 +183,8 @@ impl<'a> Pass<'a> {
             _ => {
                 if let Some(text) = self.text()? {
                     let root = roots::CORRELATION_ID + (field - TAGS - 1) as u32;
-                    slow::put_text(self.store, root, fit(&text, MAX_TEXT)?);
+                    let text = fit(text, MAX_TEXT)?;
+                    self.store.utf8(root, ColumnKind::Text, text.bytes()).ok()?;
                 }
             }
         }
@@ -180,6 +192,7 @@ impl<'a> Pass<'a> {
     }
 
     /// A string, or nothing when it is `null`.
+    #[inline]
     fn text(&mut self) -> Option<Option<Text<'a>>> {
         if self.cursor.peek()? == b'"' {
             self.cursor.take();
@@ -189,7 +202,7 @@ impl<'a> Pass<'a> {
     }
 
     fn null(&mut self) -> Option<()> {
-        self.cursor.skip(b"null").then_some(())
+        self.cursor.skip(&NULL).then_some(())
     }
 
     /// `data` or `metadata`: an object, or `null`.
@@ -212,15 +225,10 @@ impl<'a> Pass<'a> {
         }
         let mut previous = NONE;
         loop {
-            self.cursor.expect(b'"')?;
             let child = match self.store.guess(node, previous) {
                 Some((guess, key)) if self.cursor.skip(key) => self.store.mark(guess)?,
-                _ => {
-                    let key = self.cursor.string()?;
-                    self.store.enter(node, previous, key.as_str())?
-                }
+                _ => self.key(node, previous)?,
             };
-            self.cursor.expect(b':')?;
             self.value(child, depth)?;
             previous = child;
             match self.cursor.take()? {
@@ -231,22 +239,34 @@ impl<'a> Pass<'a> {
         }
     }
 
+    /// A key that was not foreseen.
+    fn key(&mut self, node: u32, previous: u32) -> Option<u32> {
+        self.cursor.expect(b'"')?;
+        let key = self.cursor.string()?;
+        let child = self.store.enter(node, previous, key.as_str())?;
+        self.cursor.expect(b':')?;
+        Some(child)
+    }
+
     #[inline]
     fn value(&mut self, node: u32, depth: usize) -> Option<()> {
         let store = &mut *self.store;
         match self.cursor.peek()? {
             b'"' => {
                 self.cursor.take();
-                store.text(node, ColumnKind::Text, self.cursor.string()?.as_str())
+                store.utf8(node, ColumnKind::Text, self.cursor.string()?.bytes())
             }
-            b'-' | b'0'..=b'9' => match self.cursor.number()? {
-                (Number::Int(value), _) => store.int(node, value),
-                (Number::Float(value), _) => store.float(node, value),
-                (Number::Text, text) => store.text(node, ColumnKind::Number, text),
+            b'-' | b'0'..=b'9' => match self.cursor.short() {
+                Some(value) => store.int(node, value),
+                None => match self.cursor.number()? {
+                    (Number::Int(value), _) => store.int(node, value),
+                    (Number::Float(value), _) => store.float(node, value),
+                    (Number::Text, text) => store.utf8(node, ColumnKind::Number, text),
+                },
             },
-            b't' if self.cursor.skip(b"true") => store.bool(node, true),
-            b'f' if self.cursor.skip(b"false") => store.bool(node, false),
-            b'n' if self.cursor.skip(b"null") => store.flag(node, ColumnKind::Null),
+            b't' if self.cursor.skip(&TRUE) => store.bool(node, true),
+            b'f' if self.cursor.skip(&FALSE) => store.bool(node, false),
+            b'n' if self.cursor.skip(&NULL) => store.flag(node, ColumnKind::Null),
             b'{' => {
                 self.cursor.take();
                 return self.object(node, depth + 1);
@@ -261,7 +281,18 @@ impl<'a> Pass<'a> {
     }
 }
 
-fn fit<'a>(text: &'a Text<'_>, max: usize) -> Option<&'a str> {
-    let text = text.as_str();
-    (text.len() <= max).then_some(text)
+const NULL: Literal<&[u8]> = Literal::of(b"null");
+const TRUE: Literal<&[u8]> = Literal::of(b"true");
+const FALSE: Literal<&[u8]> = Literal::of(b"false");
+
+#[inline]
+fn fit(text: Text<'_>, max: usize) -> Option<Text<'_>> {
+    (text.bytes().len() <= max).then_some(text)
+}
+
+#[inline]
+fn severity(name: &[u8]) -> Option<Severity> {
+    Severity::ALL
+        .into_iter()
+        .find(|severity| severity.as_str().as_bytes() == name)
 }

@@ -1,43 +1,66 @@
 //! Cuts JSON text into its tokens, strictly: whatever a strict parser would refuse, or what is merely unusual, is `None`.
 
-use super::number::{self, Number};
+use super::{
+    look::{Literal, Look, TENS, digits, digits_in, quote, special},
+    number::{self, Number},
+};
 use uuid::Uuid;
 
 /// Where the scan stands.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cursor<'a> {
-    text: &'a str,
-    at: usize,
+    /// Bytes that are UTF-8.
+    text: &'a [u8],
+    /// What is left of the text. Tokens end at bytes of ASCII, so it never begins within a character that matters.
+    rest: &'a [u8],
+    look: Look,
 }
 
-/// A string: as it stands, or with escapes taken out.
+/// A string: its bytes as they stand, which are UTF-8, or with escapes taken out.
 #[derive(Debug)]
 pub(super) enum Text<'a> {
-    Plain(&'a str),
+    Plain(&'a [u8]),
     Escaped(String),
 }
 
 impl Text<'_> {
+    #[inline]
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Plain(bytes) => bytes,
+            Self::Escaped(text) => text.as_bytes(),
+        }
+    }
+
+    /// The same as a `str`, which is looked at once more.
     pub(super) fn as_str(&self) -> &str {
         match self {
-            Self::Plain(text) => text,
+            Self::Plain(bytes) => std::str::from_utf8(bytes).unwrap_or_default(),
             Self::Escaped(text) => text,
         }
     }
 }
 
+impl Default for Text<'_> {
+    fn default() -> Self {
+        Self::Plain(&[])
+    }
+}
+
 impl<'a> Cursor<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
-        Self { text, at: 0 }
+    /// At the beginning of a text, which is UTF-8.
+    pub(super) fn new(text: &'a [u8], look: Look) -> Self {
+        Self { text, rest: text, look }
     }
 
     /// The byte that comes next, after any space.
     #[inline]
     pub(super) fn peek(&mut self) -> Option<u8> {
         loop {
-            match self.text.as_bytes().get(self.at)? {
-                b' ' | b'\n' | b'\t' | b'\r' => self.at += 1,
-                byte => return Some(*byte),
+            match self.rest {
+                [b' ' | b'\n' | b'\t' | b'\r', rest @ ..] => self.rest = rest,
+                [byte, ..] => return Some(*byte),
+                [] => return None,
             }
         }
     }
@@ -46,7 +69,7 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(super) fn take(&mut self) -> Option<u8> {
         let byte = self.peek()?;
-        self.at += 1;
+        self.rest = self.rest.get(1..)?;
         Some(byte)
     }
 
@@ -58,18 +81,16 @@ impl<'a> Cursor<'a> {
 
     /// Passes exactly these bytes, without space before, if they come next.
     #[inline]
-    pub(super) fn skip(&mut self, bytes: &[u8]) -> bool {
-        let found = self
-            .text
-            .as_bytes()
-            .get(self.at..)
-            .and_then(|rest| rest.get(..bytes.len()))
-            .is_some_and(|start| same(start, bytes));
-        self.at += if found { bytes.len() } else { 0 };
-        found
+    pub(super) fn skip<B: AsRef<[u8]>>(&mut self, literal: &Literal<B>) -> bool {
+        let Some(after) = literal.strip(self.rest) else {
+            return false;
+        };
+        self.rest = after;
+        true
     }
 
     /// Is there nothing but space left?
+    #[inline]
     pub(super) fn is_done(&mut self) -> bool {
         self.peek().is_none()
     }
@@ -77,31 +98,35 @@ impl<'a> Cursor<'a> {
     /// The rest of a string whose opening quote is behind.
     #[inline]
     pub(super) fn string(&mut self) -> Option<Text<'a>> {
-        let start = self.at;
-        let end = start + special(self.text.as_bytes().get(start..)?)?;
-        if self.text.as_bytes().get(end) == Some(&b'"') {
-            self.at = end + 1;
-            return Some(Text::Plain(self.text.get(start..end)?));
-        }
-        self.escaped(start)
+        let end = if self.look.plain {
+            quote(self.rest)?
+        } else {
+            special(self.rest)?
+        };
+        let (inner, after) = self.rest.split_at_checked(end)?;
+        let [b'"', after @ ..] = after else {
+            return self.escaped();
+        };
+        self.rest = after;
+        Some(Text::Plain(inner))
     }
 
     /// An id in its usual form of 36 characters, if one comes next. Whether they belong to one says whether the string ends behind them, so it is read once.
     #[inline]
     pub(super) fn uuid(&mut self) -> Option<Uuid> {
         self.peek()?;
-        let quoted = self.text.as_bytes().get(self.at..)?.first_chunk::<38>()?;
+        let (quoted, after) = self.rest.split_first_chunk::<38>()?;
         let [b'"', id @ .., b'"'] = quoted else { return None };
         let id = Uuid::try_parse_ascii(id).ok()?;
-        self.at += quoted.len();
+        self.rest = after;
         Some(id)
     }
 
     /// As [`Cursor::string`], once a backslash was seen.
     #[cold]
-    fn escaped(&mut self, start: usize) -> Option<Text<'a>> {
-        let bytes = self.text.as_bytes();
-        let mut at = start;
+    fn escaped(&mut self) -> Option<Text<'a>> {
+        let bytes = self.rest;
+        let mut at = 0;
         loop {
             at += special(bytes.get(at..)?)?;
             match bytes.get(at)? {
@@ -110,62 +135,82 @@ impl<'a> Cursor<'a> {
                 _ => return None,
             }
         }
-        self.at = at + 1;
-        serde_json::from_str(self.text.get(start - 1..=at)?)
+        let start = self.text.len() - bytes.len();
+        self.rest = bytes.get(at + 1..)?;
+        serde_json::from_slice(self.text.get(start - 1..=start + at)?)
             .ok()
             .map(Text::Escaped)
     }
 
-    /// A number, whose first byte comes next.
+    /// An integer of one to seven digits, if one comes next: most numbers are.
     #[inline]
-    pub(super) fn number(&mut self) -> Option<(Number, &'a str)> {
-        /// Digits that every `f64` gives back.
-        const SAFE_DIGITS: usize = 15;
-        let bytes = self.text.as_bytes();
-        let start = self.at;
-        let negative = bytes.get(start) == Some(&b'-');
-        let mut at = start + usize::from(negative);
-        let whole = at;
-        let mut mantissa = 0u64;
-        let mut digits = |at: &mut usize| {
-            let from = *at;
-            while let Some(digit) = bytes.get(*at).filter(|byte| byte.is_ascii_digit()) {
-                mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
-                *at += 1;
-            }
-            *at - from
-        };
-        let mut count = digits(&mut at);
-        if count == 0 || (count > 1 && bytes.get(whole) == Some(&b'0')) {
+    pub(super) fn short(&mut self) -> Option<i64> {
+        let word = self.rest.first_chunk::<8>()?;
+        let (value, count) = digits_in(*word);
+        let (digits, after) = self.rest.split_at_checked(count)?;
+        let goes_on = matches!(after.first(), Some(b'.' | b'e' | b'E' | b'0'..=b'9'));
+        if count == 0 || goes_on || (count > 1 && digits.first() == Some(&b'0')) {
             return None;
         }
-        let mut places = 0;
-        if bytes.get(at) == Some(&b'.') {
-            at += 1;
-            places = digits(&mut at);
-            count += places;
+        self.rest = after;
+        Some(value as i64)
+    }
+
+    /// A number, whose first byte comes next, and its text.
+    pub(super) fn number(&mut self) -> Option<(Number, &'a [u8])> {
+        let negative = self.rest.first() == Some(&b'-');
+        let unsigned = self.rest.get(usize::from(negative)..)?;
+        let (mantissa, count) = digits(unsigned);
+        let after = unsigned.get(count..)?;
+        if count == 0 || (count > 1 && unsigned.first() == Some(&b'0')) {
+            return None;
+        }
+        if count > SAFE_DIGITS || matches!(after.first(), Some(b'.' | b'e' | b'E')) || (mantissa == 0 && negative) {
+            return self.fraction(negative, mantissa, count);
+        }
+        let text = self.rest.get(..count + usize::from(negative))?;
+        self.rest = after;
+        let value = mantissa as i64;
+        Some((Number::Int(if negative { -value } else { value }), text))
+    }
+
+    /// As [`Cursor::number`], once the digits before the point are known.
+    fn fraction(&mut self, negative: bool, whole: u64, count: usize) -> Option<(Number, &'a [u8])> {
+        let behind = |at: usize| self.rest.get(at..);
+        let mut at = usize::from(negative) + count;
+        let (mut mantissa, mut all, mut places) = (whole, count, 0);
+        if behind(at)?.first() == Some(&b'.') {
+            let fraction;
+            (fraction, places) = digits(behind(at + 1)?);
             if places == 0 {
                 return None;
             }
+            at += 1 + places;
+            all += places;
+            if all <= SAFE_DIGITS {
+                mantissa = mantissa * TENS[places] + fraction;
+            }
         }
-        let integer = places == 0;
-        if matches!(bytes.get(at), Some(b'e' | b'E')) {
+        let mut exact = all <= SAFE_DIGITS;
+        if let Some(b'e' | b'E') = behind(at)?.first() {
             at += 1;
-            at += usize::from(matches!(bytes.get(at), Some(b'+' | b'-')));
-            if digits(&mut at) == 0 {
+            at += usize::from(matches!(behind(at)?.first(), Some(b'+' | b'-')));
+            let (_, exponent) = digits(behind(at)?);
+            if exponent == 0 {
                 return None;
             }
-            count = usize::MAX;
+            at += exponent;
+            exact = false;
         }
-        self.at = at;
-        let text = self.text.get(start..at)?;
+        let (text, after) = self.rest.split_at_checked(at)?;
+        self.rest = after;
         let number = match mantissa {
-            _ if count > SAFE_DIGITS => number::classify(text),
-            0 if integer && negative => Number::Text,
-            _ if integer => Number::Int(if negative { -(mantissa as i64) } else { mantissa as i64 }),
+            _ if !exact => number::classify(std::str::from_utf8(text).ok()?),
+            0 if places == 0 && negative => Number::Text,
+            _ if places == 0 => Number::Int(if negative { -(mantissa as i64) } else { mantissa as i64 }),
             // Both are exact in an `f64`, so the quotient is the nearest there is.
             _ => {
-                let value = mantissa as f64 / TENS[places];
+                let value = mantissa as f64 / FLOAT_TENS[places];
                 Number::Float(if negative { -value } else { value })
             }
         };
@@ -174,116 +219,48 @@ impl<'a> Cursor<'a> {
 
     /// An array as it stands, whose opening bracket comes next.
     pub(super) fn array(&mut self) -> Option<&'a str> {
-        let rest = self.text.get(self.at..)?;
-        let mut values = serde_json::Deserializer::from_str(rest).into_iter::<&serde_json::value::RawValue>();
+        let rest = self.text.get(self.text.len() - self.rest.len()..)?;
+        let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<&serde_json::value::RawValue>();
         let array = values.next()?.ok()?.get();
-        self.at += values.byte_offset();
+        self.rest = self.rest.get(values.byte_offset()..)?;
         Some(array)
     }
 }
 
+/// Digits that every `f64` gives back.
+const SAFE_DIGITS: usize = 15;
+
 /// Powers of ten for as many places as safe digits allow.
-const TENS: [f64; 16] = [
+const FLOAT_TENS: [f64; 16] = [
     1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
 ];
 
-/// Are they equal? Most texts here are so short that the call of a general comparison costs more than the comparison.
-#[inline]
-pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
-    if a.len() != b.len() {
-        return false;
-    }
-    let ends = |text: &[u8]| Some((*text.first_chunk::<8>()?, *text.last_chunk::<8>()?));
-    let short = |text: &[u8]| Some((*text.first_chunk::<4>()?, *text.last_chunk::<4>()?));
-    match a.len() {
-        0..4 => a.iter().eq(b),
-        4..8 => short(a) == short(b),
-        8..=16 => ends(a) == ends(b),
-        _ => a == b,
-    }
-}
-
-/// Is it a quote, a backslash or a control character?
-#[inline]
-fn is_special(byte: u8) -> bool {
-    matches!(byte, b'"' | b'\\' | 0..0x20)
-}
-
-/// Bytes before the first quote, backslash or control character.
-#[inline]
-fn special(bytes: &[u8]) -> Option<usize> {
-    let (words, rest) = bytes.as_chunks::<8>();
-    let mut at = 0;
-    while let Some(word) = words.get(at) {
-        if let Some(before) = special_in(*word) {
-            return Some(at * 8 + before);
-        }
-        at += 1;
-        // Most strings have ended by now; the others are long enough to be looked at in larger blocks.
-        if at == 2 {
-            at += 2 * plain_blocks(bytes.get(16..).unwrap_or(&[]));
-        }
-    }
-    let end = rest.iter().position(|byte| is_special(*byte))?;
-    Some(words.len() * 8 + end)
-}
-
-/// The same within eight bytes.
-#[inline]
-fn special_in(word: [u8; 8]) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x80 * ONES;
-    let word = u64::from_le_bytes(word);
-    // The classic test for a zero byte; the lowest one found is always a true one.
-    let quote = word ^ (b'"' as u64 * ONES);
-    let slash = word ^ (b'\\' as u64 * ONES);
-    let found = (quote.wrapping_sub(ONES) & !quote)
-        | (slash.wrapping_sub(ONES) & !slash)
-        | (word.wrapping_sub(0x20 * ONES) & !word);
-    (found & HIGH != 0).then(|| (found & HIGH).trailing_zeros() as usize / 8)
-}
-
-/// How many blocks of sixteen bytes follow without one. No block is left early, which lets the compiler look at all of its bytes at once.
-#[inline]
-fn plain_blocks(bytes: &[u8]) -> usize {
-    let is_plain = |block: &&[u8; 16]| !block.iter().fold(false, |found, byte| found | is_special(*byte));
-    bytes.as_chunks::<16>().0.iter().take_while(is_plain).count()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Cursor, Number, same, special};
+    use super::{Cursor, Look, Number};
     use proptest::prelude::*;
 
+    fn cursor(text: &str) -> Cursor<'_> {
+        Cursor::new(text.as_bytes(), Look::at(text.as_bytes()))
+    }
+
     proptest! {
+        /// What is taken for a number is one, and its value is the nearest `f64`, whatever comes behind it.
         #[test]
-        fn compares_as_slices_do(a in prop::collection::vec(0u8..3, 0..40), at in any::<prop::sample::Index>(), change in any::<bool>()) {
-            let mut b = a.clone();
-            if change && !b.is_empty() {
-                let at = at.index(b.len());
-                b[at] ^= 1;
-            }
-            prop_assert_eq!(same(&a, &b), a == b);
-            prop_assert!(!same(&a, &[&a[..], &[0]].concat()));
-        }
-
-        #[test]
-        fn finds_the_end_of_strings(bytes in prop::collection::vec(prop_oneof![Just(b'a'), Just(b'"'), any::<u8>()], 0..40), plain in 0usize..90) {
-            let bytes = [vec![b'x'; plain], bytes].concat();
-            prop_assert_eq!(special(&bytes), bytes.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)));
-        }
-
-        /// What is taken for a number is one, and its value is the nearest `f64`.
-        #[test]
-        fn numbers_are_those_of_json(text in "-?[0-9]{0,18}(\\.[0-9]{0,18})?([eE][+-]?[0-9]{0,3})?") {
-            let mut cursor = Cursor::new(&text);
-            let found = cursor.number().filter(|(_, taken)| *taken == text);
+        fn numbers_are_those_of_json(text in "-?[0-9]{0,18}(\\.[0-9]{0,18})?([eE][+-]?[0-9]{0,3})?", behind in "(|,|} ,|}     ,\"a\":1)") {
+            let line = format!("{text}{behind}");
+            let found = cursor(&line).number().filter(|(_, taken)| *taken == text.as_bytes());
             let valid = serde_json::from_str::<&serde_json::value::RawValue>(&text).is_ok();
             prop_assert_eq!(found.is_some(), valid, "{}", text);
             match found {
                 Some((Number::Int(value), _)) => prop_assert_eq!(text.parse(), Ok(value)),
                 Some((Number::Float(value), _)) => prop_assert_eq!(text.parse::<f64>().unwrap().to_bits(), value.to_bits()),
                 _ => {}
+            }
+            let mut short = cursor(&line);
+            if let Some(value) = short.short() {
+                prop_assert_eq!(found.map(|(number, _)| number), Some(Number::Int(value)));
+                prop_assert_eq!(short.rest, behind.as_bytes());
             }
         }
 
@@ -297,7 +274,7 @@ mod tests {
                 id_text.replace_range(at..at + 1, &change);
             }
             let text = format!(" \"{id_text}\",");
-            let mut cursor = Cursor::new(&text);
+            let mut cursor = cursor(&text);
             match cursor.uuid() {
                 Some(found) => {
                     prop_assert_eq!(Ok(found), id_text.parse());
@@ -313,14 +290,13 @@ mod tests {
         #[test]
         fn strings_are_those_of_json(inner in "([a-zé\\\\\"nu0-9]|\\\\u00e9|\\\\n){0,12}") {
             let text = format!("{inner}\"");
-            let mut cursor = Cursor::new(&text);
             // The quote that opens it stands before the text in real use; give the scan the same.
             let quoted = format!("\"{text}");
-            let mut real = Cursor { text: &quoted, at: 1 };
+            let mut real = cursor(&quoted);
+            prop_assert_eq!(real.take(), Some(b'"'));
             let found = real.string().filter(|_| real.is_done());
             let want = serde_json::from_str::<String>(&quoted).ok();
             prop_assert_eq!(found.as_ref().map(|found| found.as_str()), want.as_deref());
-            prop_assert!(cursor.peek().is_some());
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The tree of keys seen so far. Events that look alike walk it by guesses that hold, without hashing.
 
+use super::look::Literal;
 use crate::batch::ColumnKind;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
@@ -28,8 +29,8 @@ pub(super) mod roots {
 pub(super) struct Node {
     pub(super) parent: u32,
     pub(super) key: Box<str>,
-    /// The key in JSON after its opening quote.
-    literal: Box<[u8]>,
+    /// The key as it stands in JSON before its value.
+    literal: Literal<Box<[u8]>>,
     /// The child that came first last time.
     first: u32,
     /// The sibling that came next last time.
@@ -68,14 +69,14 @@ impl Schema {
         }
     }
 
-    /// The child that came after `previous` last time, and how its key stands in JSON after the opening quote.
+    /// The child that came after `previous` last time, and how its key stands in JSON before its value.
     #[inline]
-    pub(super) fn guess(&self, parent: u32, previous: u32) -> Option<(u32, &[u8])> {
+    pub(super) fn guess(&self, parent: u32, previous: u32) -> Option<(u32, &Literal<Box<[u8]>>)> {
         let guess = match previous {
             NONE => self.nodes[parent as usize].first,
             _ => self.nodes[previous as usize].next,
         };
-        self.nodes.get(guess as usize).map(|node| (guess, &*node.literal))
+        self.nodes.get(guess as usize).map(|node| (guess, &node.literal))
     }
 
     fn find(&mut self, parent: u32, previous: u32, key: &str, state: &FixedState) -> Option<u32> {
@@ -115,11 +116,11 @@ impl Schema {
 
 impl Node {
     fn new(parent: u32, key: &str) -> Self {
-        let quoted = serde_json::Value::from(key).to_string().into_bytes();
+        let literal = format!("{}:", serde_json::Value::from(key)).into_bytes();
         Self {
             parent,
             key: key.into(),
-            literal: quoted.get(1..).unwrap_or(&[]).into(),
+            literal: Literal::new(literal.into()),
             first: NONE,
             next: NONE,
             seen: 0,

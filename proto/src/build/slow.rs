@@ -5,6 +5,7 @@ use super::{
     fast::Found,
     number::{self, Number},
     rules,
+    scan::Text,
     schema::{NONE, roots},
     store::{Full, Store},
 };
@@ -49,17 +50,18 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 }
 
 /// Reads a whole event into columns.
-pub(super) fn event(store: &mut Store, json: &str, max_object: usize, found: &mut Found) -> Result<(), Rejection> {
+pub(super) fn event(store: &mut Store, json: &str, max_object: usize) -> Result<Found<'static>, Rejection> {
     let members: Members<'_> = serde_json::from_str(json).map_err(|error| rules::not_json("event", &error))?;
-    *found = Found::default();
+    let mut found = Found::default();
+    let (mut kind, mut source) = (String::new(), String::new());
     let mut objects = [None, None];
     let mut tags = None;
     let mut texts = [const { None::<String> }; 3];
     for (name, value) in members.0 {
         let null = value.get() == "null";
         match name.as_str() {
-            "type" => found.kind = rules::read_text("type", value)?,
-            "source" => found.source = rules::read_text("source", value)?,
+            "type" => kind = rules::read_text("type", value)?,
+            "source" => source = rules::read_text("source", value)?,
             "id" if !null => found.id = Some(rules::read_id(value)?),
             "timestamp" if !null => found.timestamp = Some(rules::read_timestamp(value)?),
             "severity" if !null => found.severity = Some(rules::read_severity(value)?),
@@ -80,8 +82,9 @@ pub(super) fn event(store: &mut Store, json: &str, max_object: usize, found: &mu
             _ => return Err(rules::unknown_field(&name)),
         }
     }
-    required("type", &found.kind).and_then(|()| rules::kind(&found.kind))?;
-    required("source", &found.source).and_then(|()| rules::source(&found.source))?;
+    required("type", &kind).and_then(|()| rules::kind(&kind))?;
+    required("source", &source).and_then(|()| rules::source(&source))?;
+    (found.kind, found.source) = (Text::Escaped(kind), Text::Escaped(source));
     for (root, value) in (roots::DATA..).zip(objects) {
         if let Some(value) = value {
             object(store, root, value.get(), max_object)?;
@@ -95,7 +98,7 @@ pub(super) fn event(store: &mut Store, json: &str, max_object: usize, found: &mu
             put_text(store, root, text);
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 fn required(field: &str, text: &str) -> Result<(), Rejection> {

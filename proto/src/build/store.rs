@@ -1,6 +1,7 @@
 //! The columns of the batch being built, and the event being written into them.
 
 use super::{
+    look::Literal,
     schema::{NONE, Schema, roots},
     shapes::ShapeTable,
     text::TextColumn,
@@ -95,7 +96,7 @@ impl Store {
 
     /// As [`Schema::guess`].
     #[inline]
-    pub(super) fn guess(&self, parent: u32, previous: u32) -> Option<(u32, &[u8])> {
+    pub(super) fn guess(&self, parent: u32, previous: u32) -> Option<(u32, &Literal<Box<[u8]>>)> {
         self.schema.guess(parent, previous)
     }
 
@@ -144,17 +145,23 @@ impl Store {
 
     #[inline]
     pub(super) fn text(&mut self, node: u32, kind: ColumnKind, value: &str) -> Result<(), Full> {
+        self.utf8(node, kind, value.as_bytes())
+    }
+
+    /// A string by its bytes, which are UTF-8.
+    #[inline]
+    pub(super) fn utf8(&mut self, node: u32, kind: ColumnKind, value: &[u8]) -> Result<(), Full> {
         let state = self.state.clone();
         let mut bytes = 0;
         if let Values::Text(values) = self.column(node, kind)? {
-            bytes = values.push(value, &state);
+            bytes = values.push_utf8(value, &state);
         }
         self.bytes += bytes;
         Ok(())
     }
 
     /// Notes one more value in a column and hands out where it goes.
-    #[inline]
+    #[inline(always)]
     fn column(&mut self, node: u32, kind: ColumnKind) -> Result<&mut Values, Full> {
         let known = self.schema.nodes[node as usize].columns[kind as usize];
         let index = if known == NONE {

@@ -1,13 +1,12 @@
 //! A growing column of strings: a dictionary while values repeat, plain once they do not.
 
-use super::{Streams, scan::same};
+use super::{Streams, look::same, table::Table};
 use crate::batch::TextValues;
 use crate::column::{
     layout::{Encoding, id_width},
     varint,
 };
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 use std::hash::{BuildHasher, Hasher};
 
 /// Values looked at before deciding whether a dictionary pays.
@@ -25,7 +24,7 @@ pub(crate) struct TextColumn {
     ends: Vec<u32>,
     /// Rows as entries; unused when plain.
     ids: Vec<u32>,
-    table: HashTable<u32>,
+    table: Table,
     plain: bool,
     /// Batches left before sampling again.
     plain_for: u8,
@@ -33,12 +32,14 @@ pub(crate) struct TextColumn {
     grew: bool,
 }
 
+#[inline]
 fn slice<'a>(arena: &'a [u8], ends: &[u32], index: usize) -> &'a [u8] {
     let start = index.checked_sub(1).map_or(0, |before| ends[before] as usize);
     &arena[start..ends[index] as usize]
 }
 
 /// Keyed by process start, so that nobody outside can aim at one bucket.
+#[inline]
 fn hash(state: &FixedState, value: &[u8]) -> u64 {
     let mut hasher = state.build_hasher();
     hasher.write(value);
@@ -53,18 +54,31 @@ impl TextColumn {
 
     /// Appends a row and says by how many bytes the encoded column may have grown.
     pub(super) fn push(&mut self, value: &str, state: &FixedState) -> usize {
-        let value = value.as_bytes();
+        self.push_utf8(value.as_bytes(), state)
+    }
+
+    /// As [`TextColumn::push`], of bytes that are UTF-8.
+    #[inline(always)]
+    pub(super) fn push_utf8(&mut self, value: &[u8], state: &FixedState) -> usize {
         if self.plain {
             self.append(value);
             return value.len() + 3;
         }
-        let known = self.ends.len();
-        let id = self.intern(value, state);
-        self.ids.push(id);
-        self.grew = self.ends.len() > known;
-        if !self.grew {
+        let hashed = hash(state, value);
+        if let Some(id) = self.find(hashed, value) {
+            self.ids.push(id);
+            self.grew = false;
             return 4;
         }
+        self.push_new(hashed, value)
+    }
+
+    /// A row whose value is not known.
+    #[cold]
+    fn push_new(&mut self, hashed: u64, value: &[u8]) -> usize {
+        let id = self.add(hashed, value);
+        self.ids.push(id);
+        self.grew = true;
         let mut bytes = value.len() + 7;
         if self.ids.len() == SAMPLE && self.ends.len() > SAMPLE_DISTINCT {
             bytes += self.expand();
@@ -73,21 +87,23 @@ impl TextColumn {
         bytes
     }
 
-    fn intern(&mut self, value: &[u8], state: &FixedState) -> u32 {
-        let (arena, ends) = (&self.arena, &self.ends);
-        let hashed = hash(state, value);
-        if let Some(id) = self
-            .table
-            .find(hashed, |id| same(slice(arena, ends, *id as usize), value))
-        {
-            return *id;
-        }
+    #[inline(always)]
+    fn find(&self, hashed: u64, value: &[u8]) -> Option<u32> {
+        self.table
+            .find(hashed, |id| same(slice(&self.arena, &self.ends, id as usize), value))
+    }
+
+    /// Makes an entry of a value that is not known.
+    fn add(&mut self, hashed: u64, value: &[u8]) -> u32 {
         let id = self.ends.len() as u32;
         self.append(value);
-        let (arena, ends) = (&self.arena, &self.ends);
-        self.table
-            .insert_unique(hashed, id, |id| hash(state, slice(arena, ends, *id as usize)));
+        self.table.insert(hashed, id);
         id
+    }
+
+    fn intern(&mut self, value: &[u8], state: &FixedState) -> u32 {
+        let hashed = hash(state, value);
+        self.find(hashed, value).unwrap_or_else(|| self.add(hashed, value))
     }
 
     /// Appends the rows of another column to one that has been a dictionary from its beginning.
@@ -122,8 +138,13 @@ impl TextColumn {
 
     /// The distinct values, or all of them when the column is plain.
     pub(crate) fn entries(&self) -> impl Iterator<Item = &str> {
-        let entry = |index| std::str::from_utf8(slice(&self.arena, &self.ends, index)).unwrap_or("");
-        (0..self.ends.len()).map(entry)
+        self.bytes_of_entries()
+            .map(|entry| std::str::from_utf8(entry).unwrap_or(""))
+    }
+
+    /// The same as the bytes that they are.
+    pub(crate) fn bytes_of_entries(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        (0..self.ends.len()).map(|index| slice(&self.arena, &self.ends, index))
     }
 
     /// Takes back the last row, which was pushed within the same event.
@@ -137,10 +158,8 @@ impl TextColumn {
             let Some(last) = self.ends.len().checked_sub(1) else {
                 return;
             };
-            let hashed = hash(state, slice(&self.arena, &self.ends, last));
-            if let Ok(entry) = self.table.find_entry(hashed, |id| *id as usize == last) {
-                entry.remove();
-            }
+            self.table
+                .remove_last(hash(state, slice(&self.arena, &self.ends, last)), last as u32);
         }
         self.ends.pop();
         self.arena.truncate(self.ends.last().map_or(0, |end| *end as usize));
@@ -162,6 +181,7 @@ impl TextColumn {
         }
     }
 
+    #[inline]
     fn append(&mut self, value: &[u8]) {
         self.arena.extend_from_slice(value);
         self.ends.push(self.arena.len() as u32);
@@ -192,7 +212,20 @@ impl TextColumn {
     }
 
     /// Writes the streams.
-    pub(crate) fn encode(&self, streams: &mut Streams) -> Encoding {
+    pub(crate) fn encode(&self, streams: &mut Streams<'_>) -> Encoding {
+        self.encode_with(streams, |streams, text| streams.put(|out| out.extend_from_slice(text)))
+    }
+
+    /// As [`TextColumn::encode`], without a copy of the text.
+    pub(super) fn encode_lent<'a>(&'a self, streams: &mut Streams<'a>) -> Encoding {
+        self.encode_with(streams, |streams, text| streams.lend(text))
+    }
+
+    fn encode_with<'s, 'a>(
+        &'s self,
+        streams: &mut Streams<'a>,
+        put: impl FnOnce(&mut Streams<'a>, &'s [u8]),
+    ) -> Encoding {
         let entries = self.ends.len();
         // A short or varied column is smaller without ids.
         let varied = !self.plain && entries > 1 && entries * 4 > self.ids.len() * 3;
@@ -209,7 +242,7 @@ impl TextColumn {
                 start = *end;
             }
         });
-        streams.put(|out| out.extend_from_slice(&self.arena));
+        put(streams, &self.arena);
         if self.plain {
             return Encoding::Plain;
         }
@@ -230,7 +263,7 @@ impl TextColumn {
 
     /// Bytes of memory kept.
     pub(super) fn capacity(&self) -> usize {
-        self.arena.capacity() + (self.ends.capacity() + self.ids.capacity() + self.table.capacity()) * 4
+        self.arena.capacity() + (self.ends.capacity() + self.ids.capacity()) * 4 + self.table.bytes()
     }
 }
 

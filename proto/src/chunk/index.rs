@@ -1,7 +1,7 @@
 //! What the Bloom filter beside a chunk knows of.
 
 use crate::{
-    bloom::{BloomWriter, EVERYTHING, path_hash, path_join, unlisted_hash, value_hash},
+    bloom::{BloomWriter, EVERYTHING, hash_of_values, path_hash, path_join, unlisted_hash, value_hash},
     build::TextColumn,
     column::layout::{Encoding, Node},
     event::Severity,
@@ -70,7 +70,13 @@ impl Index {
         if encoding == Encoding::Plain && column.text_bytes() > column.len() * SHORT {
             return self.unlisted(path);
         }
-        column.entries().for_each(|value| self.value(path, value));
+        let hash = hash_of_values(path);
+        let listed = MAX_VALUES.saturating_sub(self.values);
+        self.values += column.bytes_of_entries().len();
+        column
+            .bytes_of_entries()
+            .take(listed)
+            .for_each(|value| self.writer.add(hash(value)));
     }
 
     /// The strings inside an overflowing object.

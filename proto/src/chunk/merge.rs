@@ -73,7 +73,7 @@ pub(super) struct Merged<'a> {
 pub(super) fn merge<'a>(
     batches: &[&'a Batch],
     plan: Plan<'a>,
-    streams: &mut Streams,
+    streams: &mut Streams<'_>,
     index: &mut Index,
 ) -> Result<Merged<'a>, DecodeError> {
     let state = FixedState::default();
@@ -132,7 +132,7 @@ pub(super) fn merge<'a>(
 }
 
 /// Unites the batches' shapes and says how many there are.
-fn put_shapes(batches: &[&Batch], maps: &[Vec<u32>], streams: &mut Streams) -> Result<u32, DecodeError> {
+fn put_shapes(batches: &[&Batch], maps: &[Vec<u32>], streams: &mut Streams<'_>) -> Result<u32, DecodeError> {
     let mut known = HashMap::<Vec<u32>, u32, RandomState>::default();
     let mut lists = Vec::new();
     let mut rows = Vec::new();
@@ -166,7 +166,7 @@ fn put_column(
     kind: ColumnKind,
     parts: &[(&Batch, usize)],
     state: &FixedState,
-    streams: &mut Streams,
+    streams: &mut Streams<'_>,
     index: &mut Index,
     path: u64,
 ) -> Result<(Encoding, Option<Bounds>), DecodeError> {

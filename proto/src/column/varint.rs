@@ -13,7 +13,24 @@ pub(crate) fn unzigzag(value: u64) -> i64 {
 }
 
 /// Appends an unsigned integer.
-pub(crate) fn write(out: &mut Vec<u8>, mut value: u64) {
+#[inline(always)]
+pub(crate) fn write(out: &mut Vec<u8>, value: u64) {
+    if value >= 1 << 28 {
+        return write_long(out, value);
+    }
+    // How many bytes a value takes is hard to foresee, so no branch depends on it: four are written, and those that it takes stay.
+    let value = value as u32;
+    let spread = value & 0x7f | (value & 0x3f80) << 1 | (value & 0x1f_c000) << 2 | (value & 0xfe0_0000) << 3;
+    let more = (31 - (value | 1).leading_zeros()) / 7;
+    let goes_on = 0x0080_8080 & ((1 << (8 * more)) - 1);
+    let len = out.len() + more as usize + 1;
+    out.extend_from_slice(&(spread | goes_on).to_le_bytes());
+    out.truncate(len);
+}
+
+#[cold]
+#[inline(never)]
+fn write_long(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -87,7 +104,7 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Reader, unzigzag, write, zigzag};
+    use super::{Reader, unzigzag, write, write_long, zigzag};
     use proptest::prelude::*;
 
     proptest! {
@@ -104,6 +121,14 @@ mod tests {
             }
             prop_assert!(reader.end().is_ok());
             prop_assert!(reader.next().is_err());
+        }
+
+        #[test]
+        fn short_ones_are_written_as_long_ones_are(value in any::<u64>(), bits in 0u32..64) {
+            let (mut short, mut long) = (Vec::new(), Vec::new());
+            write(&mut short, value >> bits);
+            write_long(&mut long, value >> bits);
+            prop_assert_eq!(short, long);
         }
     }
 
