@@ -68,11 +68,13 @@ pub struct RejectedEvent {
     pub reason: String,
 }
 
-/// A good event of a batch in the making.
-struct Taken {
-    id: Uuid,
-    /// The client gave the id, so it may send it again.
-    given: bool,
+/// The good events of a batch in the making. Their ids are the last ones of the outcome.
+#[derive(Default)]
+struct Part {
+    /// Where those ids begin.
+    start: usize,
+    /// Rows without an id of the client, which therefore cannot send them again.
+    minted: Vec<usize>,
 }
 
 /// What became of a request's events.
@@ -114,8 +116,8 @@ impl Prepared {
     pub(crate) fn shared(door: &Door, raws: Vec<Bytes>, now_ms: i64) -> Self {
         let mut prepared = Self::empty(door);
         let given: Vec<Option<Uuid>> = raws.iter().map(|raw| given_id(raw)).collect();
-        let claimed = prepared.claims.claim(given.iter().flatten().copied(), now_ms);
-        let mut known = claimed.into_iter().peekable();
+        let ids: Vec<Uuid> = given.iter().flatten().copied().collect();
+        let mut known = prepared.claims.claim(&ids, now_ms).into_iter().peekable();
         let mut place = 0;
         let mut fresh = Vec::with_capacity(raws.len());
         for (index, (raw, id)) in raws.into_iter().zip(given).enumerate() {
@@ -149,15 +151,19 @@ impl Prepared {
         } else {
             door.builders.lend()
         };
+        // Events are seldom shorter; what is not needed of it is never touched.
+        prepared.outcome.ids.reserve(bytes / 256);
         let mut batches = Vec::new();
-        let mut part: Vec<Taken> = Vec::with_capacity(FRAME_EVENTS);
+        let mut part = Part::default();
         let mut read = 0;
         for (index, raw) in raws.enumerate() {
             match builder.push_json(raw, now_ms) {
-                Ok(id) => part.push(Taken {
-                    id,
-                    given: builder.last_gave_id(),
-                }),
+                Ok(id) => {
+                    prepared.outcome.ids.push(id);
+                    if !builder.last_gave_id() {
+                        part.minted.push(builder.len() - 1);
+                    }
+                }
                 Err(rejection) => prepared.outcome.reject(index, rejection),
             }
             read += raw.len();
@@ -192,20 +198,27 @@ impl Prepared {
     }
 
     /// A batch of what is in the builder, without the events whose ids are known.
-    fn close(&mut self, builder: &mut Loan, part: &mut Vec<Taken>, chunks: bool, now_ms: i64) -> Option<OwnBatch> {
-        let given = part.iter().filter(|taken| taken.given);
-        let all = given.clone().count();
-        let known = self.claims.claim(given.map(|taken| taken.id), now_ms);
+    fn close(&mut self, builder: &mut Loan, part: &mut Part, chunks: bool, now_ms: i64) -> Option<OwnBatch> {
+        let Part { start, minted } = std::mem::take(part);
+        part.start = self.outcome.ids.len();
+        let ids = &self.outcome.ids[start..];
+        let all = ids.len() - minted.len();
+        let known = if minted.is_empty() {
+            self.claims.claim(ids, now_ms)
+        } else {
+            let mut minted = minted.into_iter().peekable();
+            let is_given = |row: &usize| minted.next_if_eq(row).is_none();
+            let rows: Vec<usize> = (0..ids.len()).filter(is_given).collect();
+            let given: Vec<Uuid> = rows.iter().map(|row| ids[*row]).collect();
+            let known = self.claims.claim(&given, now_ms);
+            known.into_iter().map(|(place, known)| (rows[place], known)).collect()
+        };
         let claimed = all - known.len();
         if !known.is_empty() {
             let mut kept = Bitmap::new(builder.len(), true);
-            let mut known = known.into_iter().peekable();
-            let rows = part.iter().enumerate().filter(|(_, taken)| taken.given);
-            for (place, (row, _)) in rows.enumerate() {
-                if let Some((_, found)) = known.next_if(|(known, _)| *known == place) {
-                    kept.set(row, false);
-                    self.note(found);
-                }
+            for (row, known) in known {
+                kept.set(row, false);
+                self.note(known);
             }
             // The rows stay where they are: written again into another builder, not all of them might find room.
             if kept.is_empty() {
@@ -214,7 +227,6 @@ impl Prepared {
                 builder.retain(&kept);
             }
         }
-        self.outcome.ids.extend(part.drain(..).map(|taken| taken.id));
         if builder.is_empty() {
             return None;
         }
