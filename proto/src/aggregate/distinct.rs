@@ -43,15 +43,17 @@ impl Distinct {
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
-        match other {
-            Self::Few(coupons) => coupons.iter().for_each(|coupon| self.add(*coupon)),
-            Self::Many(other) => {
-                let mut union = union();
-                union.update(self.many());
-                union.update(other);
-                *self = Self::Many(Box::new(union.to_sketch(HllType::Hll8)));
-            }
+        if let (Self::Few(own), Self::Few(coupons)) = (&*self, other)
+            && own.len() + coupons.len() <= FEW
+        {
+            coupons.iter().for_each(|coupon| self.add(*coupon));
+            return;
         }
+        // What a large sketch answers depends a little on the order in which values came: as sketches both ways, so that one that was read back answers the same.
+        let mut union = union();
+        union.update(&self.sketch());
+        union.update(&other.sketch());
+        *self = Self::Many(Box::new(union.to_sketch(HllType::Hll8)));
     }
 
     /// Whether so many values can have made it, and it can be merged: one from another machine may be anything, and the library trusts what it is given.
