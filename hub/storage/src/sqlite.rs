@@ -11,6 +11,7 @@ mod part;
 mod read;
 mod replay;
 mod rollup;
+mod script;
 mod service;
 mod task;
 mod writer;

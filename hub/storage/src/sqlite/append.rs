@@ -7,13 +7,13 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use streamflow_bus::Content;
 use streamflow_proto::{chunk::EncodedChunk, frame::Frame};
 
-use super::command::Arrival;
+use super::{command::Arrival, script::Script};
 use crate::{
     frames::Frames,
     store::{Appended, Origin},
 };
 
-/// Rows of one statement: each statement is a round trip to the connection's thread.
+/// Rows of one statement, whose text is another for each number of them.
 const ROWS: usize = 16;
 /// Marks kept in memory; beyond it they are read again when needed.
 const MARKS: usize = 65_536;
@@ -100,9 +100,10 @@ impl Log {
         self.marks.extend(batch.marks);
     }
 
-    /// Writes batches in their order; the caller has begun a transaction.
+    /// Writes batches in their order. The script has begun a transaction, or is about to.
     pub async fn append(
         &mut self,
+        script: &mut Script,
         connection: &mut SqliteConnection,
         arrivals: &[Arrival],
         now: i64,
@@ -145,33 +146,20 @@ impl Log {
             return Ok(batch);
         }
         for rows in frames.chunks(ROWS) {
-            insert(connection, rows, now).await?;
+            insert(script.next(connection).await?, rows, now);
         }
         for (position, new, chunk) in chunks {
-            insert_chunk(connection, position, new, chunk, now).await?;
+            insert_chunk(script.next(connection).await?, position, new, chunk, now)?;
         }
-        for (origin, seq) in &batch.marks {
-            sqlx::query("INSERT INTO agent_pos VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq")
-                .bind(&*origin.agent)
-                .bind(origin.epoch.cast_signed())
-                .bind(seq.cast_signed())
-                .execute(&mut *connection)
-                .await?;
+        for (number, (origin, seq)) in batch.marks.iter().enumerate() {
+            let sql = if number == 0 {
+                script.also()
+            } else {
+                script.next(connection).await?
+            };
+            raise(sql, origin, *seq);
         }
-        sqlx::query(
-            "UPDATE totals SET position = ?1, inbox_frames = inbox_frames + ?2, inbox_events = inbox_events + ?3,
-             chunks = chunks + ?4, chunk_events = chunk_events + ?5,
-             oldest = min(ifnull(oldest, ?6), ?6), newest = max(ifnull(newest, ?7), ?7)",
-        )
-        .bind(batch.position.cast_signed())
-        .bind(batch.inbox.batches.cast_signed())
-        .bind(batch.inbox.events.cast_signed())
-        .bind(batch.chunks.batches.cast_signed())
-        .bind(batch.chunks.events.cast_signed())
-        .bind(oldest)
-        .bind(newest)
-        .execute(connection)
-        .await?;
+        count(script.also(), &batch, oldest, newest);
         Ok(batch)
     }
 
@@ -188,14 +176,8 @@ impl Log {
     }
 }
 
-async fn insert(
-    connection: &mut SqliteConnection,
-    rows: &[(u64, &Arrival, &Frame)],
-    now: i64,
-) -> Result<(), sqlx::Error> {
-    let mut sql = QueryBuilder::<Sqlite>::new(
-        "INSERT INTO inbox (id, agent, epoch, seq, stored_at, n, raw, min_ts, max_ts, body) ",
-    );
+fn insert(sql: &mut QueryBuilder<Sqlite>, rows: &[(u64, &Arrival, &Frame)], now: i64) {
+    sql.push("INSERT INTO inbox (id, agent, epoch, seq, stored_at, n, raw, min_ts, max_ts, body) ");
     sql.push_values(rows, |mut row, (position, new, frame)| {
         let header = frame.header();
         row.push_bind(position.cast_signed())
@@ -209,13 +191,11 @@ async fn insert(
             .push_bind(header.max_ts)
             .push_bind(&**frame.bytes());
     });
-    sql.build().execute(connection).await?;
-    Ok(())
 }
 
 /// A batch that is a chunk of its own, at one place of the log.
-async fn insert_chunk(
-    connection: &mut SqliteConnection,
+fn insert_chunk(
+    sql: &mut QueryBuilder<Sqlite>,
     position: u64,
     new: &Arrival,
     chunk: &EncodedChunk,
@@ -223,33 +203,66 @@ async fn insert_chunk(
 ) -> Result<(), sqlx::Error> {
     let frames = Frames::one(position, new.origin.agent.clone(), now, chunk.count);
     let frames = frames.encode().map_err(|error| sqlx::Error::Encode(error.into()))?;
-    put_chunk(connection, [position; 2], chunk, &frames, now).await
+    put_chunk(sql, [position; 2], chunk, &frames, now);
+    Ok(())
 }
 
 /// Writes the row of a chunk that holds the places `first..=last`.
-pub async fn put_chunk(
-    connection: &mut SqliteConnection,
+pub fn put_chunk(
+    sql: &mut QueryBuilder<Sqlite>,
     [first, last]: [u64; 2],
     chunk: &EncodedChunk,
     frames: &[u8],
     stored_at: i64,
-) -> Result<(), sqlx::Error> {
-    sqlx::query("INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
-        .bind(last.cast_signed())
-        .bind(first.cast_signed())
-        .bind(chunk.count)
-        .bind(chunk.min_ts)
-        .bind(chunk.max_ts)
-        .bind(stored_at)
-        .bind(&chunk.min_id.as_bytes()[..])
-        .bind(&chunk.max_id.as_bytes()[..])
-        .bind(frames)
-        .bind(&*chunk.id_bloom)
-        .bind(&*chunk.bloom)
-        .bind(&*chunk.body)
-        .execute(connection)
-        .await?;
-    Ok(())
+) {
+    sql.push("INSERT INTO chunk VALUES (");
+    sql.separated(", ")
+        .push_bind(last.cast_signed())
+        .push_bind(first.cast_signed())
+        .push_bind(chunk.count)
+        .push_bind(chunk.min_ts)
+        .push_bind(chunk.max_ts)
+        .push_bind(stored_at)
+        .push_bind(&chunk.min_id.as_bytes()[..])
+        .push_bind(&chunk.max_id.as_bytes()[..])
+        .push_bind(frames)
+        .push_bind(&*chunk.id_bloom)
+        .push_bind(&*chunk.bloom)
+        .push_bind(&*chunk.body);
+    sql.push(")");
+}
+
+/// Raises the mark of a sender.
+fn raise(sql: &mut QueryBuilder<Sqlite>, origin: &Origin, seq: u64) {
+    sql.push("INSERT INTO agent_pos VALUES (");
+    sql.separated(", ")
+        .push_bind(&*origin.agent)
+        .push_bind(origin.epoch.cast_signed())
+        .push_bind(seq.cast_signed());
+    sql.push(") ON CONFLICT DO UPDATE SET seq = excluded.seq");
+}
+
+/// Counts what a commit stores.
+fn count(sql: &mut QueryBuilder<Sqlite>, batch: &Batch, oldest: i64, newest: i64) {
+    sql.push("UPDATE totals SET position = ")
+        .push_bind(batch.position.cast_signed())
+        .push(", inbox_frames = inbox_frames + ")
+        .push_bind(batch.inbox.batches.cast_signed())
+        .push(", inbox_events = inbox_events + ")
+        .push_bind(batch.inbox.events.cast_signed())
+        .push(", chunks = chunks + ")
+        .push_bind(batch.chunks.batches.cast_signed())
+        .push(", chunk_events = chunk_events + ")
+        .push_bind(batch.chunks.events.cast_signed())
+        .push(", oldest = min(ifnull(oldest, ")
+        .push_bind(oldest)
+        .push("), ")
+        .push_bind(oldest)
+        .push("), newest = max(ifnull(newest, ")
+        .push_bind(newest)
+        .push("), ")
+        .push_bind(newest)
+        .push(")");
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Everything but new frames inside a transaction: checkpoints, chunks installed and removed; documents and rollups have files of their own.
 
-use sqlx::SqliteConnection;
+use sqlx::{QueryBuilder, SqliteConnection};
 
 use super::{
     append::put_chunk,
@@ -86,7 +86,9 @@ async fn install(
     }
     if let Some(new) = &install.chunk {
         let places = [install.first, install.last];
-        put_chunk(connection, places, &new.encoded, &new.frames, new.stored_at).await?;
+        let mut sql = QueryBuilder::new("");
+        put_chunk(&mut sql, places, &new.encoded, &new.frames, new.stored_at);
+        sql.build().execute(&mut *connection).await?;
     }
     sqlx::query(
         "UPDATE totals SET inbox_frames = inbox_frames - ?, inbox_events = inbox_events - ?,

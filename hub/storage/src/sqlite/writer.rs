@@ -21,6 +21,7 @@ use super::{
     command::{Arrival, Command, Done, Task},
     fault::Fault,
     part::PartCache,
+    script::Script,
     task,
 };
 use crate::{
@@ -242,14 +243,15 @@ impl Writer {
     ) -> Result<(Batch, Vec<Result<Done, StoreError>>, i64), sqlx::Error> {
         let begun = Clock::now();
         let now = Instant::now().0;
-        sqlx::query("BEGIN IMMEDIATE").execute(&mut self.connection).await?;
+        let mut script = Script::begin();
         let result = async {
-            let batch = self.log.append(&mut self.connection, frames, now).await?;
+            let batch = self.log.append(&mut script, &mut self.connection, frames, now).await?;
             let mut done = Vec::with_capacity(tasks.len());
             for task in tasks {
+                script.run(&mut self.connection).await?;
                 done.push(task::apply(&mut self.connection, task).await?);
             }
-            sqlx::query("COMMIT").execute(&mut self.connection).await?;
+            script.commit(&mut self.connection).await?;
             Ok((batch, done, now))
         };
         match result.await {
