@@ -98,6 +98,10 @@ impl BloomWriter {
         self.hashes.push(hash);
     }
 
+    pub(crate) fn add_all(&mut self, hashes: impl Iterator<Item = u64>) {
+        self.hashes.extend(hashes);
+    }
+
     /// Writes the filter, as large as so many hashes need: those that were added many times make it larger than it must be, and sorting them out takes longer
     /// than all the rest.
     pub(crate) fn finish(mut self, repeats: bool) -> Vec<u8> {

@@ -26,6 +26,7 @@ use crate::{
 use bytes::Bytes;
 use std::{cell::Cell, io::Cursor, sync::Arc};
 use uuid::Uuid;
+use zstd::zstd_safe::CParameter;
 
 const MAGIC: [u8; 4] = *b"SFK1";
 const VERSION: u8 = 1;
@@ -179,6 +180,10 @@ thread_local! {
     static KEPT: Cell<Option<(zstd::bulk::Compressor<'static>, Vec<u8>)>> = const { Cell::new(None) };
 }
 
+/// The level at which every match costs more than it saves unless it is long: columns of small numbers are full of short ones.
+const FAST: i32 = 1;
+/// The shortest match at that level. Zero stands for what zstd finds best by itself.
+const SHORTEST: u32 = 7;
 /// The level of what does not compress.
 const FASTEST: i32 = -1;
 /// More room than this is given back.
@@ -203,6 +208,9 @@ impl Packer {
             None => (zstd::bulk::Compressor::new(level).map_err(failed)?, Vec::new()),
         };
         compressor.set_compression_level(level).map_err(failed)?;
+        let shortest = if level == FAST { SHORTEST } else { 0 };
+        let shortest = CParameter::MinMatch(shortest);
+        compressor.set_parameter(shortest).map_err(failed)?;
         Ok(Self {
             compressor,
             level,

@@ -157,9 +157,12 @@ impl<'a> Pass<'_, 'a> {
                         Some(text) => Some(time::parse_rfc3339(text.as_str())?),
                         None => None,
                     },
-                    _ => match self.cursor.number()?.0 {
-                        Number::Int(ms) => Some(ms),
-                        _ => return None,
+                    _ => match self.cursor.integer() {
+                        Some(ms) => Some(ms),
+                        None => match self.cursor.number()?.0 {
+                            Number::Int(ms) => Some(ms),
+                            _ => return None,
+                        },
                     },
                 };
             }
@@ -256,7 +259,7 @@ impl<'a> Pass<'_, 'a> {
                 self.cursor.take();
                 store.utf8(node, ColumnKind::Text, self.cursor.string()?.bytes())
             }
-            b'-' | b'0'..=b'9' => match self.cursor.short() {
+            b'-' | b'0'..=b'9' => match self.cursor.integer() {
                 Some(value) => store.int(node, value),
                 None => match self.cursor.number()? {
                     (Number::Int(value), _) => store.int(node, value),

@@ -54,7 +54,7 @@ fn zeros(word: u64) -> u64 {
 }
 
 /// Bytes before the first one that is asked for, eight at a time.
-#[inline]
+#[inline(always)]
 fn before(bytes: &[u8], in_word: impl Fn(u64) -> u64, is_it: impl Fn(u8) -> bool) -> Option<usize> {
     let mut at = 0;
     while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
@@ -69,7 +69,7 @@ fn before(bytes: &[u8], in_word: impl Fn(u64) -> u64, is_it: impl Fn(u8) -> bool
 }
 
 /// Bytes before the first quote.
-#[inline]
+#[inline(always)]
 pub(super) fn quote(bytes: &[u8]) -> Option<usize> {
     before(bytes, quotes, |byte| byte == b'"')
 }

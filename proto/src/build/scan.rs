@@ -98,12 +98,18 @@ impl<'a> Cursor<'a> {
     /// The rest of a string whose opening quote is behind.
     #[inline]
     pub(super) fn string(&mut self) -> Option<Text<'a>> {
-        let end = if self.look.plain {
-            quote(self.rest)?
-        } else {
-            special(self.rest)?
-        };
-        let (inner, after) = self.rest.split_at_checked(end)?;
+        if !self.look.plain {
+            return self.any_string();
+        }
+        let (inner, after) = self.rest.split_at_checked(quote(self.rest)?)?;
+        self.rest = after.get(1..)?;
+        Some(Text::Plain(inner))
+    }
+
+    /// As [`Cursor::string`], of a text that is not plain.
+    #[inline(never)]
+    fn any_string(&mut self) -> Option<Text<'a>> {
+        let (inner, after) = self.rest.split_at_checked(special(self.rest)?)?;
         let [b'"', after @ ..] = after else {
             return self.escaped();
         };
@@ -142,14 +148,19 @@ impl<'a> Cursor<'a> {
             .map(Text::Escaped)
     }
 
-    /// An integer of one to seven digits, if one comes next: most numbers are.
-    #[inline]
-    pub(super) fn short(&mut self) -> Option<i64> {
-        let word = self.rest.first_chunk::<8>()?;
-        let (value, count) = digits_in(*word);
-        let (digits, after) = self.rest.split_at_checked(count)?;
-        let goes_on = matches!(after.first(), Some(b'.' | b'e' | b'E' | b'0'..=b'9'));
-        if count == 0 || goes_on || (count > 1 && digits.first() == Some(&b'0')) {
+    /// A short integer without a sign, if one comes next: most numbers are. Nothing is passed over when none does.
+    #[inline(always)]
+    pub(super) fn integer(&mut self) -> Option<i64> {
+        let bytes = self.rest;
+        let (mut value, mut count) = digits_in(*bytes.first_chunk()?);
+        if count == 8 {
+            let (more, others) = digits_in(*bytes.get(8..)?.first_chunk()?);
+            value = value * TENS[others & 15] + more;
+            count += others;
+        }
+        let after = bytes.get(count..)?;
+        let goes_on = matches!(after.first(), Some(b'.' | b'e' | b'E'));
+        if count == 0 || count > SAFE_DIGITS || goes_on || (count > 1 && bytes.first() == Some(&b'0')) {
             return None;
         }
         self.rest = after;
@@ -210,7 +221,7 @@ impl<'a> Cursor<'a> {
             _ if places == 0 => Number::Int(if negative { -(mantissa as i64) } else { mantissa as i64 }),
             // Both are exact in an `f64`, so the quotient is the nearest there is.
             _ => {
-                let value = mantissa as f64 / FLOAT_TENS[places];
+                let value = mantissa as i64 as f64 / FLOAT_TENS[places];
                 Number::Float(if negative { -value } else { value })
             }
         };
@@ -257,10 +268,13 @@ mod tests {
                 Some((Number::Float(value), _)) => prop_assert_eq!(text.parse::<f64>().unwrap().to_bits(), value.to_bits()),
                 _ => {}
             }
-            let mut short = cursor(&line);
-            if let Some(value) = short.short() {
-                prop_assert_eq!(found.map(|(number, _)| number), Some(Number::Int(value)));
-                prop_assert_eq!(short.rest, behind.as_bytes());
+            let mut integer = cursor(&line);
+            match integer.integer() {
+                Some(value) => {
+                    prop_assert_eq!(found.map(|(number, _)| number), Some(Number::Int(value)));
+                    prop_assert_eq!(integer.rest, behind.as_bytes());
+                }
+                None => prop_assert_eq!(integer.rest, line.as_bytes()),
             }
         }
 

@@ -73,10 +73,7 @@ impl Index {
         let hash = hash_of_values(path);
         let listed = MAX_VALUES.saturating_sub(self.values);
         self.values += column.bytes_of_entries().len();
-        column
-            .bytes_of_entries()
-            .take(listed)
-            .for_each(|value| self.writer.add(hash(value)));
+        self.writer.add_all(column.bytes_of_entries().take(listed).map(hash));
     }
 
     /// The strings inside an overflowing object.
