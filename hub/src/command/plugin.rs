@@ -28,6 +28,7 @@ use crate::cli::{
     plugin::{OnHub, PluginCommand},
 };
 use api::Api;
+use pack::ManifestFile;
 
 /// Runs one of the commands.
 pub fn run(command: PluginCommand) -> anyhow::Result<()> {
@@ -53,7 +54,7 @@ pub fn run(command: PluginCommand) -> anyhow::Result<()> {
             manifest,
             out,
         } => {
-            let file = pack::pack(&file, &manifest, out)?;
+            let file = pack::pack(&file, ManifestFile::read(&manifest)?, out)?;
             checked(&file)?;
             print::done(common.output, &file.display().to_string(), &json!({"file": file}))
         }

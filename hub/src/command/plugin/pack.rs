@@ -10,21 +10,38 @@ use streamflow_component::Manifest;
 
 use super::{super::UsageError, read};
 
+/// A manifest to pack with, checked.
+pub(super) struct ManifestFile {
+    text: String,
+    /// `NAME.wasm` beside it.
+    plugin: PathBuf,
+}
+
+impl ManifestFile {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When it cannot be read, or does not hold.
+    pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+        let manifest = Manifest::parse(&text).with_context(|| path.display().to_string())?;
+        let plugin = path.with_file_name(format!("{}.wasm", manifest.name));
+        Ok(Self { text, plugin })
+    }
+}
+
 /// Packs a component or a core module with this manifest; answers the file, `NAME.wasm` beside the manifest unless another is named.
 ///
 /// # Errors
 /// When the code is none, does not fit the manifest, or nothing can be written.
-pub(super) fn pack(code: &Path, manifest: &Path, out: Option<PathBuf>) -> anyhow::Result<PathBuf> {
-    let text = fs::read_to_string(manifest).with_context(|| format!("{} cannot be read", manifest.display()))?;
-    let name = Manifest::parse(&text)
-        .with_context(|| manifest.display().to_string())?
-        .name;
-    let file = out.unwrap_or_else(|| manifest.with_file_name(format!("{name}.wasm")));
+pub(super) fn pack(code: &Path, manifest: ManifestFile, out: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    let file = out.unwrap_or(manifest.plugin);
     if same(code, &file) {
         let text = "is what is to be packed; name another file with --out";
         return Err(UsageError(format!("{} {text}", file.display())).into());
     }
-    let packed = streamflow_component::encode(&read(code)?, &text).with_context(|| code.display().to_string())?;
+    let packed =
+        streamflow_component::encode(&read(code)?, &manifest.text).with_context(|| code.display().to_string())?;
     fs::write(&file, packed).with_context(|| format!("{} cannot be written", file.display()))?;
     Ok(file)
 }
@@ -47,11 +64,12 @@ mod tests {
         // An empty component: magic, version, layer.
         fs::write(&code, b"\0asm\x0d\0\x01\0").unwrap();
         fs::write(&manifest, MANIFEST).unwrap();
-        let made = pack(&code, &manifest, None).unwrap();
+        let pack = |code: &Path, out| pack(code, ManifestFile::read(&manifest)?, out);
+        let made = pack(&code, None).unwrap();
         assert_eq!(made, dir.path().join("mine.wasm"));
-        assert_eq!(pack(&code, &manifest, Some(other.clone())).unwrap(), other);
+        assert_eq!(pack(&code, Some(other.clone())).unwrap(), other);
         assert_eq!(fs::read(&made).unwrap(), fs::read(&other).unwrap());
-        let refused = |code: &Path, out: Option<PathBuf>| format!("{:#}", pack(code, &manifest, out).unwrap_err());
+        let refused = |code: &Path, out: Option<PathBuf>| format!("{:#}", pack(code, out).unwrap_err());
         assert!(refused(&made, None).contains("--out"));
         assert!(refused(&made, Some(other.clone())).contains("manifest already"));
         assert!(refused(&dir.path().join("gone.wasm"), None).contains("cannot be read"));

@@ -10,7 +10,10 @@ use std::{
 use anyhow::{Context, bail};
 use serde_json::Value;
 
-use super::{super::UsageError, pack};
+use super::{
+    super::UsageError,
+    pack::{self, ManifestFile},
+};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
@@ -21,11 +24,9 @@ const TARGET: &str = "wasm32-unknown-unknown";
 pub(super) fn build(dir: &Path) -> anyhow::Result<PathBuf> {
     let dir = project(dir)?;
     require_target()?;
-    let manifest = dir.join("plugin.toml");
-    let text = fs::read_to_string(&manifest).with_context(|| format!("{} cannot be read", manifest.display()))?;
     // Before a minute of compiling.
-    streamflow_component::Manifest::parse(&text).with_context(|| manifest.display().to_string())?;
-    pack::pack(&compile(&dir)?, &manifest, None)
+    let manifest = ManifestFile::read(&dir.join("plugin.toml"))?;
+    pack::pack(&compile(&dir)?, manifest, None)
 }
 
 /// Runs the plugin's tests.
