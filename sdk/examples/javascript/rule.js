@@ -11,7 +11,7 @@ export const rule = {
   // The hub has checked the configuration against the schema of plugin.toml; the state is what `save` answered last.
   init(text, state) {
     config = JSON.parse(text);
-    counts = new Map(state ? JSON.parse(decode(state)) : []);
+    counts = new Map(state && JSON.parse(decode(state)).map(([name, count]) => [decodeURIComponent(name), count]));
     write('debug', `counting with ${text}`);
   },
 
@@ -39,17 +39,24 @@ export const rule = {
     return [];
   },
 
-  // QuickJS has no TextEncoder: JSON with everything escaped that is not ASCII is one byte a character.
+  // Names are escaped so that all of it is ASCII, one byte a character.
   save() {
-    const text = JSON.stringify([...counts]).replace(/[^\x00-\x7f]/g, (c) => '\\u' + c.charCodeAt(0).toString(16).padStart(4, '0'));
-    return Uint8Array.from(text, (c) => c.charCodeAt(0));
+    return encode(JSON.stringify(Array.from(counts, ([name, count]) => [encodeURIComponent(name), count])));
   },
 };
+
+// QuickJS has no TextEncoder. A loop then, and no `Uint8Array.from`: its iterator costs several calls for each character, and a call has a deadline.
+function encode(ascii) {
+  if (globalThis.TextEncoder) return new TextEncoder().encode(ascii);
+  const bytes = new Uint8Array(ascii.length);
+  for (let at = 0; at < bytes.length; at++) bytes[at] = ascii.charCodeAt(at);
+  return bytes;
+}
 
 // In parts: a function takes no more than 65,535 arguments.
 function decode(bytes) {
   let text = '';
-  for (let at = 0; at < bytes.length; at += 1024) text += String.fromCharCode(...bytes.slice(at, at + 1024));
+  for (let at = 0; at < bytes.length; at += 1024) text += String.fromCharCode.apply(null, bytes.subarray(at, at + 1024));
   return text;
 }
 
@@ -58,10 +65,14 @@ function alert(key, row) {
 }
 
 // The texts of a column, each once; row i has number index[i]. Their ends count bytes of UTF-8, and strings here have none.
+// Where there are as many characters as bytes, all are ASCII, and none has to be looked at.
 function texts({ texts, ends }) {
+  const ascii = texts.length === ends[ends.length - 1];
   let from = 0, to = 0, bytes = 0;
   return Array.from(ends, (end) => {
-    for (from = to; bytes < end; ) {
+    from = to;
+    if (ascii) to = bytes = end;
+    while (bytes < end) {
       const c = texts.codePointAt(to);
       bytes += c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
       to += c < 0x10000 ? 1 : 2;
