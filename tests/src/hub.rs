@@ -8,7 +8,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Api, binaries, process::Process};
+use crate::{Api, binaries, compiled, process::Process};
 
 /// Password of the first administrator in tests.
 pub const PASSWORD: &str = "correct horse battery";
@@ -62,7 +62,11 @@ impl Hub {
             more = config.more,
         );
         std::fs::write(dir.path().join("hub.toml"), text).expect("hub.toml");
+        // A folder that a test has chosen holds what the hub puts there, and nothing else.
+        let own = config.data.is_none().then(|| dir.path().join("data"));
+        own.iter().for_each(|data| compiled::lend(data));
         let (process, http, quic) = Self::spawn(dir.path());
+        own.iter().for_each(|data| compiled::keep(data));
         Self {
             dir,
             process,

@@ -10,6 +10,7 @@
 pub mod agent;
 pub mod api;
 pub mod binaries;
+mod compiled;
 pub mod hub;
 pub mod process;
 pub mod receiver;
