@@ -150,7 +150,7 @@ fn three() -> BatchBuilder {
     ])
 }
 
-fn builder(data: &[Value]) -> BatchBuilder {
+pub fn builder(data: &[Value]) -> BatchBuilder {
     let mut builder = BatchBuilder::new();
     for data in data {
         let event = json!({"type": "t", "source": "s", "data": data});
@@ -159,7 +159,7 @@ fn builder(data: &[Value]) -> BatchBuilder {
     builder
 }
 
-fn data(builder: &BatchBuilder) -> Vec<String> {
+pub fn data(builder: &BatchBuilder) -> Vec<String> {
     let batch = builder.view().unwrap();
     let events = batch.events(&Bitmap::new(batch.len(), true)).unwrap();
     events
