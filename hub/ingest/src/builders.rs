@@ -21,7 +21,7 @@ pub(crate) struct Builders {
     make: fn() -> BatchBuilder,
 }
 
-/// A builder on loan. It goes back when dropped, unless events are still in it.
+/// A builder on loan. One that is not given back is gone, which costs no more than a new one.
 #[derive(Debug)]
 pub(crate) struct Loan {
     builder: BatchBuilder,
@@ -61,6 +61,16 @@ impl Loan {
     pub(crate) fn restart(&mut self) {
         self.builder = (self.home.make)();
     }
+
+    /// Keeps the builder for the next, unless events are still in it.
+    pub(crate) fn give_back(self) {
+        if self.builder.is_empty() {
+            let mut kept = self.home.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            if kept.len() < KEPT {
+                kept.push(self.builder);
+            }
+        }
+    }
 }
 
 impl Deref for Loan {
@@ -74,17 +84,5 @@ impl Deref for Loan {
 impl DerefMut for Loan {
     fn deref_mut(&mut self) -> &mut BatchBuilder {
         &mut self.builder
-    }
-}
-
-impl Drop for Loan {
-    fn drop(&mut self) {
-        if !self.builder.is_empty() {
-            return;
-        }
-        let mut kept = self.home.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() < KEPT {
-            kept.push(std::mem::take(&mut self.builder));
-        }
     }
 }

@@ -173,6 +173,7 @@ impl Prepared {
             }
         }
         batches.extend(prepared.close(&mut builder, &mut part, cut.chunks, now_ms));
+        builder.give_back();
         prepared.work = (!batches.is_empty()).then_some(Work::Batches(batches));
         prepared
     }

@@ -105,7 +105,7 @@ impl<'a> Pass<'_, 'a> {
         for place in &mut order.0 {
             let guess = usize::from(*place);
             let field = match FIELDS.get(guess) {
-                Some(name) if self.cursor.skip(name) => guess,
+                Some(name) if self.cursor.skip_to(name) => guess,
                 _ => {
                     let field = self.name()?;
                     *place = field as u8;
@@ -229,7 +229,7 @@ impl<'a> Pass<'_, 'a> {
         let mut previous = NONE;
         loop {
             let child = match self.store.guess(node, previous) {
-                Some((guess, key)) if self.cursor.skip(key) => self.store.mark(guess)?,
+                Some((guess, key)) if self.cursor.skip_to(key) => self.store.mark(guess)?,
                 _ => self.key(node, previous)?,
             };
             self.value(child, depth)?;

@@ -89,6 +89,19 @@ impl<'a> Cursor<'a> {
         true
     }
 
+    /// As [`Cursor::skip`], after any space.
+    #[inline]
+    pub(super) fn skip_to<B: AsRef<[u8]>>(&mut self, literal: &Literal<B>) -> bool {
+        self.skip(literal) || (self.pass_space() && self.skip(literal))
+    }
+
+    /// Passes space, and says whether there was some.
+    #[inline]
+    fn pass_space(&mut self) -> bool {
+        let before = self.rest.len();
+        self.peek().is_some() && self.rest.len() < before
+    }
+
     /// Is there nothing but space left?
     #[inline]
     pub(super) fn is_done(&mut self) -> bool {
