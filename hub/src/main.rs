@@ -7,6 +7,8 @@ mod config;
 mod drill;
 mod heartbeat;
 mod logging;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod memory;
 mod past;
 mod prom_rules;
 mod provisioning;
@@ -21,6 +23,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    memory::bound();
     let cli = cli::Cli::parse();
     match command::run(cli) {
         Ok(()) => ExitCode::SUCCESS,

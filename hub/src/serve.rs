@@ -111,6 +111,11 @@ pub async fn serve(config: HubConfig, ready_json: bool) -> anyhow::Result<()> {
         "plugins",
         move |token| async move { Ok(built.plugins.run(token).await?) },
     );
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    stages.start("memory", move |token| async move {
+        crate::memory::keep_small(token).await;
+        Ok(())
+    });
     stages.start(
         "storage",
         move |token| async move { Ok(built.storage.run(token).await?) },
