@@ -34,6 +34,8 @@ use crate::{
 const GROUP: usize = 256;
 /// A full disk is tried this often, so that the store is ready soon after there is room.
 const PROBE: Duration = Duration::from_secs(1);
+/// When nothing was to be written for so long, the pages of what was written last need not stay in memory: they are 24 MiB after a burst.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// All that the writer needs.
 pub struct Writer {
@@ -91,6 +93,7 @@ impl Writer {
     /// Works until it is told to stop, nobody can send any more, or a write failed.
     pub async fn run(mut self) -> Result<(), StoreError> {
         let mut waiting = Vec::with_capacity(GROUP);
+        let mut keeps_pages = false;
         loop {
             let full = *self.health.borrow() == StoreHealth::Full;
             tokio::select! {
@@ -101,6 +104,11 @@ impl Writer {
                 },
                 () = tokio::time::sleep(PROBE), if full => {
                     self.probe().await?;
+                    continue;
+                }
+                () = tokio::time::sleep(QUIET), if keeps_pages => {
+                    self.forget_pages().await;
+                    keeps_pages = false;
                     continue;
                 }
             }
@@ -122,6 +130,13 @@ impl Writer {
                 }
             }
             self.commit(group).await?;
+            keeps_pages = true;
+        }
+    }
+
+    async fn forget_pages(&mut self) {
+        if let Err(error) = sqlx::query("PRAGMA shrink_memory").execute(&mut self.connection).await {
+            tracing::debug!(%error, "pages stay in memory");
         }
     }
 
