@@ -14,6 +14,7 @@ use streamflow_analytics::{Analytics, EdgeLink, Heartbeats, Placer, PluginRules,
 use streamflow_bus::signals;
 use streamflow_dashboard::Dashboard;
 use streamflow_ingest::Ingest;
+use streamflow_model::OpenGroup;
 use streamflow_plugin_host::PluginHost;
 use streamflow_storage::{FolderLock, Store, StoreHealth};
 use streamflow_web::{Auth, FinishOptions, Health};
@@ -203,11 +204,20 @@ async fn build(config: &HubConfig, lock: FolderLock, public_url: &str, registry:
     .context("plugin rules")?
     .with_heartbeats(heartbeats.clone());
     let (verdicts, own_verdicts) = (sender.clone(), sender.clone());
-    let analytics = Analytics::build(&config.analytics, store.clone(), alerting.rules(), sender, registry)
+    let mut analytics = Analytics::build(&config.analytics, store.clone(), alerting.rules(), sender, registry)
         .await
         .context("analytics")?
-        .with_open(&alerting.open_groups())
         .with_heartbeats(heartbeats);
+    // There may be a hundred thousand, of which each is a kilobyte like this.
+    let mut open = alerting.open_groups();
+    loop {
+        let some: Vec<OpenGroup> = open.by_ref().take(1000).collect();
+        if some.is_empty() {
+            break;
+        }
+        analytics = analytics.with_open(&some);
+    }
+    drop(open);
     let rollups = Rollups::build(&config.analytics, store.clone(), analytics.handle(), registry)
         .await
         .context("metrics")?

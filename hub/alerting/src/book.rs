@@ -3,7 +3,6 @@
 //! Pure: values and `now` in, changes out. The caller makes the changes durable before anybody sees them.
 
 use std::{
-    borrow::Cow,
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     mem,
     sync::Arc,
@@ -12,6 +11,7 @@ use std::{
 use streamflow_model::{Alert, Channel, Escalation, Level, OpenGroup, Routing, Rule, Signal, drill::is_drill_rule};
 
 use crate::{
+    documents::Read,
     grouping::Group,
     held::{Gate, Held},
     history::History,
@@ -28,6 +28,7 @@ use crate::{
 };
 
 mod bundles;
+mod cold;
 mod drill;
 mod external;
 mod muting;
@@ -40,7 +41,7 @@ mod telling;
 mod under;
 
 use bundles::Bundle;
-use resting::Cold;
+use cold::Cold;
 
 /// Timers of incidents that run before the changes are taken: of ten thousand that are due at once, nobody else waits for all.
 const TIMERS: usize = 1000;
@@ -83,13 +84,14 @@ pub(crate) struct Book {
     /// Verdicts of older versions of a rule, still under way when it began to ask something else, no longer count.
     asks_since: HashMap<String, i64>,
     groups: HashMap<Arc<str>, Box<Slot>>,
-    /// Those of `groups` that nobody has touched for a while, when there are many.
-    cold: HashMap<Arc<str>, Cold>,
+    /// The others: those that nobody has touched for a while, when there are many.
+    cold: Cold,
     packer: Packer,
     /// There are more to be laid to rest.
     tired: bool,
+    /// Keys of those that are at hand.
     ids: HashMap<AlertId, Arc<str>>,
-    timers: BTreeSet<(i64, String)>,
+    timers: BTreeSet<(i64, AlertId)>,
     history: History,
     open: usize,
     /// Incidents to tell of as soon as everything of this moment is taken in.
@@ -156,7 +158,7 @@ impl Book {
         now: i64,
     ) -> Self {
         let mut book = Self::new(options, external_url, stored, now);
-        book.take_up(incidents, now);
+        book.take_up(incidents.into_iter().map(Read::from).collect(), now);
         book.taken_up(now);
         book
     }
@@ -188,7 +190,7 @@ impl Book {
             register,
             asks_since: HashMap::new(),
             groups: HashMap::new(),
-            cold: HashMap::new(),
+            cold: Cold::default(),
             packer: Packer::default(),
             tired: false,
             ids: HashMap::new(),
@@ -284,7 +286,8 @@ impl Book {
     fn run_timers(&mut self, now: i64) {
         while self.done.timers < TIMERS && self.timers.first().is_some_and(|(due, _)| *due <= now) {
             self.done.timers += 1;
-            if let Some((_, key)) = self.timers.pop_first() {
+            let next = self.timers.pop_first();
+            if let Some(key) = next.and_then(|(_, id)| self.key_of(id)) {
                 self.apply(&key, now, |incident, terms| incident.tick(terms, now));
             }
         }
@@ -306,7 +309,7 @@ impl Book {
 
     /// A person takes an alert; `None` when it is not in memory.
     pub(crate) fn acknowledge(&mut self, id: &str, by: &str, comment: &str, now: i64) -> Option<Alert> {
-        let key = self.ids.get(&AlertId::of(id))?.clone();
+        let key = self.key_of(AlertId::of(id))?;
         let mut new = false;
         self.apply(&key, now, |incident, _| {
             new = incident.is_open() && incident.acknowledge(by, comment, now);
@@ -321,7 +324,7 @@ impl Book {
 
     /// A person closes an alert; `None` when it is not in memory.
     pub(crate) fn resolve(&mut self, id: &str, by: &str, comment: &str, now: i64) -> Option<Alert> {
-        let key = self.ids.get(&AlertId::of(id))?.clone();
+        let key = self.key_of(AlertId::of(id))?;
         self.apply(&key, now, |incident, _| incident.resolve(by, comment, now));
         self.settle(now);
         self.by_id(id).map(|incident| incident.alert.clone())
@@ -329,7 +332,7 @@ impl Book {
 
     /// What came of a notification, for the alert's history.
     pub(crate) fn note(&mut self, alert_id: &str, what: &str, detail: &str, now: i64) {
-        let Some(key) = self.ids.get(&AlertId::of(alert_id)).cloned() else {
+        let Some(key) = self.key_of(AlertId::of(alert_id)) else {
             return;
         };
         self.warm(&key);
@@ -393,14 +396,11 @@ impl Book {
     }
 
     /// Groups that wait for a verdict that ends their alert.
-    pub(crate) fn open_groups(&self) -> Vec<OpenGroup> {
-        let warm = self.groups.values().map(|slot| Cow::Borrowed(&slot.incident));
-        let cold = self.cold.values().filter(|cold| cold.is_open());
-        let cold = cold.filter_map(|cold| cold.packed.incident().map(Cow::Owned));
-        warm.chain(cold)
-            .filter(|incident| incident.is_open())
-            .map(|incident| incident.group())
-            .collect()
+    pub(crate) fn open_groups(&self) -> impl Iterator<Item = OpenGroup> {
+        let warm = self.groups.values().map(|slot| &slot.incident);
+        let warm = warm.filter(|incident| incident.is_open()).map(Incident::group);
+        let cold = self.cold.iter().filter(|packed| packed.is_open());
+        warm.chain(cold.map(|packed| packed.group()))
     }
 
     /// The newest incident of a group, when it is at hand, as those are that have just changed.
@@ -439,8 +439,7 @@ impl Book {
         let open = self.groups.iter().filter(|(_, slot)| slot.incident.is_open());
         let warm = open.filter(|(_, slot)| slot.incident.alert.rule_id == rule_id);
         let mut keys: Vec<Arc<str>> = warm.map(|(key, _)| key.clone()).collect();
-        let of_rule = |key: &str| key.strip_prefix(rule_id).is_some_and(|rest| rest.starts_with('{'));
-        keys.extend(self.resting(|key, cold| cold.is_open() && of_rule(key)));
+        keys.extend(self.resting(|packed| packed.is_open() && packed.rule_id() == rule_id));
         keys
     }
 

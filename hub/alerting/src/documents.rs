@@ -1,6 +1,6 @@
 //! Alerting's documents in the store, and how they are read back.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use serde::de::DeserializeOwned;
 use streamflow_model::{
@@ -8,6 +8,7 @@ use streamflow_model::{
 };
 use streamflow_storage::{Doc, Store, StoreError};
 use streamflow_web::{ApiError, ApiResult};
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::{
@@ -42,6 +43,8 @@ pub(crate) const ONCALL: &str = "oncall";
 pub(crate) const ROUTING: (&str, &str) = ("routing", "tree");
 /// Documents read at once.
 const PAGE: usize = 1000;
+/// Incidents read at once: a part of them is in memory as it was read, and the next one as well.
+const INCIDENTS: usize = 512;
 
 /// A document's id that sorts the newest UUIDv7 first: the store lists in ascending order, and people want the newest.
 pub(crate) fn newest_first(id: &str) -> String {
@@ -85,27 +88,75 @@ async fn read_page<T: DeserializeOwned>(
             Ok(value) => into.push((id, value)),
             // The error may quote a value, and a channel's may be a secret.
             Err(_) if kind == CHANNEL => tracing::error!(kind, id, "document does not decode, it is left out"),
-            Err(error) => tracing::error!(kind, id, %error, "document does not decode, it is left out"),
+            Err(error) => left_undecoded(kind, &id, &error),
         }
     }
     Ok(last.flatten())
 }
 
-/// Some incidents.
-#[derive(Debug)]
-pub(crate) struct Part {
-    /// Newest first.
-    pub(crate) incidents: Vec<Incident>,
-    /// The document after which there are more.
-    pub(crate) last: Option<String>,
+fn left_undecoded(kind: &str, id: &str, error: &serde_json::Error) {
+    tracing::error!(kind, id, %error, "document does not decode, it is left out");
 }
 
-/// The incidents after this document.
-pub(crate) async fn incidents(store: &dyn Store, after: Option<String>) -> Result<Part, StoreError> {
-    let mut found = Vec::new();
-    let last = read_page(store, ALERT, after.as_deref(), &mut found).await?;
-    let incidents = found.into_iter().map(|(_, incident)| incident).collect();
-    Ok(Part { incidents, last })
+/// An incident as it was read.
+#[derive(Debug, Clone)]
+pub(crate) struct Read {
+    /// The incident.
+    pub(crate) incident: Incident,
+    /// Its document, when it was read from one.
+    pub(crate) document: Option<String>,
+}
+
+impl From<Incident> for Read {
+    fn from(incident: Incident) -> Self {
+        Self {
+            incident,
+            document: None,
+        }
+    }
+}
+
+/// All stored incidents, part by part. While one part is looked at, the next one is read.
+#[derive(Debug)]
+pub(crate) struct Incidents {
+    store: Arc<dyn Store>,
+    reading: Option<JoinHandle<Result<Part, StoreError>>>,
+}
+
+/// Some incidents, newest first; and the document after which there are more.
+type Part = (Vec<Read>, Option<String>);
+
+impl Incidents {
+    /// Begins to read.
+    pub(crate) fn of(store: Arc<dyn Store>) -> Self {
+        let reading = Some(tokio::spawn(read_incidents(Arc::clone(&store), None)));
+        Self { store, reading }
+    }
+
+    /// The next part, newest first.
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<Read>>, StoreError> {
+        let Some(reading) = self.reading.take() else {
+            return Ok(None);
+        };
+        // It ends early only together with the hub.
+        let (incidents, last) = reading.await.map_err(|_| StoreError::Closed)??;
+        self.reading = last.map(|last| tokio::spawn(read_incidents(Arc::clone(&self.store), Some(last))));
+        Ok(Some(incidents))
+    }
+}
+
+async fn read_incidents(store: Arc<dyn Store>, after: Option<String>) -> Result<Part, StoreError> {
+    let docs = store.doc_texts(ALERT, after.as_deref(), INCIDENTS).await?;
+    let last = (docs.len() == INCIDENTS).then(|| docs.last().map(|(id, _)| id.clone()));
+    let read = docs.into_iter().filter_map(|(id, document)| {
+        let incident = serde_json::from_str(&document);
+        let incident = incident.inspect_err(|error| left_undecoded(ALERT, &id, error)).ok()?;
+        Some(Read {
+            incident,
+            document: Some(document),
+        })
+    });
+    Ok((read.collect(), last.flatten()))
 }
 
 /// What alerting had when it last wrote.

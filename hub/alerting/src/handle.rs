@@ -1,7 +1,11 @@
 //! What other rooms and the routes see of alerting, and how they ask the task that owns it.
 
 use std::{
-    collections::BTreeMap,
+    borrow::Borrow,
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+    iter,
+    ops::Bound,
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -25,6 +29,8 @@ use crate::{
 const EVENTS: usize = 1024;
 /// Questions waiting for the owner.
 const JOBS: usize = 64;
+/// Open alerts that are taken out of the board at once, while nothing can be shown.
+const AT_ONCE: usize = 1000;
 
 /// Work on the desk; what it returns is run when its changes are durable.
 pub(crate) type Job = Box<dyn FnOnce(&mut Desk, i64) -> AfterCommit + Send>;
@@ -41,7 +47,7 @@ pub struct AlertingHandle {
 /// The durable state as everybody may see it.
 #[derive(Debug)]
 pub(crate) struct Board {
-    open: RwLock<BTreeMap<AlertId, Shown>>,
+    open: RwLock<BTreeSet<Shown>>,
     /// Those of them that the hub tells of itself, at hand: they are asked for every few seconds.
     own: RwLock<BTreeMap<String, Alert>>,
     failing: RwLock<Option<String>>,
@@ -54,35 +60,83 @@ pub(crate) struct Board {
     metrics: Metrics,
 }
 
-/// An alert as everybody may see it.
+/// An alert as everybody may see it; equal to another of the same id, and in the order of ids. As the key of a map the id would be there twice.
 #[derive(Debug, Clone)]
 pub(crate) enum Shown {
-    Plain(Arc<Alert>),
-    /// It rests, in this state.
-    Packed(AlertState, Arc<Packed>),
+    Plain(Arc<Plain>),
+    /// It rests.
+    Packed(Arc<Packed>),
+}
+
+/// An alert at hand.
+#[derive(Debug)]
+pub(crate) struct Plain {
+    id: AlertId,
+    alert: Arc<Alert>,
 }
 
 impl Shown {
+    /// One that is at hand.
+    pub(crate) fn plain(alert: Arc<Alert>) -> Self {
+        let id = AlertId::of(&alert.id);
+        Self::Plain(Arc::new(Plain { id, alert }))
+    }
+
     /// The alert.
     pub(crate) fn alert(&self) -> Option<Arc<Alert>> {
         match self {
-            Self::Plain(alert) => Some(Arc::clone(alert)),
-            Self::Packed(_, packed) => packed.read().map(Arc::new),
+            Self::Plain(plain) => Some(Arc::clone(&plain.alert)),
+            Self::Packed(packed) => packed.read().map(Arc::new),
         }
+    }
+
+    /// The alert's id.
+    pub(crate) fn id(&self) -> AlertId {
+        let id: &AlertId = self.borrow();
+        *id
     }
 
     fn rule_id(&self) -> &str {
         match self {
-            Self::Plain(alert) => &alert.rule_id,
-            Self::Packed(_, packed) => packed.rule_id(),
+            Self::Plain(plain) => &plain.alert.rule_id,
+            Self::Packed(packed) => packed.rule_id(),
         }
     }
 
     fn state(&self) -> AlertState {
         match self {
-            Self::Plain(alert) => alert.state,
-            Self::Packed(state, _) => *state,
+            Self::Plain(plain) => plain.alert.state,
+            Self::Packed(packed) => packed.state(),
         }
+    }
+}
+
+impl Borrow<AlertId> for Shown {
+    fn borrow(&self) -> &AlertId {
+        match self {
+            Self::Plain(plain) => &plain.id,
+            Self::Packed(packed) => packed.id(),
+        }
+    }
+}
+
+impl PartialEq for Shown {
+    fn eq(&self, other: &Self) -> bool {
+        self.id() == other.id()
+    }
+}
+
+impl Eq for Shown {}
+
+impl PartialOrd for Shown {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Shown {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.id().cmp(&other.id())
     }
 }
 
@@ -112,22 +166,18 @@ impl AlertingHandle {
     /// Alerts that are not over: pending, firing, acknowledged or stale; oldest first.
     #[must_use]
     pub fn open_alerts(&self) -> Vec<Alert> {
-        let open = self.board.open();
-        open.values()
-            .filter_map(Shown::alert)
-            .map(Arc::unwrap_or_clone)
-            .collect()
+        let mut open: Vec<Alert> = self.board.newest_first().filter_map(alert_of).collect();
+        open.reverse();
+        open
     }
 
     /// The newest of them, at most so many; oldest first.
     #[must_use]
     pub fn newest_alerts(&self, most: usize) -> Vec<Alert> {
-        let newest: Vec<Shown> = {
-            let open = self.board.open.read().unwrap_or_else(PoisonError::into_inner);
-            open.values().rev().take(most).cloned().collect()
-        };
-        let alerts = newest.iter().rev().filter_map(Shown::alert);
-        alerts.map(Arc::unwrap_or_clone).collect()
+        let newest = self.board.newest_first().take(most);
+        let mut newest: Vec<Alert> = newest.filter_map(alert_of).collect();
+        newest.reverse();
+        newest
     }
 
     /// Those of them that are of this rule.
@@ -135,13 +185,12 @@ impl AlertingHandle {
     pub fn open_of(&self, rule_id: &str) -> Vec<Alert> {
         let of_rule: Vec<Shown> = {
             let open = self.board.open.read().unwrap_or_else(PoisonError::into_inner);
-            open.values()
+            open.iter()
                 .filter(|shown| shown.rule_id() == rule_id)
                 .cloned()
                 .collect()
         };
-        let alerts = of_rule.iter().filter_map(Shown::alert);
-        alerts.map(Arc::unwrap_or_clone).collect()
+        of_rule.into_iter().filter_map(alert_of).collect()
     }
 
     /// Those of them by which the hub tells of itself.
@@ -256,10 +305,22 @@ impl AlertingHandle {
     }
 }
 
+fn alert_of(shown: Shown) -> Option<Alert> {
+    shown.alert().map(Arc::unwrap_or_clone)
+}
+
 impl Board {
-    /// Alerts that are not over, by id.
-    pub(crate) fn open(&self) -> BTreeMap<AlertId, Shown> {
-        self.open.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Alerts that are not over, newest first. They are looked at by the thousand: what changes meanwhile may be seen, or not.
+    pub(crate) fn newest_first(&self) -> impl Iterator<Item = Shown> {
+        let mut before = Bound::Unbounded;
+        let parts = iter::from_fn(move || {
+            let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+            let older = open.range::<AlertId, _>((Bound::Unbounded, before)).rev();
+            let part: Vec<Shown> = older.take(AT_ONCE).cloned().collect();
+            before = Bound::Excluded(part.last()?.id());
+            Some(part)
+        });
+        parts.flatten()
     }
 
     /// One alert that is not over.
@@ -271,16 +332,17 @@ impl Board {
         shown?.alert().filter(|alert| alert.id == id)
     }
 
-    /// Alerts that rest from now on, as they were shown last.
-    pub(crate) fn rest(&self, resting: Vec<(AlertId, Arc<Packed>)>) {
+    /// Alerts that rest from now on.
+    pub(crate) fn rest(&self, resting: Vec<Arc<Packed>>) {
         if resting.is_empty() {
             return;
         }
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
-        for (id, packed) in resting {
-            if let Some(shown) = open.get_mut(&id) {
-                let state = shown.state();
-                *shown = Shown::Packed(state, packed);
+        for packed in resting {
+            let packed = Shown::Packed(packed);
+            if let Some(before) = open.take(&packed) {
+                self.count(Some(before.state()), Some(packed.state()));
+                open.insert(packed);
             }
         }
     }
@@ -299,32 +361,46 @@ impl Board {
                 }
             }
             let before = if is_open {
-                open.insert(AlertId::of(&alert.id), Shown::Plain(Arc::clone(&alert)))
+                open.replace(Shown::plain(Arc::clone(&alert)))
             } else {
-                open.remove(&AlertId::of(&alert.id))
+                open.take(&AlertId::of(&alert.id))
             };
-            if let Some(before) = before {
-                self.metrics.active.with_label_values(&[before.state().name()]).dec();
-            }
-            if is_open {
-                self.metrics.active.with_label_values(&[alert.state.name()]).inc();
-            }
+            self.count(before.map(|before| before.state()), is_open.then_some(alert.state));
             if news && self.events.receiver_count() > 0 {
                 drop(self.events.send(Alert::clone(&alert)));
             }
         }
     }
 
-    /// Shows all alerts that are there at the start.
-    pub(crate) fn show_all(&self, alerts: impl Iterator<Item = (AlertId, Shown)>) {
-        let (packed, plain): (Vec<_>, Vec<_>) = alerts.partition(|(_, shown)| matches!(shown, Shown::Packed(..)));
-        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
-        for (id, shown) in packed {
-            self.metrics.active.with_label_values(&[shown.state().name()]).inc();
-            open.insert(id, shown);
+    fn count(&self, before: Option<AlertState>, now: Option<AlertState>) {
+        if before == now {
+            return;
         }
-        drop(open);
-        self.show(plain.iter().filter_map(|(_, shown)| shown.alert()), false);
+        let of = |state: AlertState| self.metrics.active.with_label_values(&[state.name()]);
+        if let Some(before) = before {
+            of(before).dec();
+        }
+        if let Some(now) = now {
+            of(now).inc();
+        }
+    }
+
+    /// Shows all alerts that are there at the start.
+    pub(crate) fn show_all(&self, alerts: impl Iterator<Item = Shown>) {
+        let mut plain = Vec::new();
+        {
+            let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+            for shown in alerts {
+                match shown {
+                    Shown::Plain(alert) => plain.push(alert),
+                    packed @ Shown::Packed(_) => {
+                        self.count(None, Some(packed.state()));
+                        open.insert(packed);
+                    }
+                }
+            }
+        }
+        self.show(plain.into_iter().map(|plain| Arc::clone(&plain.alert)), false);
     }
 
     /// Shows how channels do.

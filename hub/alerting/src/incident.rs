@@ -11,10 +11,12 @@
 //! `resolved`, but only by complete data. A verdict not newer than the last one seen changes nothing. While a group flaps,
 //! its incident stays open until it has been quiet.
 
+mod document;
 mod escalate;
 mod expiry;
 mod flap;
 mod membership;
+mod restart;
 mod seen;
 
 use std::collections::BTreeMap;
@@ -25,7 +27,7 @@ use streamflow_model::{
 };
 use uuid::Uuid;
 
-use crate::{external::AGAIN_WITHIN, text};
+use crate::text;
 use escalate::Escalated;
 use flap::Flips;
 use membership::Membership;
@@ -39,7 +41,7 @@ pub(crate) const SYSTEM: &str = "streamflow";
 const TIMELINE: usize = 200;
 
 /// An alert and what must be remembered to go on with it; one document.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Incident {
     /// What people see.
     #[serde(flatten)]
@@ -310,19 +312,6 @@ impl Incident {
             self.note(now, "muted", SYSTEM, &reasons.join(", "));
         }
         self.alert.muted_by = reasons;
-    }
-
-    /// After a start, what is due waits until analytics has caught up: the next verdict may say something else.
-    pub(crate) fn restarted(&mut self, terms: &Terms<'_>, until: i64) {
-        let draft = &terms.rule.draft;
-        self.memory.held_from = self.memory.held_from.max(until - draft.hold.ms());
-        let keep = self.keep_for(terms).ms();
-        if let Some(expires) = &mut self.memory.expires_at {
-            *expires = (*expires).max(until + AGAIN_WITHIN.ms());
-        }
-        if let Some(since) = &mut self.memory.unmet_since {
-            *since = (*since).max(until - keep);
-        }
     }
 
     /// Adds a line of history.

@@ -121,14 +121,9 @@ impl Alerting {
         };
         let mut book = Book::new(options.clone(), external_url, stored, clock.now());
         // One part after the other: most of very many rest at once, and are never in memory as they are.
-        let mut after = None;
-        loop {
-            let part = documents::incidents(store.as_ref(), after).await?;
-            book.take_up(part.incidents, clock.now());
-            after = part.last;
-            if after.is_none() {
-                break;
-            }
+        let mut incidents = documents::Incidents::of(Arc::clone(&store));
+        while let Some(part) = incidents.next().await? {
+            book.take_up(part, clock.now());
         }
         book.taken_up(clock.now());
         handle.board.show_all(book.shown());
@@ -174,7 +169,7 @@ impl Alerting {
 
     /// Groups that wait for a verdict that ends their alert, for analytics to take over at the start.
     #[must_use]
-    pub fn open_groups(&self) -> Vec<OpenGroup> {
+    pub fn open_groups(&self) -> impl Iterator<Item = OpenGroup> {
         self.engine.desk.book.open_groups()
     }
 

@@ -353,6 +353,21 @@ impl Store for SqliteStore {
         self.docs_where(kind, after.unwrap_or_default(), false, limit).await
     }
 
+    async fn doc_texts(
+        &self,
+        kind: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        let rows = sqlx::query_as("SELECT id, body FROM doc WHERE kind = ? AND id > ? ORDER BY id LIMIT ?")
+            .bind(kind)
+            .bind(after.unwrap_or_default())
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .fetch_all(&self.reader.parts.pool)
+            .await?;
+        Ok(rows)
+    }
+
     async fn commit(&self, ops: Vec<DocOp>) -> Result<Vec<i64>, StoreError> {
         match self.queue.run(Task::Docs(ops)).await? {
             Done::Versions(versions) => Ok(versions),

@@ -403,6 +403,17 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// Documents of a collection in the order of their ids, after `after`.
     async fn docs(&self, kind: &str, after: Option<&str>, limit: usize) -> Result<Vec<Doc>, StoreError>;
 
+    /// Ids and contents of the same as they were written, JSON in a text; for those who read very many.
+    async fn doc_texts(
+        &self,
+        kind: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        let docs = self.docs(kind, after, limit).await?.into_iter();
+        Ok(docs.map(|doc| (doc.id, doc.body.to_string())).collect())
+    }
+
     /// Applies all or none; answers the new versions (0 for a delete).
     ///
     /// # Errors

@@ -31,19 +31,11 @@ const MARKED: usize = 1000;
 #[derive(Debug)]
 pub(super) struct Bundle {
     pub(super) group: Group,
-    /// By alert id.
-    members: BTreeMap<AlertId, Member>,
+    /// Its alerts that go on, and whether it has told of them; they are found in the book by their id.
+    open: BTreeMap<AlertId, bool>,
+    /// Those whose end is still to be told.
+    over: BTreeMap<AlertId, Box<Incident>>,
     due: Option<i64>,
-}
-
-/// An alert of a group. Those that go on are found in the book by their id.
-#[derive(Debug)]
-enum Member {
-    Open {
-        told: bool,
-    },
-    /// Its end is still to be told.
-    Over(Box<Incident>),
 }
 
 impl Book {
@@ -62,10 +54,10 @@ impl Book {
         self.routing = routing;
         self.tree = compiled.tree;
         self.mutes.set_inhibition(compiled.inhibit);
-        let keys = self.groups.keys().chain(self.cold.keys());
-        let keys: Vec<Arc<str>> = keys.cloned().collect();
-        for key in &keys {
-            self.note_source(key);
+        if self.mutes.inhibits() {
+            let mut keys: Vec<Arc<str>> = self.groups.keys().cloned().collect();
+            keys.extend(self.resting(|_| true));
+            keys.iter().for_each(|key| self.note_source(key));
         }
         for key in self.bundles.keys().cloned().collect::<Vec<_>>() {
             let Some(bundle) = self.bundles.get_mut(&key) else {
@@ -74,20 +66,19 @@ impl Book {
             let target = self.tree.at(&bundle.group.target.route);
             let target = target.filter(|target| target.group_by == bundle.group.target.group_by);
             bundle.group.follow(target, now);
-            let orphan = target.is_none();
-            let members: Vec<AlertId> = bundle.members.keys().copied().collect();
+            let orphans: Vec<AlertId> = match target {
+                Some(_) => Vec::new(),
+                None => bundle.open.keys().copied().collect(),
+            };
             self.changes.groups.insert(key.clone());
             self.reschedule_bundle(&key);
-            if orphan {
-                // They are told of by whatever route takes them now.
-                let open = members.iter().filter_map(|id| self.ids.get(id).cloned());
-                let open: Vec<Arc<str>> = open.collect();
-                for key in open {
-                    self.warm(&key);
-                    let (_, policy) = self.route(&key, now);
-                    if let (Some(slot), Some(policy)) = (self.groups.get_mut(&key), policy) {
-                        slot.incident.begin_policy(&policy, now);
-                    }
+            // They are told of by whatever route takes them now.
+            for id in orphans {
+                let Some(key) = self.key_of(id) else { continue };
+                self.warm(&key);
+                let (_, policy) = self.route(&key, now);
+                if let (Some(slot), Some(policy)) = (self.groups.get_mut(&key), policy) {
+                    slot.incident.begin_policy(&policy, now);
                 }
             }
         }
@@ -119,9 +110,7 @@ impl Book {
                 let group = Group::new(Uuid::now_v7().to_string(), name.clone(), labels, target.clone());
                 Bundle::new(group)
             });
-            bundle
-                .members
-                .insert(AlertId::of(&alert.id), Member::Open { told: false });
+            bundle.open.insert(AlertId::of(&alert.id), false);
             bundle.group.news(now);
             touched.push(name);
         }
@@ -149,7 +138,7 @@ impl Book {
         let id = AlertId::of(&incident.alert.id);
         for name in incident.memory.leave() {
             if let Some(bundle) = self.bundles.get_mut(&name) {
-                bundle.members.remove(&id);
+                bundle.open.remove(&id);
                 self.changes.groups.insert(name.clone());
                 self.end_if_empty(&name);
             }
@@ -158,7 +147,8 @@ impl Book {
         let over = slot.incident.clone();
         for name in over.memory.groups() {
             if let Some(bundle) = self.bundles.get_mut(name) {
-                bundle.members.insert(id, Member::Over(Box::new(over.clone())));
+                bundle.open.remove(&id);
+                bundle.over.insert(id, Box::new(over.clone()));
                 bundle.group.news(now);
                 self.changes.groups.insert(name.to_owned());
                 self.reschedule_bundle(name);
@@ -193,12 +183,12 @@ impl Book {
             let Some(bundle) = self.bundles.get_mut(name) else {
                 continue;
             };
-            let member = if incident.is_open() {
-                Member::Open { told }
+            let id = AlertId::of(&incident.alert.id);
+            if incident.is_open() {
+                bundle.open.insert(id, told);
             } else {
-                Member::Over(Box::new(incident.clone()))
-            };
-            bundle.members.insert(AlertId::of(&incident.alert.id), member);
+                bundle.over.insert(id, Box::new(incident.clone()));
+            }
         }
     }
 
@@ -238,16 +228,12 @@ impl Book {
         let Some(bundle) = self.bundles.get(name) else {
             return contents;
         };
-        for (id, member) in &bundle.members {
-            match member {
-                Member::Over(_) => contents.news = true,
-                Member::Open { told } => {
-                    contents.open = true;
-                    let waits = self.brief(*id).is_some_and(|brief| !brief.muted && !brief.acknowledged);
-                    contents.firing |= waits;
-                    contents.news |= waits && !told && !bundle.group.orphan;
-                }
-            }
+        contents.open = !bundle.open.is_empty();
+        contents.news = !bundle.over.is_empty();
+        for (id, told) in &bundle.open {
+            let waits = self.brief(*id).is_some_and(|brief| !brief.muted && !brief.acknowledged);
+            contents.firing |= waits;
+            contents.news |= waits && !told && !bundle.group.orphan;
         }
         contents
     }
@@ -260,11 +246,10 @@ impl Book {
         let mut counts = (0, 0);
         let mut level = None;
         // Of a large group, those that are new are listed first.
-        let large = bundle.members.len() > NOTED;
+        let large = bundle.open.len() + bundle.over.len() > NOTED;
         let passes: &[Option<bool>] = if large { &[Some(false), Some(true)] } else { &[None] };
         for pass in passes {
-            for (id, member) in &bundle.members {
-                let Member::Open { told } = member else { continue };
+            for (id, told) in &bundle.open {
                 if pass.is_some_and(|wanted| wanted != *told) {
                     continue;
                 }
@@ -285,11 +270,7 @@ impl Book {
             }
         }
         let firing: Vec<&Alert> = firing.iter().map(AsRef::as_ref).collect();
-        let over = bundle.members.values().filter_map(|member| match member {
-            Member::Over(incident) => Some(&incident.alert),
-            Member::Open { .. } => None,
-        });
-        let over: Vec<&Alert> = over.collect();
+        let over: Vec<&Alert> = bundle.over.values().map(|incident| &incident.alert).collect();
         counts.1 = over.len();
         let highest = level.max(over.iter().map(|alert| alert.level).max());
         let over: &[&Alert] = over.get(..NOTED).unwrap_or(&over);
@@ -384,10 +365,13 @@ impl Book {
         for (id, name, _) in marks {
             self.mark(id, &name, now);
         }
+        if self.marks.is_empty() {
+            self.marks.shrink_to(MARKED);
+        }
     }
 
     fn mark(&mut self, id: AlertId, name: &str, now: i64) {
-        let Some(key) = self.ids.get(&id).cloned() else { return };
+        let Some(key) = self.key_of(id) else { return };
         self.warm(&key);
         let slot = self.groups.get_mut(&key);
         if let Some(slot) = slot.filter(|slot| AlertId::of(&slot.incident.alert.id) == id) {
@@ -413,29 +397,19 @@ impl Book {
         let Some(bundle) = self.bundles.get_mut(name) else {
             return;
         };
-        let mut over = Vec::new();
-        bundle.members.retain(|_, member| match member {
-            Member::Open { .. } => true,
-            Member::Over(incident) => {
-                over.push(incident.clone());
-                false
-            }
-        });
+        let over = mem::take(&mut bundle.over);
         for id in fresh {
-            bundle.members.insert(*id, Member::Open { told: true });
+            bundle.open.insert(*id, true);
         }
         let shared: Arc<str> = name.into();
         let marks = fresh.iter().map(|id| (*id, Arc::clone(&shared), now));
         self.marks.extend(marks);
         self.mark_some(now);
-        for mut incident in over {
+        for (id, mut incident) in over {
             let others: Vec<String> = incident.memory.groups().map(str::to_owned).collect();
             for other in others {
-                let member = self
-                    .bundles
-                    .get_mut(&other)
-                    .and_then(|bundle| bundle.members.get_mut(&AlertId::of(&incident.alert.id)));
-                if let Some(Member::Over(same)) = member {
+                let bundle = self.bundles.get_mut(&other);
+                if let Some(same) = bundle.and_then(|bundle| bundle.over.get_mut(&id)) {
                     same.memory.forget_group(name);
                 }
             }
@@ -460,7 +434,8 @@ impl Book {
     }
 
     fn end_if_empty(&mut self, name: &str) {
-        if self.bundles.get(name).is_some_and(|bundle| bundle.members.is_empty())
+        let empty = |bundle: &Bundle| bundle.open.is_empty() && bundle.over.is_empty();
+        if self.bundles.get(name).is_some_and(empty)
             && let Some(bundle) = self.bundles.remove(name)
         {
             if let Some(due) = bundle.due {
@@ -487,7 +462,8 @@ impl Bundle {
     const fn new(group: Group) -> Self {
         Self {
             group,
-            members: BTreeMap::new(),
+            open: BTreeMap::new(),
+            over: BTreeMap::new(),
             due: None,
         }
     }

@@ -2,8 +2,9 @@
 
 use streamflow_model::{Maintenance, Silence, drill::is_drill_rule};
 
-use super::{Book, resting::look};
+use super::Book;
 use crate::{
+    incident::Incident,
     matchers::Matchers,
     mute::{Mutes, Window},
 };
@@ -53,16 +54,22 @@ impl Book {
         if !self.mutes.inhibits() {
             return;
         }
-        let Some(incident) = look(&self.groups, &self.cold, key) else {
-            return;
-        };
-        let alert = &incident.alert;
-        // What is only practised keeps no real alert from being told.
-        if is_drill_rule(&alert.rule_id) {
-            return;
+        if let Some(slot) = self.groups.get(key) {
+            self.mutes_moved |= note(&mut self.mutes, &slot.incident);
+        } else if let Some(packed) = self.cold.get(key)
+            && !is_drill_rule(packed.rule_id())
+        {
+            let firing = packed.fired_at().is_some() && packed.is_open();
+            let (id, labels) = (packed.id().to_string(), packed.labels());
+            self.mutes_moved |= self.mutes.source(key, &id, &labels, firing);
         }
-        let firing = alert.fired_at.is_some() && incident.is_open();
-        self.mutes_moved |= self.mutes.source(key, &alert.id, &alert.labels, firing);
+    }
+
+    /// The same of one that is not in the book yet.
+    pub(super) fn note_new_source(&mut self, incident: &Incident) {
+        if self.mutes.inhibits() {
+            self.mutes_moved |= note(&mut self.mutes, incident);
+        }
     }
 
     /// Asks anew for every firing incident what mutes it.
@@ -70,12 +77,13 @@ impl Book {
         self.mute_due = self.mutes.next_change(now);
         let mut moved = Vec::new();
         let idle = self.mutes.is_idle();
-        let stirred = self.resting(|key, cold| {
-            if !cold.is_open() || !cold.fired() || (idle && !cold.muted) {
+        let stirred = self.resting(|packed| {
+            let fires = packed.is_open() && packed.fired_at().is_some();
+            if !fires || (idle && !packed.is_muted()) {
                 return false;
             }
             // Which reasons it had is only asked where it has some.
-            !self.mutes.reasons(key, &cold.labels(), now).is_empty() || cold.muted
+            packed.is_muted() || !self.mutes.reasons(&packed.key(), &packed.labels(), now).is_empty()
         });
         for key in stirred {
             self.warm(&key);
@@ -97,4 +105,15 @@ impl Book {
             self.changes.written.insert(key.to_string());
         }
     }
+}
+
+/// Notes whether an incident inhibits others; answers whether that has changed.
+fn note(mutes: &mut Mutes, incident: &Incident) -> bool {
+    let alert = &incident.alert;
+    // What is only practised keeps no real alert from being told.
+    if is_drill_rule(&alert.rule_id) {
+        return false;
+    }
+    let firing = alert.fired_at.is_some() && incident.is_open();
+    mutes.source(&alert.group_key, &alert.id, &alert.labels, firing)
 }

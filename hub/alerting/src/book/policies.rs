@@ -59,9 +59,9 @@ impl Book {
             .iter()
             .filter(|(_, slot)| slot.incident.policy() == Some(name));
         let mut keys: Vec<Arc<str>> = follows.map(|(key, _)| key.clone()).collect();
-        keys.extend(self.resting(|_, cold| {
-            let incident = || cold.packed.incident();
-            cold.follows_policy && incident().is_some_and(|incident| incident.policy() == Some(name))
+        keys.extend(self.resting(|packed| {
+            let incident = || packed.incident();
+            packed.follows_policy() && incident().is_some_and(|incident| incident.policy() == Some(name))
         }));
         keys.iter().for_each(|key| self.reschedule(key));
         self.settle(now);

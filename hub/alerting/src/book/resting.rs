@@ -8,7 +8,7 @@ use std::{
 
 use streamflow_model::{Alert, AlertState, Level, rule::SELF};
 
-use super::{Book, Slot};
+use super::{Book, Slot, cold::Cold};
 use crate::{handle::Shown, id::AlertId, incident::Incident, packed::Packed};
 
 /// Up to so many incidents memory is no concern, and all of them stay at hand however long nobody touches them.
@@ -17,22 +17,6 @@ const FEW: usize = 4096;
 const WARM: usize = 512;
 /// Incidents that are packed at once, so that nothing waits long behind it.
 const AT_ONCE: usize = 1024;
-/// Between names and values of labels.
-const SEPARATOR: char = '\u{1f}';
-
-/// An incident at rest, and what is asked of all incidents again and again.
-#[derive(Debug)]
-pub(super) struct Cold {
-    pub(super) packed: Arc<Packed>,
-    pub(super) due: Option<i64>,
-    fired_at: Option<i64>,
-    labels: Box<str>,
-    state: AlertState,
-    level: Level,
-    pub(super) muted: bool,
-    pub(super) follows_policy: bool,
-    acknowledged: bool,
-}
 
 /// What totals ask about an open alert.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,105 +41,62 @@ pub(super) struct Brief {
     pub(super) level: Level,
 }
 
-impl Cold {
-    /// `None` for labels that cannot be kept like this.
-    fn of(slot: &Slot, packed: Packed) -> Option<Self> {
-        let incident = &slot.incident;
-        let alert = &incident.alert;
-        let labels: Vec<&str> = alert
-            .labels
-            .iter()
-            .flat_map(|(name, value)| [name.as_str(), value.as_str()])
-            .collect();
-        if labels.iter().any(|text| text.contains(SEPARATOR)) {
-            return None;
-        }
-        Some(Self {
-            packed: Arc::new(packed),
-            due: slot.due,
-            fired_at: alert.fired_at.map(|at| at.0),
-            state: alert.state,
-            muted: !alert.muted_by.is_empty(),
-            follows_policy: incident.policy().is_some(),
-            acknowledged: alert.acknowledged_at.is_some(),
-            level: alert.level,
-            labels: labels.join(&SEPARATOR.to_string()).into(),
-        })
-    }
-
-    /// Whether it goes on.
-    pub(super) fn is_open(&self) -> bool {
-        self.state != AlertState::Resolved
-    }
-
-    /// Whether it has ever fired.
-    pub(super) const fn fired(&self) -> bool {
-        self.fired_at.is_some()
-    }
-
-    /// The alert's labels.
-    pub(super) fn labels(&self) -> BTreeMap<String, String> {
-        let mut texts = self.labels.split(SEPARATOR).map(str::to_owned);
-        let mut labels = BTreeMap::new();
-        while let (Some(name), Some(value)) = (texts.next(), texts.next()) {
-            labels.insert(name, value);
-        }
-        labels
-    }
-}
-
 /// The newest incident of a group, which may rest.
-pub(super) fn look<'a>(
-    warm: &'a HashMap<Arc<str>, Box<Slot>>,
-    cold: &'a HashMap<Arc<str>, Cold>,
-    key: &str,
-) -> Option<Cow<'a, Incident>> {
+fn look<'a>(warm: &'a HashMap<Arc<str>, Box<Slot>>, cold: &'a Cold, key: &str) -> Option<Cow<'a, Incident>> {
     if let Some(slot) = warm.get(key) {
         return Some(Cow::Borrowed(&slot.incident));
     }
-    cold.get(key)?.packed.incident().map(Cow::Owned)
+    cold.get(key)?.incident().map(Cow::Owned)
 }
 
 impl Book {
     /// An incident that rests is at hand again.
     pub(super) fn warm(&mut self, key: &str) {
-        let Some((key, cold)) = self.cold.remove_entry(key) else {
-            return;
-        };
-        if let Some(incident) = cold.packed.incident() {
+        let Some(packed) = self.cold.remove(key) else { return };
+        if let Some(incident) = packed.incident() {
             let slot = Slot {
                 incident,
-                due: cold.due,
+                due: packed.due(),
                 before: None,
             };
+            let key: Arc<str> = key.into();
+            self.ids.insert(*packed.id(), Arc::clone(&key));
             self.groups.insert(key, Box::new(slot));
         }
     }
 
+    /// Key of the group whose newest incident this is.
+    pub(super) fn key_of(&self, id: AlertId) -> Option<Arc<str>> {
+        let rests = || self.cold.by_id(id).map(|packed| packed.key().into());
+        self.ids.get(&id).cloned().or_else(rests)
+    }
+
     /// The incident with this id is at hand.
     pub(crate) fn warm_id(&mut self, id: &str) {
-        if let Some(key) = self.ids.get(&AlertId::of(id)).cloned() {
-            self.warm(&key);
+        if let Some(packed) = self.cold.by_id(AlertId::of(id)) {
+            self.warm(&packed.key());
         }
     }
 
     /// An incident that is the newest of its group, which may rest.
     pub(super) fn look_id(&self, id: AlertId) -> Option<Cow<'_, Incident>> {
-        let incident = self.ids.get(&id).and_then(|key| look(&self.groups, &self.cold, key));
+        let incident = match self.cold.by_id(id) {
+            Some(packed) => packed.incident().map(Cow::Owned),
+            None => self.ids.get(&id).and_then(|key| look(&self.groups, &self.cold, key)),
+        };
         incident.filter(|incident| AlertId::of(&incident.alert.id) == id)
     }
 
     /// What a group asks about an alert.
     pub(super) fn brief(&self, id: AlertId) -> Option<Brief> {
-        let key = self.ids.get(&id)?;
-        if let Some(cold) = self.cold.get(key) {
+        if let Some(packed) = self.cold.by_id(id) {
             return Some(Brief {
-                muted: cold.muted,
-                acknowledged: cold.acknowledged,
-                level: cold.level,
+                muted: packed.is_muted(),
+                acknowledged: packed.is_acknowledged(),
+                level: packed.level(),
             });
         }
-        let incident = self.incident(key);
+        let incident = self.incident(self.ids.get(&id)?);
         let incident = incident.filter(|incident| AlertId::of(&incident.alert.id) == id);
         incident.map(|incident| Brief {
             muted: !incident.alert.muted_by.is_empty(),
@@ -165,9 +106,9 @@ impl Book {
     }
 
     /// Keys of incidents that rest and of which this holds.
-    pub(super) fn resting(&self, is: impl Fn(&str, &Cold) -> bool) -> Vec<Arc<str>> {
-        let meant = self.cold.iter().filter(|(key, cold)| is(key, cold));
-        meant.map(|(key, _)| key.clone()).collect()
+    pub(super) fn resting(&self, is: impl Fn(&Packed) -> bool) -> Vec<Arc<str>> {
+        let meant = self.cold.iter().filter(|packed| is(packed));
+        meant.map(|packed| packed.key().into()).collect()
     }
 
     /// Alerts that are not over.
@@ -181,11 +122,9 @@ impl Book {
         let warm = self.groups.values().map(|slot| &slot.incident);
         let warm = warm.filter(|incident| incident.is_open() && meant(&incident.alert.labels));
         let warm = warm.map(|incident| Cow::Borrowed(&incident.alert));
-        let cold = self
-            .cold
-            .values()
-            .filter(|cold| cold.is_open() && meant(&cold.labels()));
-        warm.chain(cold.filter_map(|cold| cold.packed.read().map(Cow::Owned)))
+        let cold = self.cold.iter();
+        let cold = cold.filter(|packed| packed.is_open() && meant(&packed.labels()));
+        warm.chain(cold.filter_map(|packed| packed.read().map(Cow::Owned)))
             .collect()
     }
 
@@ -199,33 +138,28 @@ impl Book {
             rule_name: Cow::Borrowed(&incident.alert.rule_name),
             fired_at: incident.alert.fired_at.map(|at| at.0),
         });
-        let cold = self.cold.iter().filter(|(_, cold)| cold.is_open());
-        let cold = cold.map(|(key, cold)| Outline {
-            state: cold.state,
-            level: cold.level,
-            rule_id: key.split('{').next().unwrap_or_default(),
-            rule_name: Cow::Owned(cold.labels().remove("alertname").unwrap_or_default()),
-            fired_at: cold.fired_at,
+        let cold = self.cold.iter().filter(|packed| packed.is_open());
+        let cold = cold.map(|packed| Outline {
+            state: packed.state(),
+            level: packed.level(),
+            rule_id: packed.rule_id(),
+            rule_name: Cow::Owned(packed.labels().remove("alertname").unwrap_or_default()),
+            fired_at: packed.fired_at(),
         });
         warm.chain(cold)
     }
 
     /// All alerts that are not over, as everybody may see them; those that rest stay packed.
-    pub(crate) fn shown(&self) -> impl Iterator<Item = (AlertId, Shown)> {
+    pub(crate) fn shown(&self) -> impl Iterator<Item = Shown> {
         let warm = self.groups.values().filter(|slot| slot.incident.is_open());
-        let warm = warm.map(|slot| {
-            let alert = Arc::new(slot.incident.alert.clone());
-            (AlertId::of(&alert.id), Shown::Plain(alert))
-        });
-        let cold = self.ids.iter().filter_map(|(id, key)| {
-            let cold = self.cold.get(key).filter(|cold| cold.is_open())?;
-            let shown = if key.starts_with(SELF) {
+        let warm = warm.map(|slot| Shown::plain(Arc::new(slot.incident.alert.clone())));
+        let cold = self.cold.iter().filter(|packed| packed.is_open());
+        let cold = cold.filter_map(|packed| {
+            if packed.rule_id().starts_with(SELF) {
                 // The hub asks for those by which it tells of itself every few seconds.
-                Shown::Plain(Arc::new(cold.packed.read()?))
-            } else {
-                Shown::Packed(cold.state, Arc::clone(&cold.packed))
-            };
-            Some((*id, shown))
+                return packed.read().map(|alert| Shown::plain(Arc::new(alert)));
+            }
+            Some(Shown::Packed(Arc::clone(packed)))
         });
         warm.chain(cold)
     }
@@ -235,11 +169,15 @@ impl Book {
         self.tired
     }
 
+    /// Whether there are so many that most of them rest.
+    pub(super) fn many(&self) -> bool {
+        self.groups.len() + self.cold.len() > FEW
+    }
+
     /// Lets some incidents rest, when there are many. What has changed since [`Self::take_changes`] must not be asked for before
-    /// the next change. Answers the open alerts among them, by id.
-    pub(crate) fn rest(&mut self) -> Vec<(AlertId, Arc<Packed>)> {
-        let many = self.groups.len() + self.cold.len() > FEW;
-        let surplus = if many {
+    /// the next change. Answers the open alerts among them.
+    pub(crate) fn rest(&mut self) -> Vec<Arc<Packed>> {
+        let surplus = if self.many() {
             self.groups.len().saturating_sub(WARM)
         } else {
             0
@@ -253,36 +191,61 @@ impl Book {
         let calm = self.groups.iter().filter(|(_, slot)| slot.before.is_none());
         let keys: Vec<Arc<str>> = calm.take(surplus.min(AT_ONCE)).map(|(key, _)| key.clone()).collect();
         for key in keys {
-            let Some((id, cold)) = self.groups.get(&key).and_then(|slot| {
-                let cold = Cold::of(slot, self.packer.pack(&slot.incident)?)?;
-                Some((AlertId::of(&slot.incident.alert.id), cold))
-            }) else {
+            let slot = self.groups.get(&key);
+            let Some(packed) = slot.and_then(|slot| self.packer.pack(&slot.incident, slot.due)) else {
                 continue;
             };
-            self.groups.remove(&key);
             self.tired = surplus > AT_ONCE;
-            if cold.is_open() {
-                resting.push((id, Arc::clone(&cold.packed)));
+            let packed = self.lay_down(&key, packed);
+            if packed.is_open() {
+                resting.push(packed);
             }
-            self.cold.insert(key, cold);
         }
         // A table that has held everything is large.
         if self.groups.capacity() > 8 * FEW && self.groups.len() <= FEW {
             self.groups.shrink_to(2 * FEW);
+            self.ids.shrink_to(2 * FEW);
         }
         resting
+    }
+
+    /// Puts what was packed in the place of what is at hand.
+    fn lay_down(&mut self, key: &str, packed: Packed) -> Arc<Packed> {
+        let packed = Arc::new(packed);
+        self.groups.remove(key);
+        self.ids.remove(packed.id());
+        self.cold.insert(Arc::clone(&packed));
+        packed
+    }
+
+    /// Takes a stored incident up that is the only one of its group, and lets it rest at once; `document` is what it was read from. Gives it back when it cannot be
+    /// packed.
+    pub(super) fn take_up_resting(&mut self, incident: Incident, document: Option<&str>) -> Result<(), Incident> {
+        let terms = self.register.terms(&self.options, &incident.alert.rule_id);
+        let due = terms
+            .filter(|_| incident.is_open())
+            .and_then(|terms| incident.due(&terms));
+        let packed = match document {
+            Some(document) => self.packer.pack_document(&incident, due, document.as_bytes()),
+            None => self.packer.pack(&incident, due),
+        };
+        let Some(packed) = packed else { return Err(incident) };
+        self.open += usize::from(packed.is_open());
+        self.timers.extend(due.map(|due| (due, *packed.id())));
+        self.note_new_source(&incident);
+        self.cold.insert(Arc::new(packed));
+        Ok(())
     }
 
     /// Lets everything rest that can.
     #[cfg(test)]
     pub(crate) fn rest_all(&mut self) {
-        let keys: Vec<Arc<str>> = self.groups.keys().cloned().collect();
+        let calm = self.groups.iter().filter(|(_, slot)| slot.before.is_none());
+        let keys: Vec<Arc<str>> = calm.map(|(key, _)| key.clone()).collect();
         for key in keys {
-            if let Some(slot) = self.groups.get(&key).filter(|slot| slot.before.is_none()) {
-                let cold = Cold::of(slot, self.packer.pack(&slot.incident).unwrap()).unwrap();
-                self.groups.remove(&key);
-                self.cold.insert(key, cold);
-            }
+            let slot = &self.groups[&key];
+            let packed = self.packer.pack(&slot.incident, slot.due).unwrap();
+            self.lay_down(&key, packed);
         }
     }
 }

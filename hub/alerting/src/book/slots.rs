@@ -104,7 +104,7 @@ impl Book {
         let Some((at, slot)) = self.groups.remove_entry(key) else {
             return;
         };
-        self.unschedule(slot.due, key);
+        self.unschedule(slot.due, AlertId::of(&slot.incident.alert.id));
         self.open -= 1;
         self.changes.written.remove(key);
         self.changes.touched.remove(key);
@@ -133,13 +133,16 @@ impl Book {
             .filter(|_| slot.incident.is_open())
             .and_then(|terms| slot.incident.due(&terms));
         let before = mem::replace(&mut slot.due, due);
-        self.unschedule(before, key);
-        self.timers.extend(due.map(|due| (due, key.to_owned())));
+        if before.or(due).is_some() {
+            let id = AlertId::of(&slot.incident.alert.id);
+            self.unschedule(before, id);
+            self.timers.extend(due.map(|due| (due, id)));
+        }
     }
 
-    fn unschedule(&mut self, due: Option<i64>, key: &str) {
+    fn unschedule(&mut self, due: Option<i64>, id: AlertId) {
         if let Some(due) = due {
-            self.timers.remove(&(due, key.to_owned()));
+            self.timers.remove(&(due, id));
         }
     }
 }

@@ -214,7 +214,7 @@ fn open_groups_say_how_far_they_were_heard_of() {
         &[of("a", 0, 60.0), of("a", 1, 60.0), of("b", 0, 60.0), of("b", 1, 1.0)],
         T0,
     );
-    let open = book.open_groups();
+    let open = book.open_groups().collect::<Vec<_>>();
     assert_eq!(open.len(), 1);
     assert_eq!(
         (

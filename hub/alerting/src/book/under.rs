@@ -9,8 +9,8 @@ impl Book {
     pub(crate) fn fires_under(&self, key: &str) -> Option<String> {
         if let Some(cold) = self.cold.get(key) {
             // One that rests is unpacked only to be named.
-            let fires = cold.is_open() && cold.fired();
-            let alert: Option<Alert> = fires.then(|| cold.packed.read()).flatten();
+            let fires = cold.is_open() && cold.fired_at().is_some();
+            let alert: Option<Alert> = fires.then(|| cold.read()).flatten();
             return alert.map(|alert| format!("alert {}", alert.id));
         }
         if let Some(incident) = self.incident(key) {

@@ -15,7 +15,6 @@ use super::Rooms;
 use crate::{
     desk::Desk,
     external::{PostedAlert, read},
-    handle::Shown,
     matchers::{Matchers, refuse, wrong},
 };
 
@@ -114,12 +113,14 @@ pub(super) async fn get_alerts(
 ) -> ApiResult<Json<Vec<Value>>> {
     identity.require(Role::Viewer)?;
     let query = AmQuery::parse(query.as_deref().unwrap_or(""))?;
-    let open = rooms.handle.board.open();
+    let open = rooms.handle.board.newest_first();
     let wanted = open
-        .values()
-        .filter_map(Shown::alert)
+        .filter_map(|shown| shown.alert())
         .filter(|alert| alert.fired_at.is_some() && query.takes(alert));
-    Ok(Json(wanted.map(|alert| am_alert(&alert)).collect()))
+    let mut wanted: Vec<Value> = wanted.map(|alert| am_alert(&alert)).collect();
+    // Oldest first, as Alertmanager has them.
+    wanted.reverse();
+    Ok(Json(wanted))
 }
 
 /// Lists silences; `filter` as in Alertmanager

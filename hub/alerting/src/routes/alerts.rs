@@ -11,8 +11,6 @@ use super::{Rooms, page_of};
 use crate::{
     desk::{Desk, no_alert},
     documents::{self, ALERT, newest_first},
-    handle::Shown,
-    id::AlertId,
     incident::Incident,
 };
 
@@ -90,21 +88,21 @@ pub(super) async fn list(
 ) -> ApiResult<Json<Page<Alert>>> {
     identity.require(Role::Viewer)?;
     let limit = check_limit(query.limit)?;
-    let open = rooms.handle.board.open();
+    let board = &rooms.handle.board;
     if query.state.is_some_and(|state| state != AlertState::Resolved) {
-        let after = open.iter().rev().filter(|(id, _)| {
+        let after = board.newest_first().filter(|shown| {
             let cursor = query.cursor.as_ref();
-            cursor.is_none_or(|cursor| newest_first(&id.to_string()) > *cursor)
+            cursor.is_none_or(|cursor| newest_first(&shown.id().to_string()) > *cursor)
         });
         let wanted = after
-            .filter_map(|(_, shown)| shown.alert())
+            .filter_map(|shown| shown.alert())
             .filter(|alert| query.takes(alert));
         let page = wanted.take(limit + 1).map(Arc::unwrap_or_clone).collect();
         return Ok(Json(Page::cut(page, limit, |alert: &Alert| newest_first(&alert.id))));
     }
     let pick = |doc: streamflow_storage::Doc| {
         let incident: Incident = serde_json::from_value(doc.body).ok()?;
-        let shown = open.get(&AlertId::of(&incident.alert.id)).and_then(Shown::alert);
+        let shown = board.alert(&incident.alert.id);
         let alert = shown.map_or(incident.alert, Arc::unwrap_or_clone);
         query.takes(&alert).then_some(alert)
     };

@@ -1,6 +1,6 @@
 //! Groups as they are stored and shown.
 
-use super::{Book, Member};
+use super::Book;
 use crate::{grouping::Group, id::AlertId};
 
 impl Book {
@@ -16,19 +16,12 @@ impl Book {
 
     /// Whether an alert of a group goes on.
     pub(crate) fn fires_in(&self, key: &str) -> bool {
-        let members = self
-            .bundles
-            .get(key)
-            .into_iter()
-            .flat_map(|bundle| bundle.members.values());
-        members.into_iter().any(|member| matches!(member, Member::Open { .. }))
+        self.bundles.get(key).is_some_and(|bundle| !bundle.open.is_empty())
     }
 
-    /// The ids of a group's alerts.
+    /// The ids of a group's alerts: those that go on, and those that are over.
     pub(crate) fn members(&self, key: &str) -> impl Iterator<Item = AlertId> {
-        self.bundles
-            .get(key)
-            .into_iter()
-            .flat_map(|bundle| bundle.members.keys().copied())
+        let bundle = self.bundles.get(key).into_iter();
+        bundle.flat_map(|bundle| bundle.open.keys().chain(bundle.over.keys()).copied())
     }
 }

@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use streamflow_model::{Alert, AlertState, Channel, Level};
 
-use super::{Book, Member};
+use super::Book;
 use crate::{
     compose::{NOTED, Together},
     held::{Cause, Meant},
@@ -42,9 +42,8 @@ impl Book {
             return;
         }
         let (mut alerts, mut count, mut level): (Vec<Cow<'_, Alert>>, usize, Level) = (Vec::new(), 0, Level::Info);
-        for (id, member) in &bundle.members {
-            let brief = self.brief(*id).filter(|brief| !brief.muted);
-            let (Member::Open { .. }, Some(brief)) = (member, brief) else {
+        for id in bundle.open.keys() {
+            let Some(brief) = self.brief(*id).filter(|brief| !brief.muted) else {
                 continue;
             };
             if !brief.acknowledged {
