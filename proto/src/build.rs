@@ -157,7 +157,7 @@ impl BatchBuilder {
 
     fn with_columns(max_columns: usize, max_object: usize) -> Self {
         Self {
-            store: Store::new(Uuid::new_v4().as_u64_pair().0, max_columns),
+            store: Store::new(max_columns),
             max_object,
             full_events: Self::FULL_EVENTS,
             full_bytes: Self::FULL_BYTES,

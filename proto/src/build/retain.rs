@@ -12,7 +12,7 @@ use crate::{
     frame::HEADER_LEN,
 };
 use bytes::Bytes;
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 
 impl BatchBuilder {
     /// The events so far, to be looked at before the batch is finished.
@@ -90,7 +90,7 @@ impl Column {
         }
     }
 
-    fn retain(&mut self, kept: &[bool], state: &FixedState) {
+    fn retain(&mut self, kept: &[bool], state: &RandomState) {
         self.present = kept.iter().filter(|kept| **kept).count() as u32;
         match &mut self.values {
             Values::Flag => {}
@@ -107,7 +107,7 @@ impl TextColumn {
         self.text_bytes() + 7 * self.len()
     }
 
-    fn retain(&mut self, kept: &[bool], state: &FixedState) {
+    fn retain(&mut self, kept: &[bool], state: &RandomState) {
         if kept.iter().all(|kept| *kept) {
             return;
         }

@@ -2,7 +2,7 @@
 
 use super::look::Literal;
 use crate::batch::ColumnKind;
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
@@ -62,7 +62,7 @@ impl Schema {
 
     /// The node of `key` below `parent`, when it comes after the sibling `previous`. `None` when it would be one too many.
     #[inline]
-    pub(super) fn child(&mut self, parent: u32, previous: u32, key: &str, state: &FixedState) -> Option<u32> {
+    pub(super) fn child(&mut self, parent: u32, previous: u32, key: &str, state: &RandomState) -> Option<u32> {
         match self.guess(parent, previous) {
             Some((guess, _)) if *self.nodes[guess as usize].key == *key => Some(guess),
             _ => self.find(parent, previous, key, state),
@@ -79,7 +79,7 @@ impl Schema {
         self.nodes.get(guess as usize).map(|node| (guess, &node.literal))
     }
 
-    fn find(&mut self, parent: u32, previous: u32, key: &str, state: &FixedState) -> Option<u32> {
+    fn find(&mut self, parent: u32, previous: u32, key: &str, state: &RandomState) -> Option<u32> {
         let hash = state.hash_one((parent, key));
         let nodes = &self.nodes;
         let is_it = |id: &u32| nodes[*id as usize].parent == parent && *nodes[*id as usize].key == *key;

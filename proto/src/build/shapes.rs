@@ -1,6 +1,6 @@
 //! The distinct column lists of the batch being built.
 
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
@@ -28,7 +28,7 @@ impl ShapeTable {
     }
 
     /// The number of a list. Most events are shaped like the one before.
-    pub(super) fn intern(&mut self, shape: &[u32], state: &FixedState) -> u32 {
+    pub(super) fn intern(&mut self, shape: &[u32], state: &RandomState) -> u32 {
         let (items, ends) = (&self.items, &self.ends);
         if !ends.is_empty() && slice(items, ends, self.last as usize) == shape {
             return self.last;

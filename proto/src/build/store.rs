@@ -7,7 +7,7 @@ use super::{
     text::TextColumn,
 };
 use crate::batch::ColumnKind;
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 
 /// Columns that attributes may take; the rest of a frame's 256 is kept for the fixed fields and the overflow.
 pub(super) const MAX_ATTRIBUTE_COLUMNS: usize = 240;
@@ -45,7 +45,7 @@ pub(super) struct Store {
     pub(super) schema: Schema,
     pub(super) columns: Vec<Column>,
     pub(super) shapes: ShapeTable,
-    pub(super) state: FixedState,
+    pub(super) state: RandomState,
     /// The columns of the event at hand, in order.
     pub(super) shape: Vec<u32>,
     /// The event at hand, for [`super::schema::Node::seen`].
@@ -61,12 +61,12 @@ pub(super) struct Store {
 }
 
 impl Store {
-    pub(super) fn new(seed: u64, max_live: usize) -> Self {
+    pub(super) fn new(max_live: usize) -> Self {
         Self {
             schema: Schema::new(),
             columns: Vec::new(),
             shapes: ShapeTable::default(),
-            state: FixedState::with_seed(seed),
+            state: RandomState::default(),
             shape: Vec::new(),
             turn: 0,
             live: 0,

@@ -6,7 +6,7 @@ use crate::column::{
     layout::{Encoding, id_width},
     varint,
 };
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use std::hash::{BuildHasher, Hasher};
 
 /// Values looked at before deciding whether a dictionary pays.
@@ -38,9 +38,9 @@ fn slice<'a>(arena: &'a [u8], ends: &[u32], index: usize) -> &'a [u8] {
     &arena[start..ends[index] as usize]
 }
 
-/// Keyed by process start, so that nobody outside can aim at one bucket.
+/// With seeds that nobody outside knows: of texts that come from there, none can be aimed at the place of another.
 #[inline]
-fn hash(state: &FixedState, value: &[u8]) -> u64 {
+fn hash(state: &RandomState, value: &[u8]) -> u64 {
     let mut hasher = state.build_hasher();
     hasher.write(value);
     hasher.finish()
@@ -53,13 +53,13 @@ impl TextColumn {
     }
 
     /// Appends a row and says by how many bytes the encoded column may have grown.
-    pub(super) fn push(&mut self, value: &str, state: &FixedState) -> usize {
+    pub(super) fn push(&mut self, value: &str, state: &RandomState) -> usize {
         self.push_utf8(value.as_bytes(), state)
     }
 
     /// As [`TextColumn::push`], of bytes that are UTF-8.
     #[inline(always)]
-    pub(super) fn push_utf8(&mut self, value: &[u8], state: &FixedState) -> usize {
+    pub(super) fn push_utf8(&mut self, value: &[u8], state: &RandomState) -> usize {
         if self.plain {
             self.append(value);
             return value.len() + 3;
@@ -101,13 +101,13 @@ impl TextColumn {
         id
     }
 
-    fn intern(&mut self, value: &[u8], state: &FixedState) -> u32 {
+    fn intern(&mut self, value: &[u8], state: &RandomState) -> u32 {
         let hashed = hash(state, value);
         self.find(hashed, value).unwrap_or_else(|| self.add(hashed, value))
     }
 
     /// Appends the rows of another column to one that has been a dictionary from its beginning.
-    pub(crate) fn append_rows(&mut self, rows: &TextValues<'_>, state: &FixedState) {
+    pub(crate) fn append_rows(&mut self, rows: &TextValues<'_>, state: &RandomState) {
         let entries: Vec<u32> = rows
             .strings
             .iter()
@@ -148,7 +148,7 @@ impl TextColumn {
     }
 
     /// Takes back the last row, which was pushed within the same event.
-    pub(super) fn pop(&mut self, state: &FixedState) {
+    pub(super) fn pop(&mut self, state: &RandomState) {
         if !self.plain {
             self.ids.pop();
             if !self.grew {
@@ -166,7 +166,7 @@ impl TextColumn {
     }
 
     /// Keeps these rows, ascending, and the entries that they have.
-    pub(super) fn keep_rows(&mut self, rows: &[usize], state: &FixedState) {
+    pub(super) fn keep_rows(&mut self, rows: &[usize], state: &RandomState) {
         let (arena, ends) = (std::mem::take(&mut self.arena), std::mem::take(&mut self.ends));
         let ids = std::mem::take(&mut self.ids);
         self.table.clear();

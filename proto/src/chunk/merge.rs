@@ -12,7 +12,7 @@ use crate::{
         varint::{self, zigzag},
     },
 };
-use foldhash::fast::{FixedState, RandomState};
+use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use uuid::Uuid;
 
@@ -76,7 +76,7 @@ pub(super) fn merge<'a>(
     streams: &mut Streams<'_>,
     index: &mut Index,
 ) -> Result<Merged<'a>, DecodeError> {
-    let state = FixedState::default();
+    let state = RandomState::default();
     let (mut timestamps, mut ids, mut severities) = (Vec::new(), Vec::new(), Vec::new());
     for batch in batches {
         let of_batch = batch.timestamps()?;
@@ -165,7 +165,7 @@ const LONG: usize = 96;
 fn put_column(
     kind: ColumnKind,
     parts: &[(&Batch, usize)],
-    state: &FixedState,
+    state: &RandomState,
     streams: &mut Streams<'_>,
     index: &mut Index,
     path: u64,

@@ -18,7 +18,7 @@ use crate::{
     frame::MAX_PAYLOAD,
     path::Path,
 };
-use foldhash::fast::{FixedState, RandomState};
+use foldhash::fast::RandomState;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -332,7 +332,7 @@ impl Column {
 }
 
 /// Says how many bytes of text there are more.
-fn copy(old: &Values, at: usize, new: &mut Values, state: &FixedState) -> usize {
+fn copy(old: &Values, at: usize, new: &mut Values, state: &RandomState) -> usize {
     match (old, new) {
         (Values::Bools(old), Values::Bools(new)) => new.push(old[at]),
         (Values::Ints(old), Values::Ints(new)) => new.push(old[at]),
@@ -345,7 +345,7 @@ fn copy(old: &Values, at: usize, new: &mut Values, state: &FixedState) -> usize 
 
 impl Write<'_> {
     /// Says how many bytes of text there are more.
-    fn put(&self, row: usize, new: &mut Values, state: &FixedState) -> usize {
+    fn put(&self, row: usize, new: &mut Values, state: &RandomState) -> usize {
         match (&self.assign.values, new) {
             (AssignValues::Bools(values), Values::Bools(new)) => new.push(values[row]),
             (AssignValues::Ints(values), Values::Ints(new)) => new.push(values[row]),
