@@ -160,6 +160,25 @@ async fn the_same_id_twice_is_one_event_also_over_a_restart() {
     let (status, _) = api.post("/events", &event).await;
     assert_eq!(status, 202);
     assert_eq!(api.all_events(&json!({"types": ["once"]})).await.len(), 1);
+
+    // An event that is refused leaves its id to another of the same request; the last of two `id` keys counts.
+    let [id, other] = [Uuid::now_v7(), Uuid::now_v7()];
+    let refused = json!({"id": id, "type": "", "source": "s"});
+    let batch = json!([refused, {"id": id, "type": "good", "source": "s"}]);
+    let (status, answer) = api.post("/events/batch", &batch).await;
+    assert_eq!(
+        (status.as_u16(), &answer["data"]["event_ids"]),
+        (202, &json!([id])),
+        "{answer}"
+    );
+    assert_eq!(answer["data"]["rejected"][0]["index"], 0, "{answer}");
+    assert_eq!(api.all_events(&json!({"types": ["good"]})).await.len(), 1);
+    let twice = format!(r#"{{"id":"x","type":"keys","source":"s","id":"{other}"}}"#);
+    for _ in 0..2 {
+        let (status, answer) = api.post_raw("/events", "application/json", twice.clone()).await;
+        assert_eq!(status, 202, "{answer}");
+    }
+    assert_eq!(api.all_events(&json!({"types": ["keys"]})).await.len(), 1);
 }
 
 #[tokio::test]

@@ -2,12 +2,14 @@
 
 use std::{
     borrow::Cow,
+    collections::HashSet,
     sync::{Arc, LazyLock},
 };
 
 use bytes::Bytes;
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use streamflow_bus::Content;
 use streamflow_proto::{bitmap::Bitmap, event::Rejection};
 use uuid::Uuid;
@@ -117,6 +119,11 @@ impl Prepared {
         let mut prepared = Self::empty(door);
         let given: Vec<Option<Uuid>> = raws.iter().map(|raw| given_id(raw)).collect();
         let ids: Vec<Uuid> = given.iter().flatten().copied().collect();
+        if ids.iter().collect::<HashSet<_>>().len() < ids.len() {
+            // Here an event claims its id before it is checked: one that is then refused would take another of the same request with it.
+            let bytes = raws.iter().map(Bytes::len).sum();
+            return Self::own(door, raws.iter().map(AsRef::as_ref), bytes, now_ms);
+        }
         let mut known = prepared.claims.claim(&ids, now_ms).into_iter().peekable();
         let mut place = 0;
         let mut fresh = Vec::with_capacity(raws.len());
@@ -343,7 +350,16 @@ fn given_id(raw: &[u8]) -> Option<Uuid> {
     if !may_give_id(raw) {
         return None;
     }
-    serde_json::from_slice::<IdOnly<'_>>(raw).ok()?.id?.parse().ok()
+    match serde_json::from_slice::<IdOnly<'_>>(raw) {
+        Ok(read) => read.id?.parse().ok(),
+        // Of a key that stands there twice the last one counts.
+        Err(_) => serde_json::from_slice::<Value>(raw)
+            .ok()?
+            .get("id")?
+            .as_str()?
+            .parse()
+            .ok(),
+    }
 }
 
 #[cfg(test)]

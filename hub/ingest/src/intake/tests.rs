@@ -8,6 +8,7 @@ fn ids_are_found_however_they_are_written() {
         format!(r#"{{"id":"{id}"}}"#),
         format!(r#"{{"\u0069d":"{id}"}}"#),
         format!(r#"{{"a":{{"id":1}},"id" : "{id}"}}"#),
+        format!(r#"{{"id":"x","type":"t","id":"{id}"}}"#),
     ] {
         assert_eq!(given_id(raw.as_bytes()), Some(parsed), "{raw}");
     }
