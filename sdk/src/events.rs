@@ -2,6 +2,8 @@
 
 mod dict;
 
+use std::cell::Cell;
+
 use crate::bindings::channel::streamflow::plugin::types::{Batch, Column, ColumnData, TextColumn};
 
 pub use crate::bindings::channel::streamflow::plugin::types::Severity;
@@ -9,28 +11,56 @@ pub use dict::Dict;
 
 const NS_PER_MS: i64 = 1_000_000;
 
-/// A part of the log, or of what an agent has read. Fields other than type, source, severity and time are there when the manifest's `[input]` names them.
+/// A part of the log, or of what an agent has read. Of type, source, severity and time those are there that the manifest's `[input] envelope` names, all of
+/// them when it has none; other fields are there when `fields` names them.
 #[derive(Debug)]
-pub struct Events(Batch);
+pub struct Events {
+    batch: Batch,
+    /// What was read of the envelope although the manifest does not name it: the call fails, in words.
+    unnamed: Cell<Option<&'static str>>,
+}
 
 impl Events {
     /// Out of columns as the hub hands them over.
     #[doc(hidden)]
     #[must_use]
     pub const fn new(batch: Batch) -> Self {
-        Self(batch)
+        Self {
+            batch,
+            unnamed: Cell::new(None),
+        }
+    }
+
+    /// Whether the manifest names all that was read.
+    ///
+    /// # Errors
+    /// What it does not name.
+    #[doc(hidden)]
+    pub fn all_named(&self) -> Result<(), String> {
+        match self.unnamed.get() {
+            None => Ok(()),
+            Some(name) => Err(format!("plugin.toml does not name `{name}` in [input] envelope")),
+        }
+    }
+
+    /// A column of the envelope has no such row: there is no column, or no event.
+    #[cold]
+    fn absent(&self, name: &'static str, column: usize) {
+        if column < self.len() {
+            self.unnamed.set(Some(name));
+        }
     }
 
     /// How many.
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.0.count as usize
+        self.batch.count as usize
     }
 
     /// None at all.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.0.count == 0
+        self.batch.count == 0
     }
 
     /// Numbers of all rows.
@@ -41,42 +71,70 @@ impl Events {
 
     /// When it happened, ms since 1970.
     #[must_use]
+    #[inline]
     pub fn time_ms(&self, row: usize) -> i64 {
-        self.0.time.get(row).map_or(0, |ns| ns.div_euclid(NS_PER_MS))
+        let Some(ns) = self.batch.time.get(row) else {
+            self.absent("timestamp", self.batch.time.len());
+            return 0;
+        };
+        ns.div_euclid(NS_PER_MS)
     }
 
     /// Its type.
     #[must_use]
+    #[inline]
     pub fn kind(&self, row: usize) -> &str {
-        text(&self.0.kind, row)
+        let kinds = &self.batch.kind;
+        let Some(number) = kinds.index.get(row) else {
+            self.absent("type", kinds.index.len());
+            return "";
+        };
+        dict(kinds).get(*number as usize).unwrap_or_default()
     }
 
     /// Where it comes from.
     #[must_use]
+    #[inline]
     pub fn source(&self, row: usize) -> &str {
-        text(&self.0.source, row)
+        self.sources().get(self.source_number(row)).unwrap_or_default()
     }
 
     /// Each source that these events come from, once: whoever looks something up by source can do so once for each, and not for each row.
     #[must_use]
+    #[inline]
     pub fn sources(&self) -> Dict<'_> {
-        dict(&self.0.source)
+        let sources = &self.batch.source;
+        if sources.index.is_empty() {
+            self.absent("source", 0);
+        }
+        dict(sources)
     }
 
     /// The number of the row's source in [`Self::sources`].
     #[must_use]
+    #[inline]
     pub fn source_number(&self, row: usize) -> usize {
-        self.0.source.index.get(row).map_or(usize::MAX, |index| *index as usize)
+        let index = &self.batch.source.index;
+        let Some(number) = index.get(row) else {
+            self.absent("source", index.len());
+            return usize::MAX;
+        };
+        *number as usize
     }
 
     /// How bad it is.
     #[must_use]
+    #[inline]
     pub fn severity(&self, row: usize) -> Severity {
-        match self.0.severity.get(row) {
+        match self.batch.severity.get(row) {
             Some(0) => Severity::Low,
             Some(2) => Severity::High,
             Some(3) => Severity::Critical,
-            _ => Severity::Medium,
+            Some(_) => Severity::Medium,
+            None => {
+                self.absent("severity", self.batch.severity.len());
+                Severity::Medium
+            }
         }
     }
 
@@ -132,7 +190,7 @@ impl Events {
     }
 
     fn column(&self, path: &str) -> Result<&Column, String> {
-        let named = self.0.columns.iter().find(|column| column.path == path);
+        let named = self.batch.columns.iter().find(|column| column.path == path);
         named.ok_or_else(|| format!("plugin.toml does not name `{path}` in [input] fields"))
     }
 }

@@ -3,7 +3,7 @@
 use streamflow_component::{Manifest, Package};
 
 use crate::{
-    rule,
+    rule::Projection,
     sandbox::{Code, File, LoadError, Sandbox},
     schema::Schema,
 };
@@ -29,7 +29,8 @@ pub fn check(bytes: Vec<u8>) -> Result<Checked, String> {
     let checked = || -> Result<Checked, LoadError> {
         let file = File::of(bytes)?;
         Schema::compile(&file.manifest.schema).map_err(LoadError::Schema)?;
-        rule::fields(&file.manifest).map_err(|(path, error)| LoadError::Field(path, error.to_string()))?;
+        let projection = Projection::fixed(&file.manifest.input);
+        projection.map_err(|(path, error)| LoadError::Field(path, error.to_string()))?;
         let sandbox = Sandbox::new().map_err(|error| LoadError::Compile(error.to_string()))?;
         Code::build(&sandbox, None, &file)?;
         Ok(Checked {

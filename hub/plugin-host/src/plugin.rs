@@ -20,7 +20,7 @@ use crate::{
     info::PluginLimits,
     journal::{self, LineLevel},
     meters::PluginMeters,
-    rule::{self, ProjectField},
+    rule::Projection,
     sandbox::{
         Budget, CallLimits, ChannelInstance, Code, Failure, Fault, Guest, GuestSetup, LoadError, RuleInstance, Spent,
         StartError, TransformInstance, target,
@@ -39,7 +39,7 @@ pub(crate) struct Plugin {
     sha256: String,
     code: Code,
     schema: Schema,
-    fields: Vec<ProjectField>,
+    projection: Projection,
     memory: usize,
     call: CallLimits,
     permits: Semaphore,
@@ -60,7 +60,8 @@ impl Plugin {
     ) -> Result<Self, LoadError> {
         let manifest = &setup.manifest;
         let schema = Schema::compile(&manifest.schema).map_err(LoadError::Schema)?;
-        let fields = rule::fields(manifest).map_err(|(path, error)| LoadError::Field(path, error.to_string()))?;
+        let projection = Projection::fixed(&manifest.input);
+        let projection = projection.map_err(|(path, error)| LoadError::Field(path, error.to_string()))?;
         let memory = limits.memory_mib.min(manifest.memory_mib.unwrap_or(u32::MAX));
         let allowed_ms = match manifest.kind {
             Kind::Rule => limits.rule_deadline_ms,
@@ -71,7 +72,7 @@ impl Plugin {
         Ok(Self {
             sha256,
             schema,
-            fields,
+            projection,
             code,
             memory: (memory as usize) << 20,
             call: CallLimits {
@@ -96,9 +97,9 @@ impl Plugin {
         &self.sha256
     }
 
-    /// Columns that a rule reads.
-    pub(crate) fn fields(&self) -> &[ProjectField] {
-        &self.fields
+    /// What a rule is shown of events.
+    pub(crate) const fn projection(&self) -> &Projection {
+        &self.projection
     }
 
     /// Whether a configuration fits: by the schema, by what is known of secrets and targets, and by the plugin's own word.

@@ -13,7 +13,7 @@ use crate::{
     plugin::Plugin,
     sandbox::{Fault, RuleInstance, Spent, StartError, nanoseconds, types},
 };
-pub(crate) use project::{ProjectField, fields, read_fields, whole};
+pub(crate) use project::{Projection, whole};
 
 /// Largest state that a rule plugin may save.
 pub const MAX_STATE: usize = 1 << 20;
@@ -177,7 +177,7 @@ impl RulePlugin {
     /// # Errors
     /// When a column does not decode.
     pub fn project(&self, columns: &mut Columns<'_>, rows: &[u32]) -> Result<Vec<RuleRows>, DecodeError> {
-        project::project(columns, self.0.fields(), rows)
+        project::project(columns, self.0.projection(), rows)
     }
 }
 

@@ -20,7 +20,7 @@ use streamflow_proto::{
 use crate::{
     RuleProblem,
     plugin::Plugin,
-    rule::{self, ProjectField},
+    rule::{self, Projection},
     sandbox::{Fault, StartError, TransformInstance},
     secrets,
 };
@@ -110,7 +110,7 @@ pub struct TransformRun {
     plugin: Arc<Plugin>,
     used_by: Arc<str>,
     config: Arc<Map<String, Value>>,
-    fields: Arc<[ProjectField]>,
+    projection: Arc<Projection>,
     /// None before the first batch and after a fault.
     instance: Option<TransformInstance>,
     /// When it was last said that events were given up.
@@ -163,7 +163,7 @@ impl TransformPlugin {
                 reason,
             }]
         };
-        if let Err(found) = self.fields(config) {
+        if let Err(found) = self.projection(config) {
             return vec![found];
         }
         match self.plugin.start_transform("", config).await {
@@ -173,13 +173,14 @@ impl TransformPlugin {
         }
     }
 
-    fn fields(&self, config: &Map<String, Value>) -> Result<Vec<ProjectField>, RuleProblem> {
-        let columns = self.manifest().input.columns(&Value::Object(config.clone()));
+    fn projection(&self, config: &Map<String, Value>) -> Result<Projection, RuleProblem> {
+        let input = &self.manifest().input;
+        let columns = input.columns(&Value::Object(config.clone()));
         let columns = columns.map_err(|error| RuleProblem {
             field: format!("config.{}", error.key),
             reason: error.reason,
         })?;
-        rule::read_fields(&columns).map_err(|(path, error)| RuleProblem {
+        Projection::of(input.envelope, &columns).map_err(|(path, error)| RuleProblem {
             field: "config".to_owned(),
             reason: format!("`{path}`: {error}"),
         })
@@ -213,7 +214,7 @@ impl TransformPlugin {
             plugin: Arc::clone(&self.plugin),
             used_by: used_by.into(),
             config: Arc::new(self.resolved(config).map_err(refused)?),
-            fields: self.fields(config).map_err(refused)?.into(),
+            projection: Arc::new(self.projection(config).map_err(refused)?),
             instance: None,
             said: None,
         })
@@ -227,7 +228,7 @@ impl Clone for TransformRun {
             plugin: Arc::clone(&self.plugin),
             used_by: Arc::clone(&self.used_by),
             config: Arc::clone(&self.config),
-            fields: Arc::clone(&self.fields),
+            projection: Arc::clone(&self.projection),
             instance: None,
             said: None,
         }
@@ -244,7 +245,7 @@ impl TransformRun {
         let view = builder
             .view()
             .map_err(|error| TransformError::Batch(error.to_string()))?;
-        let batch = rule::whole(&mut Columns::new(&view), &self.fields, MAX_TRANSFORM_ROWS);
+        let batch = rule::whole(&mut Columns::new(&view), &self.projection, MAX_TRANSFORM_ROWS);
         let batch = batch.map_err(TransformError::Batch)?;
         if self.instance.is_none() {
             let started = self.plugin.start_transform(&self.used_by, &self.config).await;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Kind, ManifestError};
+use crate::{Envelope, EnvelopeField, Kind, ManifestError};
 
 /// Most fields of a plugin.
 const MAX_FIELDS: usize = 64;
@@ -18,6 +18,8 @@ const FROM_CONFIG: &str = "config:";
 pub struct Input {
     /// Fields of an event, in the order of the columns.
     pub fields: Vec<Field>,
+    /// Which of the fields that every event has are there besides.
+    pub envelope: Envelope,
     /// How often it hears of time, in event time, ms.
     pub tick_ms: Option<u64>,
 }
@@ -115,13 +117,14 @@ fn named(value: Option<&Value>) -> Option<Vec<&str>> {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct InputText {
     fields: Vec<Field>,
+    envelope: Option<Vec<EnvelopeField>>,
     tick: Option<String>,
 }
 
 impl InputText {
     pub(crate) fn check(self, plugin: Kind) -> Result<Input, ManifestError> {
         let refuse = |key, reason: String| Err(ManifestError::Value { key, reason });
-        if plugin == Kind::Channel && !(self.fields.is_empty() && self.tick.is_none()) {
+        if plugin == Kind::Channel && !(self.fields.is_empty() && self.envelope.is_none() && self.tick.is_none()) {
             return refuse("input", "only rules and transforms have one".to_owned());
         }
         if plugin != Kind::Rule && self.tick.is_some() {
@@ -144,6 +147,11 @@ impl InputText {
                 );
             }
         }
+        let envelope = match self.envelope.as_deref().map(Envelope::of) {
+            None => Envelope::ALL,
+            Some(Ok(envelope)) => envelope,
+            Some(Err(field)) => return refuse("input.envelope", format!("`{}` is there twice", field.name())),
+        };
         let tick_ms = match &self.tick {
             None => None,
             Some(text) => match milliseconds(text) {
@@ -158,6 +166,7 @@ impl InputText {
         };
         Ok(Input {
             fields: self.fields,
+            envelope,
             tick_ms,
         })
     }
@@ -196,7 +205,7 @@ mod tests {
     fn the_operator_names_fields_of_a_transform() {
         let input = Input {
             fields: vec![text("data.a"), text("config:fields"), text("config:more")],
-            tick_ms: None,
+            ..Input::default()
         };
         let paths = |config: Value| -> Result<Vec<String>, String> {
             let columns = input.columns(&config).map_err(|error| error.to_string())?;
@@ -211,7 +220,7 @@ mod tests {
         );
         let twice = Input {
             fields: vec![text("config:config:more")],
-            tick_ms: None,
+            ..Input::default()
         };
         let error = twice.columns(&json!({"config:more": 1})).unwrap_err();
         assert_eq!(error.key, "config:more");
@@ -226,7 +235,7 @@ mod tests {
                     ..text("config:n")
                 },
             ],
-            tick_ms: None,
+            ..Input::default()
         };
         assert!(as_number.columns(&json!({"n": "data.a"})).is_err());
     }

@@ -297,7 +297,7 @@ fn is_name(name: &str, also: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::input::{Field, FieldType};
+    use crate::{Envelope, EnvelopeField, Field, FieldType};
 
     const SMALLEST: &str = "[plugin]\nname = \"a\"\nversion = \"1.0.0\"\nkind = \"channel\"\napi = \"0.1\"\n";
 
@@ -349,7 +349,7 @@ mod tests {
             path: "data.value".to_owned(),
             kind: FieldType::Float,
         };
-        assert_eq!((read.tick_ms, read.fields), (Some(10_000), vec![value]));
+        assert_eq!((read.tick_ms, &read.fields), (Some(10_000), &vec![value]));
         let refused = |text: String, words: &str| {
             let message = Manifest::parse(&text).unwrap_err().to_string();
             assert!(message.contains(words), "{message}");
@@ -359,6 +359,20 @@ mod tests {
         refused(format!("{rule}{}", input.replace("float", "double")), "double");
         let twice = input.replace("[{", "[{ path = \"data.value\", type = \"text\" }, {");
         refused(format!("{rule}{twice}"), "twice");
+
+        let envelope = |names: &str| input.replace("[input]", &format!("[input]\nenvelope = [{names}]"));
+        assert_eq!(read.envelope, Envelope::ALL);
+        let some = Manifest::parse(&format!("{rule}{}", envelope("\"source\"")));
+        let some = some.unwrap().input.envelope;
+        assert!(some.has(EnvelopeField::Source) && !some.has(EnvelopeField::Timestamp));
+        let none = Manifest::parse(&format!("{rule}{}", envelope("")))
+            .unwrap()
+            .input
+            .envelope;
+        assert!(!none.has(EnvelopeField::Source));
+        refused(format!("{rule}{}", envelope("\"source\", \"source\"")), "twice");
+        refused(format!("{rule}{}", envelope("\"time\"")), "`timestamp`");
+        refused(format!("{SMALLEST}[input]\nenvelope = []\n"), "only rules");
 
         let transform = SMALLEST.replace("channel", "transform");
         let fields = "[input]\nfields = [{ path = \"config:fields\", type = \"text\" }]\n";

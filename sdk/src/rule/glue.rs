@@ -53,7 +53,10 @@ pub fn on_events<R: Rule>(slot: &Slot<R>, batch: Batch) -> Result<Vec<Alert>, St
 /// # Errors
 /// The rule's own.
 pub fn show<R: Rule>(slot: &Slot<R>, events: &Events) -> Result<Vec<crate::Alert>, String> {
-    with(slot, |running| running.rule.on_events(events, &mut running.state))
+    with(slot, |running| {
+        let alerts = running.rule.on_events(events, &mut running.state);
+        events.all_named().and(alerts)
+    })
 }
 
 /// Tells of time.

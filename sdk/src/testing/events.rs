@@ -18,7 +18,12 @@ pub(super) struct Manifest {
 pub(super) struct Input {
     #[serde(default)]
     pub(super) fields: Vec<Field>,
+    /// None: all of it.
+    envelope: Option<Vec<String>>,
 }
+
+/// What every event has.
+const ENVELOPE: [&str; 4] = ["timestamp", "severity", "type", "source"];
 
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Field {
@@ -125,26 +130,44 @@ pub(super) fn keys(path: &str) -> Option<Vec<String>> {
 impl Manifest {
     /// Reads the text of `plugin.toml`.
     pub(super) fn read(text: &str) -> Result<Self, String> {
-        toml::from_str(text).map_err(|error| format!("plugin.toml: {error}"))
+        let manifest: Self = toml::from_str(text).map_err(|error| format!("plugin.toml: {error}"))?;
+        let mut named = manifest.input.envelope.iter().flatten();
+        if let Some(name) = named.find(|name| !ENVELOPE.contains(&name.as_str())) {
+            let known = ENVELOPE.join(", ");
+            return Err(format!("plugin.toml: input.envelope: `{name}` is not {known}"));
+        }
+        Ok(manifest)
     }
 }
 
-/// What a plugin with these fields is shown of the events.
-pub(super) fn batch(fields: &[Field], events: &[Event]) -> Result<Events, String> {
-    Ok(Events::new(Batch {
-        count: u32::try_from(events.len()).map_err(|error| error.to_string())?,
-        time: events
-            .iter()
-            .map(|event| event.at_ms.saturating_mul(1_000_000))
-            .collect(),
-        severity: events.iter().map(|event| event.severity as u8).collect(),
-        kind: texts(events.iter().map(|event| Some(event.kind.as_str()))),
-        source: texts(events.iter().map(|event| Some(event.source.as_str()))),
-        columns: fields
-            .iter()
-            .map(|field| column(field, events))
-            .collect::<Result<_, _>>()?,
-    }))
+impl Input {
+    /// What a plugin is shown of the events.
+    pub(super) fn batch(&self, events: &[Event]) -> Result<Events, String> {
+        // What the manifest leaves out is a column without rows.
+        let shown = |name: &str| {
+            let named = |names: &Vec<String>| names.iter().any(|own| own == name);
+            let rows = if self.envelope.as_ref().is_none_or(named) {
+                events
+            } else {
+                &[]
+            };
+            rows.iter()
+        };
+        Ok(Events::new(Batch {
+            count: u32::try_from(events.len()).map_err(|error| error.to_string())?,
+            time: shown("timestamp")
+                .map(|event| event.at_ms.saturating_mul(1_000_000))
+                .collect(),
+            severity: shown("severity").map(|event| event.severity as u8).collect(),
+            kind: texts(shown("type").map(|event| Some(event.kind.as_str()))),
+            source: texts(shown("source").map(|event| Some(event.source.as_str()))),
+            columns: self
+                .fields
+                .iter()
+                .map(|field| column(field, events))
+                .collect::<Result<_, _>>()?,
+        }))
+    }
 }
 
 fn column(field: &Field, events: &[Event]) -> Result<Column, String> {

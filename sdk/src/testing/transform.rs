@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::events::{Event, Field, Manifest, batch, keys};
+use super::events::{Event, Field, Input, Manifest, keys};
 use crate::{
     Severity, Transform,
     bindings::channel::streamflow::plugin::types::{Column, ColumnData},
@@ -41,7 +41,7 @@ const REMOVABLE: [&str; 6] = ["data", "metadata", "tags", "correlation_id", "ses
 #[derive(Debug)]
 pub struct TransformTest<T: Transform> {
     transform: T,
-    fields: Vec<Field>,
+    input: Input,
 }
 
 impl<T: Transform> TransformTest<T> {
@@ -51,19 +51,22 @@ impl<T: Transform> TransformTest<T> {
     /// What would be shown to the person who wrote the configuration.
     pub fn start(manifest: &str, config: &Value) -> Result<Self, String> {
         let typed = serde_json::from_value(config.clone()).map_err(|error| format!("configuration: {error}"))?;
+        let mut input = Manifest::read(manifest)?.input;
+        input.fields = chosen(input.fields, config)?;
         Ok(Self {
             transform: T::init(typed)?,
-            fields: chosen(Manifest::read(manifest)?.input.fields, config)?,
+            input,
         })
     }
 
     /// Shows events in one call and answers those that are left of them, in their order, as they are now.
     ///
     /// # Errors
-    /// The transform's own, or why an agent would not take the answer.
+    /// The transform's own, what it reads although the manifest does not name it, or why an agent would not take the answer.
     pub fn apply(&mut self, events: &[Event]) -> Result<Vec<Event>, String> {
-        let output = self.transform.apply(&batch(&self.fields, events)?)?;
-        changed(events, &Answer::from(output))
+        let shown = self.input.batch(events)?;
+        let output = self.transform.apply(&shown);
+        changed(events, &shown.all_named().and(output)?.into())
     }
 }
 
@@ -207,6 +210,15 @@ mod tests {
 
     fn apply(drop: &[&str], set: &[&str], events: &[Event]) -> Result<Vec<Event>, String> {
         TransformTest::<Told>::start("", &json!([drop, set]))?.apply(events)
+    }
+
+    #[test]
+    fn what_the_envelope_does_not_name_is_not_read_without_a_word() {
+        let manifest = "[input]\nenvelope = [\"source\", \"timestamp\"]";
+        let mut told = TransformTest::<Told>::start(manifest, &json!([[], []])).expect("a transform");
+        let refused = told.apply(&[event("noise", "s")]).unwrap_err();
+        assert_eq!(refused, "plugin.toml does not name `type` in [input] envelope");
+        assert_eq!(told.apply(&[]), Ok(Vec::new()));
     }
 
     #[test]

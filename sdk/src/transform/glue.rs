@@ -33,7 +33,11 @@ pub fn init<T: Transform>(slot: &Slot<T>, config: &str) -> Result<(), String> {
 /// The transform's own.
 pub fn apply<T: Transform>(slot: &Slot<T>, batch: Batch) -> Result<Answer, String> {
     match slot.borrow_mut().as_mut() {
-        Some(transform) => Ok(transform.apply(&Events::new(batch))?.into()),
+        Some(transform) => {
+            let events = Events::new(batch);
+            let output = transform.apply(&events);
+            events.all_named().and(output).map(Answer::from)
+        }
         None => Err("called before init".to_owned()),
     }
 }

@@ -1,51 +1,62 @@
 //! From a batch of the log to the batch that a rule plugin gets: only the rows of the call, and only the columns of its manifest.
 
-use streamflow_component::{Field, FieldType, Manifest};
+mod rows;
+
+use streamflow_component::{Envelope, EnvelopeField, Field, FieldType, Input};
 use streamflow_proto::{
     batch::{DecodeError, Dict},
-    bitmap::Bitmap,
     filter::Columns,
     path::{Path, PathError},
 };
 
 use super::{MAX_ROWS, RuleRows};
 use crate::sandbox::{nanoseconds, types};
+use rows::Rows;
 
 /// Text that one call may bring into a guest's memory; more is split into several calls.
 const MAX_TEXT: usize = 4 << 20;
 
+/// What a plugin is shown of an event.
+#[derive(Debug, Clone)]
+pub(crate) struct Projection {
+    envelope: Envelope,
+    fields: Vec<ProjectField>,
+}
+
 /// A field of the manifest with its path read.
 #[derive(Debug, Clone)]
-pub(crate) struct ProjectField {
+struct ProjectField {
     path: Path,
     field: Field,
 }
 
-/// The fields of a manifest; the error names the field.
-pub(crate) fn fields(manifest: &Manifest) -> Result<Vec<ProjectField>, (String, PathError)> {
-    // What the configuration of a transform names is read with the configuration.
-    let fixed = manifest.input.fields.iter().filter(|field| !field.is_chosen());
-    read_fields(fixed)
-}
+impl Projection {
+    /// What a manifest names; the error names the field. What the configuration of a transform names is read with the configuration.
+    pub(crate) fn fixed(input: &Input) -> Result<Self, (String, PathError)> {
+        Self::of(input.envelope, input.fields.iter().filter(|field| !field.is_chosen()))
+    }
 
-/// Fields with their paths read; the error names the field.
-pub(crate) fn read_fields<'a>(
-    fields: impl IntoIterator<Item = &'a Field>,
-) -> Result<Vec<ProjectField>, (String, PathError)> {
-    let read = |field: &Field| match Path::parse(&field.path) {
-        Ok(path) => Ok(ProjectField {
-            path,
-            field: field.clone(),
-        }),
-        Err(error) => Err((field.path.clone(), error)),
-    };
-    fields.into_iter().map(read).collect()
+    /// These fields; the error names one.
+    pub(crate) fn of<'a>(
+        envelope: Envelope,
+        fields: impl IntoIterator<Item = &'a Field>,
+    ) -> Result<Self, (String, PathError)> {
+        let read = |field: &Field| match Path::parse(&field.path) {
+            Ok(path) => Ok(ProjectField {
+                path,
+                field: field.clone(),
+            }),
+            Err(error) => Err((field.path.clone(), error)),
+        };
+        let fields = fields.into_iter().map(read).collect::<Result<_, _>>()?;
+        Ok(Self { envelope, fields })
+    }
 }
 
 /// All rows of a batch that is small enough for one call.
 pub(crate) fn whole(
     columns: &mut Columns<'_>,
-    fields: &[ProjectField],
+    projection: &Projection,
     max_rows: usize,
 ) -> Result<types::Batch, String> {
     let count = columns.batch().len();
@@ -53,7 +64,7 @@ pub(crate) fn whole(
     if count > max_rows {
         return Err(format!("it has {count} events; at most {max_rows} are shown at once"));
     }
-    let (batch, text) = part(columns, fields, &rows).map_err(|error| error.to_string())?;
+    let (batch, text) = part(columns, projection, &rows).map_err(|error| error.to_string())?;
     if text > MAX_TEXT {
         return Err(format!(
             "it has {text} bytes of text; at most {MAX_TEXT} are shown at once"
@@ -64,15 +75,15 @@ pub(crate) fn whole(
 
 pub(super) fn project(
     columns: &mut Columns<'_>,
-    fields: &[ProjectField],
+    projection: &Projection,
     rows: &[u32],
 ) -> Result<Vec<RuleRows>, DecodeError> {
-    split(columns, fields, rows, MAX_TEXT)
+    split(columns, projection, rows, MAX_TEXT)
 }
 
 fn split(
     columns: &mut Columns<'_>,
-    fields: &[ProjectField],
+    projection: &Projection,
     rows: &[u32],
     max_text: usize,
 ) -> Result<Vec<RuleRows>, DecodeError> {
@@ -80,7 +91,7 @@ fn split(
     // The first on top.
     let mut left: Vec<&[u32]> = rows.chunks(MAX_ROWS).rev().collect();
     while let Some(rows) = left.pop() {
-        let (batch, text) = part(columns, fields, rows)?;
+        let (batch, text) = part(columns, projection, rows)?;
         if text > max_text && rows.len() > 1 {
             let (first, second) = rows.split_at(rows.len() / 2);
             left.extend([second, first]);
@@ -97,50 +108,64 @@ fn split(
 /// A batch of these rows, and the bytes of text in it.
 fn part(
     columns: &mut Columns<'_>,
-    fields: &[ProjectField],
+    Projection { envelope, fields }: &Projection,
     rows: &[u32],
 ) -> Result<(types::Batch, usize), DecodeError> {
-    let times = columns.timestamps()?;
-    let severities = columns.batch().severities()?;
+    let rows = &Rows::of(rows);
     let mut bytes = 0;
-    let mut fixed = |columns: &mut Columns<'_>, name: &str| -> Result<types::TextColumn, DecodeError> {
-        let dict = match Path::parse(name) {
-            Ok(path) => columns.labels(&path)?,
-            Err(_) => None,
-        };
-        Ok(text(dict.as_deref(), rows, &mut bytes))
+    let mut texts = |dict: Option<&Dict>| {
+        let column = rows.texts(dict);
+        bytes += column.texts.len();
+        column
     };
-    let kind = fixed(columns, "type")?;
-    let source = fixed(columns, "source")?;
+    // What the manifest leaves out is not even decoded.
+    let time = match envelope.has(EnvelopeField::Timestamp) {
+        true => rows.pick(&columns.timestamps()?, nanoseconds),
+        false => Vec::new(),
+    };
+    let severity = match envelope.has(EnvelopeField::Severity) {
+        true => rows.pick(&columns.batch().severities()?, |own| own),
+        false => Vec::new(),
+    };
+    let mut named = |columns: &mut Columns<'_>, field: EnvelopeField| -> Result<types::TextColumn, DecodeError> {
+        let path = Path::parse(field.name()).ok().filter(|_| envelope.has(field));
+        let Some(path) = path else { return Ok(nothing()) };
+        Ok(texts(columns.labels(&path)?.as_deref()))
+    };
+    let kind = named(columns, EnvelopeField::Type)?;
+    let source = named(columns, EnvelopeField::Source)?;
     let mut projected = Vec::with_capacity(fields.len());
     for ProjectField { path, field } in fields {
         let (data, present) = match field.kind {
             FieldType::Boolean => {
                 let bools = columns.bools(path)?;
-                let values = pick(rows, |row| {
-                    u8::from(bools.as_ref().is_some_and(|bools| bools.values.get(row)))
-                });
-                let present = present(bools.as_ref().map(|bools| &bools.present), rows);
+                let values = rows.map(|row| u8::from(bools.as_ref().is_some_and(|bools| bools.values.get(row))));
+                let present = rows.present(bools.as_ref().map(|bools| &bools.present));
                 (types::ColumnData::Boolean(values), present)
             }
             FieldType::Integer => {
                 let integers = columns.batch().integers(path)?;
-                let values = pick(rows, |row| integers.as_ref().map_or(0, |integers| integers.values[row]));
-                let present = present(integers.as_ref().map(|integers| &integers.present), rows);
+                let values = match &integers {
+                    Some(integers) => rows.pick(&integers.values, |own| own),
+                    None => vec![0; rows.len()],
+                };
+                let present = rows.present(integers.as_ref().map(|integers| &integers.present));
                 (types::ColumnData::Integer(values), present)
             }
             FieldType::Float => {
                 let numbers = columns.numbers(path)?;
-                let values = pick(rows, |row| numbers.as_ref().map_or(0.0, |numbers| numbers.values[row]));
-                let present = present(numbers.as_ref().map(|numbers| &numbers.present), rows);
+                let values = match &numbers {
+                    Some(numbers) => rows.pick(&numbers.values, |own| own),
+                    None => vec![0.0; rows.len()],
+                };
+                let present = rows.present(numbers.as_ref().map(|numbers| &numbers.present));
                 (types::ColumnData::Float(values), present)
             }
             FieldType::Text => {
                 let dict = columns.strings(path)?;
                 let dict = dict.as_deref();
-                let column = text(dict, rows, &mut bytes);
-                let present = bits(rows, |row| dict.is_some_and(|dict| dict.get(row).is_some()));
-                (types::ColumnData::Text(column), present)
+                let present = rows.bits(|row| dict.is_some_and(|dict| dict.get(row).is_some()));
+                (types::ColumnData::Text(texts(dict)), present)
             }
         };
         projected.push(types::Column {
@@ -151,8 +176,8 @@ fn part(
     }
     let batch = types::Batch {
         count: u32::try_from(rows.len()).unwrap_or(u32::MAX),
-        time: pick(rows, |row| nanoseconds(times[row])),
-        severity: pick(rows, |row| severities[row]),
+        time,
+        severity,
         kind,
         source,
         columns: projected,
@@ -160,50 +185,12 @@ fn part(
     Ok((batch, bytes))
 }
 
-fn pick<T>(rows: &[u32], value: impl Fn(usize) -> T) -> Vec<T> {
-    rows.iter().map(|row| value(*row as usize)).collect()
-}
-
-fn present(present: Option<&Bitmap>, rows: &[u32]) -> Option<Vec<u8>> {
-    match present {
-        None => bits(rows, |_| false),
-        Some(present) if present.is_full() => None,
-        Some(present) => bits(rows, |row| present.get(row)),
+const fn nothing() -> types::TextColumn {
+    types::TextColumn {
+        texts: String::new(),
+        ends: Vec::new(),
+        index: Vec::new(),
     }
-}
-
-/// One bit a row of the call; none when every row has a value.
-fn bits(rows: &[u32], has: impl Fn(usize) -> bool) -> Option<Vec<u8>> {
-    if rows.iter().all(|row| has(*row as usize)) {
-        return None;
-    }
-    let bit = |row: &u32| u8::from(has(*row as usize));
-    let byte = |chunk: &[u32]| chunk.iter().rev().fold(0_u8, |byte, row| byte << 1 | bit(row));
-    Some(rows.chunks(8).map(byte).collect())
-}
-
-/// The texts of these rows by a dictionary of their own, which holds nothing that no row has. `bytes` grows by their length.
-fn text(dict: Option<&Dict>, rows: &[u32], bytes: &mut usize) -> types::TextColumn {
-    const UNSEEN: u32 = u32::MAX;
-    let (mut texts, mut ends) = (String::new(), Vec::new());
-    let Some(dict) = dict else {
-        let index = vec![0; rows.len()];
-        return types::TextColumn { texts, ends, index };
-    };
-    let mut places = vec![UNSEEN; dict.values.len()];
-    let number = |row: &u32| -> u32 {
-        let id = dict.ids.get(*row as usize).copied().unwrap_or(Dict::ABSENT) as usize;
-        let Some(place) = places.get_mut(id) else { return 0 };
-        if *place == UNSEEN {
-            *place = u32::try_from(ends.len()).unwrap_or(0);
-            texts.push_str(&dict.values[id]);
-            ends.push(u32::try_from(texts.len()).unwrap_or(u32::MAX));
-        }
-        *place
-    };
-    let index = rows.iter().map(number).collect();
-    *bytes += texts.len();
-    types::TextColumn { texts, ends, index }
 }
 
 #[cfg(test)]
@@ -211,6 +198,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use serde_json::json;
+    use streamflow_component::Manifest;
     use streamflow_proto::{batch::Batch, build::BatchBuilder};
 
     fn batch(lines: &[String]) -> Batch {
@@ -221,14 +209,15 @@ mod tests {
         builder.finish(1).decode().unwrap()
     }
 
-    fn field(path: &str, kind: FieldType) -> ProjectField {
-        ProjectField {
-            path: Path::parse(path).unwrap(),
-            field: Field {
-                path: path.to_owned(),
-                kind,
-            },
+    fn field(path: &str, kind: FieldType) -> Field {
+        Field {
+            path: path.to_owned(),
+            kind,
         }
+    }
+
+    fn all(fields: &[Field]) -> Projection {
+        Projection::of(Envelope::ALL, fields).unwrap()
     }
 
     fn shown(column: &types::TextColumn, row: usize) -> &str {
@@ -255,7 +244,7 @@ mod tests {
             let mut columns = Columns::new(&batch);
             let fields = [field("data.n", FieldType::Integer), field("data.n", FieldType::Float), field("data.t", FieldType::Text), field("data.b", FieldType::Boolean), field("data.gone", FieldType::Text)];
             let rows: Vec<u32> = (0..values.len() as u32).step_by(every).collect();
-            let parts = project(&mut columns, &fields, &rows).unwrap();
+            let parts = project(&mut columns, &all(&fields), &rows).unwrap();
             prop_assert_eq!(parts.len(), 1);
             let made = &parts[0].batch;
             prop_assert_eq!(made.count as usize, rows.len());
@@ -284,7 +273,7 @@ mod tests {
         let mut columns = Columns::new(&batch);
         let rows: Vec<u32> = (0..120).collect();
         for max in [1, 2_000, 50_000, MAX_TEXT] {
-            let parts = split(&mut columns, &[field("data.t", FieldType::Text)], &rows, max).unwrap();
+            let parts = split(&mut columns, &all(&[field("data.t", FieldType::Text)]), &rows, max).unwrap();
             assert!(
                 parts
                     .iter()
@@ -295,7 +284,35 @@ mod tests {
             let all: Vec<u32> = parts.iter().flat_map(|part| part.rows.clone()).collect();
             assert_eq!(all, rows);
         }
-        let parts = project(&mut columns, &[], &rows).unwrap();
+        let parts = project(&mut columns, &all(&[]), &rows).unwrap();
         assert_eq!(parts.len(), 1);
+    }
+
+    #[test]
+    fn the_envelope_holds_what_the_manifest_names() {
+        const HEAD: &str = "[plugin]\nname = \"a\"\nversion = \"1\"\nkind = \"rule\"\napi = \"0.1\"\n[input]\n";
+        let line =
+            json!({"type": "x", "source": "s", "severity": "high", "timestamp": 1_700_000_000_000_i64}).to_string();
+        let batch = batch(&[line.clone(), line]);
+        let lengths = |envelope: &str| {
+            let input = Manifest::parse(&format!("{HEAD}{envelope}")).unwrap().input;
+            let projection = Projection::fixed(&input).unwrap();
+            let parts = project(&mut Columns::new(&batch), &projection, &[0, 1]).unwrap();
+            let made = &parts[0].batch;
+            assert_eq!(made.count, 2);
+            let (kind, source) = (&made.kind, &made.source);
+            assert_eq!(kind.texts.is_empty(), kind.index.is_empty());
+            assert_eq!(source.texts.is_empty(), source.index.is_empty());
+            [
+                made.time.len(),
+                made.severity.len(),
+                kind.index.len(),
+                source.index.len(),
+            ]
+        };
+        assert_eq!(lengths(""), [2, 2, 2, 2], "a manifest that does not say");
+        assert_eq!(lengths("envelope = []"), [0, 0, 0, 0]);
+        assert_eq!(lengths("envelope = [\"timestamp\", \"source\"]"), [2, 0, 0, 2]);
+        assert_eq!(lengths("envelope = [\"severity\", \"type\"]"), [0, 2, 2, 0]);
     }
 }

@@ -109,6 +109,7 @@ typedef struct {
 } streamflow_plugin_types_list_column_t;
 
 // Events as columns. A row number is the event's name inside this call: the host keeps the ids.
+// `time`, `severity`, `kind` and `source` hold a value of each row, or no row at all where the manifest has an `envelope` that does not name them.
 typedef struct streamflow_plugin_types_batch_t {
   uint32_t   count;
   streamflow_plugin_types_list_timestamp_t   time;
