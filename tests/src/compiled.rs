@@ -1,6 +1,11 @@
 //! Compiled code of the shipped plugins, kept for all hubs under test: each of them has a fresh data folder and would compile for seconds before it is ready.
 
-use std::{collections::BTreeSet, ffi::OsString, fs, io, path::Path, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    ffi::OsString,
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use crate::binaries::binary;
 
