@@ -2,14 +2,14 @@
 
 use std::{
     borrow::Cow,
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{Arc, LazyLock},
 };
 
 use bytes::Bytes;
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use streamflow_bus::Content;
 use streamflow_proto::{bitmap::Bitmap, event::Rejection};
 use uuid::Uuid;
@@ -353,14 +353,16 @@ fn given_id(raw: &[u8]) -> Option<Uuid> {
     match serde_json::from_slice::<IdOnly<'_>>(raw) {
         Ok(read) => read.id?.parse().ok(),
         // Of a key that stands there twice the last one counts.
-        Err(_) => serde_json::from_slice::<Value>(raw)
-            .ok()?
-            .get("id")?
-            .as_str()?
-            .parse()
-            .ok(),
+        Err(_) => {
+            let id = serde_json::from_slice::<Members<'_>>(raw).ok()?.0.remove("id")?;
+            serde_json::from_str::<Cow<'_, str>>(id.get()).ok()?.parse().ok()
+        }
     }
 }
+
+/// The members of an object, unread; of those with one name the last.
+#[derive(Deserialize)]
+struct Members<'a>(#[serde(borrow)] HashMap<Cow<'a, str>, &'a RawValue>);
 
 #[cfg(test)]
 mod tests;

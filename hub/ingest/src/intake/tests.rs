@@ -9,6 +9,7 @@ fn ids_are_found_however_they_are_written() {
         format!(r#"{{"\u0069d":"{id}"}}"#),
         format!(r#"{{"a":{{"id":1}},"id" : "{id}"}}"#),
         format!(r#"{{"id":"x","type":"t","id":"{id}"}}"#),
+        format!(r#"{{"id":5,"n":1e999,"\u0069d":"{id}"}}"#),
     ] {
         assert_eq!(given_id(raw.as_bytes()), Some(parsed), "{raw}");
     }
