@@ -142,6 +142,8 @@ fn base(path: &Path) -> SqliteConnectOptions {
         .filename(path)
         .busy_timeout(BUSY)
         .pragma("temp_store", "memory")
+        // Commits of different sizes are statements of their own, some 140 of them.
+        .statement_cache_capacity(256)
         .thread_name(|id| format!("sqlite-{id}"))
         .disable_statement_logging()
 }
