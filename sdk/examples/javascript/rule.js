@@ -39,9 +39,10 @@ export const rule = {
     return [];
   },
 
-  // Names are escaped so that all of it is ASCII, one byte a character.
+  // Of names, what is not ASCII is escaped, and `%`: one byte a character then.
   save() {
-    return encode(JSON.stringify(Array.from(counts, ([name, count]) => [encodeURIComponent(name), count])));
+    const escaped = (name) => name.replace(/[^\x00-\x24\x26-\x7f]+/g, encodeURIComponent);
+    return encode(JSON.stringify(Array.from(counts, ([name, count]) => [escaped(name), count])));
   },
 };
 
