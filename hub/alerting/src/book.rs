@@ -67,6 +67,8 @@ pub(crate) struct Changes {
     pub(crate) groups: BTreeSet<String>,
     /// Ids of groups that are over; their documents go.
     pub(crate) groups_ended: Vec<String>,
+    /// Incidents that changed and then gave way to a newer one of their group, as they were last: to write, and to show.
+    pub(crate) replaced: Vec<Incident>,
     /// Incidents to write that are no longer the newest of their group.
     pub(crate) older: Vec<Incident>,
     /// Verdicts of new groups refused because too many incidents are open.

@@ -94,6 +94,9 @@ impl Desk {
     /// Takes what has changed since the last call.
     pub(crate) fn take_batch(&mut self) -> ApiResult<Batch> {
         let changes = self.book.take_changes();
+        for incident in &changes.replaced {
+            put(&mut self.ops, ALERT, newest_first(&incident.alert.id), incident)?;
+        }
         for key in &changes.written {
             if let Some(incident) = self.book.incident(key) {
                 put(&mut self.ops, ALERT, newest_first(&incident.alert.id), incident)?;

@@ -267,7 +267,9 @@ impl Engine {
             incidents.map(|incident| Arc::new(incident.alert.clone())).collect()
         };
         self.board.show(alerts(&changes.touched), false);
-        let mut news = alerts(&changes.written);
+        let replaced = changes.replaced.into_iter();
+        let mut news: Vec<Arc<Alert>> = replaced.map(|incident| Arc::new(incident.alert)).collect();
+        news.extend(alerts(&changes.written));
         news.extend(changes.forgotten.into_iter().map(Arc::new));
         self.board.show(news, true);
         if batch.rules_changed {
@@ -452,3 +454,5 @@ pub(crate) mod stepped;
 mod storm_tests;
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+mod turn_tests;

@@ -21,6 +21,10 @@ impl Book {
         };
         if let Some(before) = &before {
             self.ids.remove(&AlertId::of(&before.alert.id));
+            // Its end is of this same turn, and what is written by the key of the group is the new one.
+            if self.changes.written.contains(&key) || self.changes.touched.contains(&key) {
+                self.changes.replaced.push(Incident::clone(before));
+            }
         }
         self.ids.insert(AlertId::of(&incident.alert.id), Arc::clone(&at));
         let slot = Slot {

@@ -387,7 +387,7 @@ struct Disk {
 impl Disk {
     fn write(&mut self, book: &mut Book) {
         let changes = book.take_changes();
-        for incident in changes.older {
+        for incident in changes.replaced.into_iter().chain(changes.older) {
             self.incidents.insert(incident.alert.id.clone(), incident);
         }
         for incident in changes.written.iter().filter_map(|key| book.incident(key)) {
