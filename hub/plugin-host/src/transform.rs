@@ -78,7 +78,7 @@ impl TransformError {
         match self {
             Self::Unavailable(_) => "quarantined",
             Self::Refused(_) | Self::Failed(_) => "failed",
-            Self::Fault { cause, .. } => *cause,
+            Self::Fault { cause, .. } => cause,
             Self::Batch(_) => "batch",
         }
     }

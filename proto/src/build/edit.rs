@@ -160,7 +160,7 @@ impl BatchBuilder {
     /// When the edit names what may not be touched, holds values that may not stand there, or makes the batch too large.
     pub fn apply(&mut self, edit: &Edit) -> Result<(), EditError> {
         check::edit(edit, self.len())?;
-        if !self.is_empty() && !(edit.drop.is_empty() && edit.set.is_empty()) {
+        if !(self.is_empty() || edit.drop.is_empty() && edit.set.is_empty()) {
             rewrite::rewrite(self, edit)?;
         }
         if let Some(keep) = &edit.keep {

@@ -212,10 +212,10 @@ fn well_formed(bytes: &[u8]) -> Result<Vec<String>, PackageError> {
     let (mut first, mut depth, mut imports) = (true, 0_usize, Vec::new());
     for payload in Parser::new(0).parse_all(bytes) {
         match payload? {
-            Payload::Version { encoding, .. } => {
-                if std::mem::take(&mut first) && encoding == wasmparser::Encoding::Module {
-                    return Err(PackageError::CoreModule);
-                }
+            Payload::Version { encoding, .. }
+                if std::mem::take(&mut first) && encoding == wasmparser::Encoding::Module =>
+            {
+                return Err(PackageError::CoreModule);
             }
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
             Payload::End(_) => depth = depth.saturating_sub(1),

@@ -225,7 +225,7 @@ pub(super) fn hash(hasher: &RandomState, id: Uuid) -> u64 {
 }
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
+    use std::collections::{HashMap, hash_map::Entry};
 
     use proptest::prelude::*;
 
@@ -266,9 +266,9 @@ mod tests {
                 if !add {
                     generation.remove(id, ticket, &hasher);
                     map.retain(|known, of| *known != id || *of != ticket);
-                } else if !map.contains_key(&id) {
+                } else if let Entry::Vacant(place) = map.entry(id) {
                     generation.add(hash, id, ticket, &hasher);
-                    map.insert(id, ticket);
+                    place.insert(ticket);
                 }
                 prop_assert!(map.keys().all(|id| generation.may_have(*id)));
                 prop_assert_eq!(generation.len(), map.len());

@@ -230,7 +230,7 @@ fn median(mut times: Vec<Duration>) -> f64 {
 fn event(n: usize, sources: usize) -> Value {
     json!({
         "type": "device.telemetry", "source": format!("sensor-{:03}", n * 7919 % sources),
-        "severity": if n / 7 % 2 == 0 { "high" } else { "low" }, "timestamp": FROM + i64::try_from(n / 8).unwrap(),
+        "severity": if (n / 7).is_multiple_of(2) { "high" } else { "low" }, "timestamp": FROM + i64::try_from(n / 8).unwrap(),
         "data": {"value": (n / 3 * 31 % 100) as f64, "model": "thermo-4", "unit": "celsius", "site": format!("hall-{}", n % 8)},
         "metadata": {"firmware": "1.4.2", "rack": n % 40},
     })

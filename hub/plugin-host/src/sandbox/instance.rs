@@ -73,12 +73,15 @@ pub(super) fn open(code: &Code, guest: Guest, limits: CallLimits) -> (Store<Gues
     (store, config, began)
 }
 
+/// What the first call of a plugin answers: the plugin, and whether it takes its configuration.
+pub(super) type Opened<P> = (P, Result<(), String>);
+
 /// The first call is over: what it made, if the plugin takes its configuration.
 pub(super) fn opened<P>(
     store: &Store<Guest>,
     limits: CallLimits,
     began: Instant,
-    outcome: Result<wasmtime::Result<(P, Result<(), String>)>, Elapsed>,
+    outcome: Result<wasmtime::Result<Opened<P>>, Elapsed>,
 ) -> Result<P, StartError> {
     let (outcome, _) = settle(store, limits, began, outcome);
     let (plugin, answer) = outcome.map_err(StartError::Fault)?;

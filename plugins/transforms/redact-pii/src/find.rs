@@ -124,7 +124,7 @@ pub(crate) fn addresses(text: &str) -> Vec<Range<usize>> {
     };
     let (mut found, mut at) = (Vec::new(), 0);
     while at < bytes.len() {
-        let end = at + bytes[at..].iter().take_while(|byte| part(*byte)).count();
+        let end = at + bytes[at..].iter().take_while(|byte| part(byte)).count();
         if end > at {
             // Letters that belong to a word are not part of an address; digits beside one may be. Only a version is known by its `v`.
             let mut run = text.get(at..end).unwrap_or_default();
