@@ -1,11 +1,8 @@
 //! What other rooms and the routes see of alerting, and how they ask the task that owns it.
 
 use std::{
-    borrow::Borrow,
-    cmp::Ordering,
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     iter,
-    ops::Bound,
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -23,6 +20,7 @@ use crate::{
     metrics::Metrics,
     outbox::ChannelHealth,
     packed::Packed,
+    ranked::{HasId, Ranked},
 };
 
 /// Changes of alerts kept for a listener that is behind; one further behind reads [`AlertingHandle::open_alerts`] anew.
@@ -47,7 +45,7 @@ pub struct AlertingHandle {
 /// The durable state as everybody may see it.
 #[derive(Debug)]
 pub(crate) struct Board {
-    open: RwLock<BTreeSet<Shown>>,
+    open: RwLock<Ranked<Shown>>,
     /// Those of them that the hub tells of itself, at hand: they are asked for every few seconds.
     own: RwLock<BTreeMap<String, Alert>>,
     failing: RwLock<Option<String>>,
@@ -60,12 +58,12 @@ pub(crate) struct Board {
     metrics: Metrics,
 }
 
-/// An alert as everybody may see it; equal to another of the same id, and in the order of ids. As the key of a map the id would be there twice.
+/// An alert as everybody may see it.
 #[derive(Debug, Clone)]
 pub(crate) enum Shown {
     Plain(Arc<Plain>),
     /// It rests.
-    Packed(Arc<Packed>),
+    Packed(Packed),
 }
 
 /// An alert at hand.
@@ -90,12 +88,6 @@ impl Shown {
         }
     }
 
-    /// The alert's id.
-    pub(crate) fn id(&self) -> AlertId {
-        let id: &AlertId = self.borrow();
-        *id
-    }
-
     fn rule_id(&self) -> &str {
         match self {
             Self::Plain(plain) => &plain.alert.rule_id,
@@ -111,32 +103,12 @@ impl Shown {
     }
 }
 
-impl Borrow<AlertId> for Shown {
-    fn borrow(&self) -> &AlertId {
+impl HasId for Shown {
+    fn id(&self) -> AlertId {
         match self {
-            Self::Plain(plain) => &plain.id,
-            Self::Packed(packed) => packed.id(),
+            Self::Plain(plain) => plain.id,
+            Self::Packed(packed) => *packed.id(),
         }
-    }
-}
-
-impl PartialEq for Shown {
-    fn eq(&self, other: &Self) -> bool {
-        self.id() == other.id()
-    }
-}
-
-impl Eq for Shown {}
-
-impl PartialOrd for Shown {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Shown {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.id().cmp(&other.id())
     }
 }
 
@@ -312,12 +284,11 @@ fn alert_of(shown: Shown) -> Option<Alert> {
 impl Board {
     /// Alerts that are not over, newest first. They are looked at by the thousand: what changes meanwhile may be seen, or not.
     pub(crate) fn newest_first(&self) -> impl Iterator<Item = Shown> {
-        let mut before = Bound::Unbounded;
+        let mut before = None;
         let parts = iter::from_fn(move || {
             let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
-            let older = open.range::<AlertId, _>((Bound::Unbounded, before)).rev();
-            let part: Vec<Shown> = older.take(AT_ONCE).cloned().collect();
-            before = Bound::Excluded(part.last()?.id());
+            let part: Vec<Shown> = open.below(before).take(AT_ONCE).cloned().collect();
+            before = Some(part.last()?.id());
             Some(part)
         });
         parts.flatten()
@@ -327,22 +298,22 @@ impl Board {
     pub(crate) fn alert(&self, id: &str) -> Option<Arc<Alert>> {
         let shown = {
             let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
-            open.get(&AlertId::of(id)).cloned()
+            open.get(AlertId::of(id)).cloned()
         };
         shown?.alert().filter(|alert| alert.id == id)
     }
 
     /// Alerts that rest from now on.
-    pub(crate) fn rest(&self, resting: Vec<Arc<Packed>>) {
+    pub(crate) fn rest(&self, resting: Vec<Packed>) {
         if resting.is_empty() {
             return;
         }
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
         for packed in resting {
-            let packed = Shown::Packed(packed);
-            if let Some(before) = open.take(&packed) {
-                self.count(Some(before.state()), Some(packed.state()));
-                open.insert(packed);
+            let state = packed.state();
+            if open.get(*packed.id()).is_some() {
+                let before = open.insert(Shown::Packed(packed));
+                self.count(before.map(|before| before.state()), Some(state));
             }
         }
     }
@@ -361,9 +332,9 @@ impl Board {
                 }
             }
             let before = if is_open {
-                open.replace(Shown::plain(Arc::clone(&alert)))
+                open.insert(Shown::plain(Arc::clone(&alert)))
             } else {
-                open.take(&AlertId::of(&alert.id))
+                open.remove(AlertId::of(&alert.id))
             };
             self.count(before.map(|before| before.state()), is_open.then_some(alert.state));
             if news && self.events.receiver_count() > 0 {

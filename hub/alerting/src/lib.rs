@@ -33,6 +33,7 @@ mod paging;
 mod provision;
 mod question;
 mod queue;
+mod ranked;
 mod register;
 mod rehearsal;
 mod route;
@@ -168,7 +169,6 @@ impl Alerting {
     }
 
     /// Groups that wait for a verdict that ends their alert, for analytics to take over at the start.
-    #[must_use]
     pub fn open_groups(&self) -> impl Iterator<Item = OpenGroup> {
         self.engine.desk.book.open_groups()
     }

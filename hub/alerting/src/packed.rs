@@ -3,21 +3,27 @@
 //! An incident is packed as its document, compressed with the document of another incident of its rule as the dictionary: what
 //! the two have in common, names of fields and words of the rule, takes no room. What is asked of all alerts again and again stays beside it, also without
 //! what the other incident says as well.
+//!
+//! Incidents that are packed together lie on one shelf. In blocks of their own they would lie between the remains of what they were unpacked, and keep a
+//! hundred thousand pages in memory that are nearly empty.
 
 use std::{cell::RefCell, collections::HashMap, fmt, mem, sync::Arc};
 
-use serde::de::DeserializeOwned;
-use streamflow_model::{Alert, AlertState, Level, OpenGroup};
+use streamflow_model::Alert;
 use zstd::{
     dict::EncoderDictionary,
-    zstd_safe::{CCtx, DCtx, compress_bound, get_frame_content_size},
+    zstd_safe::{CCtx, DCtx, compress_bound},
 };
 
-use crate::{id::AlertId, incident::Incident};
+use crate::incident::Incident;
 
 mod labels;
+mod shelf;
 
 use labels::Template;
+use shelf::{Place, Tray};
+
+pub(crate) use shelf::{Packed, Shelf};
 
 /// Rules whose dictionaries are kept for further incidents; what is packed keeps its own.
 const MOST_RULES: usize = 1024;
@@ -27,33 +33,10 @@ const OFTEN: u32 = 32;
 const MOST_PREPARED: usize = 16;
 /// A stronger level saves hardly anything on two kilobytes.
 const LEVEL: i32 = 3;
-/// In place of a time: there is none.
-const NONE: i64 = i64::MIN;
-
-const MUTED: u8 = 1;
-const FOLLOWS_POLICY: u8 = 2;
-const ACKNOWLEDGED: u8 = 4;
 
 thread_local! {
     /// Making one takes longer than what it is made for.
     static CONTEXT: RefCell<Option<DCtx<'static>>> = const { RefCell::new(None) };
-}
-
-/// An incident at rest. There may be a hundred thousand, so every byte counts: the allocator rounds this one up to 96 bytes.
-#[derive(Debug)]
-pub(crate) struct Packed {
-    dictionary: Arc<Dictionary>,
-    /// What its group's key has behind the rule, its labels, and the compressed document. Three blocks would take a third more.
-    bytes: Box<[u8]>,
-    id: AlertId,
-    due: i64,
-    fired_at: i64,
-    told_until: i64,
-    key: u16,
-    labels: u16,
-    state: AlertState,
-    level: Level,
-    flags: u8,
 }
 
 /// The document of an incident, for those that are packed with it.
@@ -79,6 +62,7 @@ pub(crate) struct Packer {
     context: Option<CCtx<'static>>,
     document: Vec<u8>,
     packed: Vec<u8>,
+    tray: Tray,
 }
 
 struct OfRule {
@@ -97,8 +81,11 @@ impl fmt::Debug for Packer {
 }
 
 impl Packer {
-    /// `due` is when it has something to do; `None` when it cannot be packed, and stays as it is.
-    pub(crate) fn pack(&mut self, incident: &Incident, due: Option<i64>) -> Option<Packed> {
+    /// Packs an incident for the next shelf; `due` is when it has something to do. `None` when it cannot be packed, and stays as it is.
+    pub(crate) fn pack(&mut self, incident: &Incident, due: Option<i64>) -> Option<()> {
+        if key_behind(&incident.alert).is_none() || !labels::fit(&incident.alert.labels) {
+            return None;
+        }
         let mut document = mem::take(&mut self.document);
         document.clear();
         let written = serde_json::to_writer(&mut document, incident).ok();
@@ -108,7 +95,7 @@ impl Packer {
     }
 
     /// The same for an incident whose document is at hand.
-    pub(crate) fn pack_document(&mut self, incident: &Incident, due: Option<i64>, document: &[u8]) -> Option<Packed> {
+    pub(crate) fn pack_document(&mut self, incident: &Incident, due: Option<i64>, document: &[u8]) -> Option<()> {
         let alert = &incident.alert;
         let key = key_behind(alert)?;
         self.prepare(alert, document)?;
@@ -126,22 +113,18 @@ impl Packer {
             None => context.compress_using_dict(&mut self.packed, document, &dictionary.document, LEVEL),
         }
         .ok()?;
-        let flag = |flag: u8, is: bool| if is { flag } else { 0 };
-        Some(Packed {
-            dictionary: Arc::clone(dictionary),
-            bytes: [key.as_bytes(), labels.as_bytes(), &self.packed].concat().into(),
-            id: AlertId::of(&alert.id),
-            due: due.unwrap_or(NONE),
-            fired_at: alert.fired_at.map_or(NONE, |at| at.0),
-            told_until: incident.memory.seen.window_end,
-            key: key.len().try_into().ok()?,
-            labels: labels.len().try_into().ok()?,
-            state: alert.state,
-            level: alert.level,
-            flags: flag(MUTED, !alert.muted_by.is_empty())
-                | flag(FOLLOWS_POLICY, incident.policy().is_some())
-                | flag(ACKNOWLEDGED, alert.acknowledged_at.is_some()),
-        })
+        let place = Place::of(incident, due, dictionary);
+        self.tray.put(place, [key.as_bytes(), labels.as_bytes(), &self.packed])
+    }
+
+    /// What was packed since the last time, in its order.
+    pub(crate) fn shelve(&mut self) -> Vec<Packed> {
+        self.tray.shelve()
+    }
+
+    /// Takes what is packed already for the next shelf.
+    pub(crate) fn put(&mut self, packed: &Packed) -> Option<()> {
+        self.tray.copy(packed)
     }
 
     /// Sees to the dictionary of an incident's rule: the first one is it.
@@ -187,117 +170,16 @@ fn key_behind(alert: &Alert) -> Option<&str> {
     (key.starts_with('{') && !alert.rule_id.contains('{')).then_some(key)
 }
 
-impl Packed {
-    /// The alert's id.
-    pub(crate) const fn id(&self) -> &AlertId {
-        &self.id
-    }
-
-    /// Its rule.
-    pub(crate) fn rule_id(&self) -> &str {
-        &self.dictionary.rule
-    }
-
-    /// Key of its group: the rule, and what comes behind that.
-    pub(crate) fn key_parts(&self) -> (&str, &str) {
-        (self.rule_id(), self.text(0, self.key.into()))
-    }
-
-    /// Key of its group.
-    pub(crate) fn key(&self) -> String {
-        let (rule, behind) = self.key_parts();
-        [rule, behind].concat()
-    }
-
-    /// When it has something to do.
-    pub(crate) fn due(&self) -> Option<i64> {
-        (self.due != NONE).then_some(self.due)
-    }
-
-    /// When it began to fire, ms.
-    pub(crate) fn fired_at(&self) -> Option<i64> {
-        (self.fired_at != NONE).then_some(self.fired_at)
-    }
-
-    /// Where it stands.
-    pub(crate) const fn state(&self) -> AlertState {
-        self.state
-    }
-
-    /// Severity.
-    pub(crate) const fn level(&self) -> Level {
-        self.level
-    }
-
-    /// Whether it goes on.
-    pub(crate) fn is_open(&self) -> bool {
-        self.state != AlertState::Resolved
-    }
-
-    /// Whether something mutes it.
-    pub(crate) const fn is_muted(&self) -> bool {
-        self.flags & MUTED != 0
-    }
-
-    /// Whether it follows an escalation policy.
-    pub(crate) const fn follows_policy(&self) -> bool {
-        self.flags & FOLLOWS_POLICY != 0
-    }
-
-    /// Whether somebody has taken it.
-    pub(crate) const fn is_acknowledged(&self) -> bool {
-        self.flags & ACKNOWLEDGED != 0
-    }
-
-    /// The alert's labels.
-    pub(crate) fn labels(&self) -> std::collections::BTreeMap<String, String> {
-        let begin = usize::from(self.key);
-        let text = self.text(begin, begin + usize::from(self.labels));
-        self.dictionary.labels.unpack(text)
-    }
-
-    /// Its group, and how far it has been heard of.
-    pub(crate) fn group(&self) -> OpenGroup {
-        OpenGroup {
-            rule_id: self.rule_id().to_owned(),
-            labels: self.labels(),
-            told_until: self.told_until,
-        }
-    }
-
-    fn text(&self, begin: usize, end: usize) -> &str {
-        let bytes = self.bytes.get(begin..end).unwrap_or_default();
-        std::str::from_utf8(bytes).unwrap_or_default()
-    }
-
-    /// The incident.
-    pub(crate) fn incident(&self) -> Option<Incident> {
-        self.read()
-    }
-
-    /// As an incident, or as the alert alone.
-    pub(crate) fn read<T: DeserializeOwned>(&self) -> Option<T> {
-        let read = self
-            .document()
-            .and_then(|document| serde_json::from_slice(&document).map_err(|error| error.to_string()));
-        // It is memory that this process has written, or a document that it has read before.
-        read.inspect_err(|error| tracing::error!(error, "an alert at rest cannot be read"))
-            .ok()
-    }
-
-    fn document(&self) -> Result<Vec<u8>, String> {
-        let bytes = self.bytes.get(usize::from(self.key) + usize::from(self.labels)..);
-        let bytes = bytes.unwrap_or_default();
-        let length = get_frame_content_size(bytes).ok().flatten();
-        let length = length.and_then(|length| usize::try_from(length).ok());
-        let mut document = Vec::with_capacity(length.ok_or_else(|| "it has no length".to_owned())?);
+impl Dictionary {
+    fn unpack(&self, packed: &[u8], length: usize) -> Result<Vec<u8>, String> {
+        let mut document = Vec::with_capacity(length);
         CONTEXT.with_borrow_mut(|context| {
             let context = match context {
                 Some(context) => context,
                 none => none.insert(DCtx::try_create().ok_or_else(|| "no memory".to_owned())?),
             };
             context
-                .decompress_using_dict(&mut document, bytes, &self.dictionary.document)
+                .decompress_using_dict(&mut document, packed, &self.document)
                 .map_err(|error| format!("{error:?}"))
         })?;
         Ok(document)

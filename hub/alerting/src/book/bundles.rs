@@ -21,18 +21,32 @@ use crate::{
     id::AlertId,
     incident::{Incident, SYSTEM},
     outbox::Outgoing,
+    ranked::{HasId, Ranked},
     route::{Compiled, Tree},
 };
 
 /// Alerts that are written at once because their group has told of them.
 const MARKED: usize = 1000;
 
+/// An alert of a group that goes on.
+#[derive(Debug)]
+struct Open {
+    id: AlertId,
+    told: bool,
+}
+
+impl HasId for Open {
+    fn id(&self) -> AlertId {
+        self.id
+    }
+}
+
 /// A group with its alerts.
 #[derive(Debug)]
 pub(super) struct Bundle {
     pub(super) group: Group,
     /// Its alerts that go on, and whether it has told of them; they are found in the book by their id.
-    open: BTreeMap<AlertId, bool>,
+    open: Ranked<Open>,
     /// Those whose end is still to be told.
     over: BTreeMap<AlertId, Box<Incident>>,
     due: Option<i64>,
@@ -68,7 +82,7 @@ impl Book {
             bundle.group.follow(target, now);
             let orphans: Vec<AlertId> = match target {
                 Some(_) => Vec::new(),
-                None => bundle.open.keys().copied().collect(),
+                None => bundle.open.iter().map(HasId::id).collect(),
             };
             self.changes.groups.insert(key.clone());
             self.reschedule_bundle(&key);
@@ -110,7 +124,8 @@ impl Book {
                 let group = Group::new(Uuid::now_v7().to_string(), name.clone(), labels, target.clone());
                 Bundle::new(group)
             });
-            bundle.open.insert(AlertId::of(&alert.id), false);
+            let id = AlertId::of(&alert.id);
+            bundle.open.insert(Open { id, told: false });
             bundle.group.news(now);
             touched.push(name);
         }
@@ -138,7 +153,7 @@ impl Book {
         let id = AlertId::of(&incident.alert.id);
         for name in incident.memory.leave() {
             if let Some(bundle) = self.bundles.get_mut(&name) {
-                bundle.open.remove(&id);
+                bundle.open.remove(id);
                 self.changes.groups.insert(name.clone());
                 self.end_if_empty(&name);
             }
@@ -147,7 +162,7 @@ impl Book {
         let over = slot.incident.clone();
         for name in over.memory.groups() {
             if let Some(bundle) = self.bundles.get_mut(name) {
-                bundle.open.remove(&id);
+                bundle.open.remove(id);
                 bundle.over.insert(id, Box::new(over.clone()));
                 bundle.group.news(now);
                 self.changes.groups.insert(name.to_owned());
@@ -185,7 +200,7 @@ impl Book {
             };
             let id = AlertId::of(&incident.alert.id);
             if incident.is_open() {
-                bundle.open.insert(id, told);
+                bundle.open.insert(Open { id, told });
             } else {
                 bundle.over.insert(id, Box::new(incident.clone()));
             }
@@ -230,7 +245,7 @@ impl Book {
         };
         contents.open = !bundle.open.is_empty();
         contents.news = !bundle.over.is_empty();
-        for (id, told) in &bundle.open {
+        for Open { id, told } in bundle.open.iter() {
             let waits = self.brief(*id).is_some_and(|brief| !brief.muted && !brief.acknowledged);
             contents.firing |= waits;
             contents.news |= waits && !told && !bundle.group.orphan;
@@ -249,7 +264,7 @@ impl Book {
         let large = bundle.open.len() + bundle.over.len() > NOTED;
         let passes: &[Option<bool>] = if large { &[Some(false), Some(true)] } else { &[None] };
         for pass in passes {
-            for (id, told) in &bundle.open {
+            for Open { id, told } in bundle.open.iter() {
                 if pass.is_some_and(|wanted| wanted != *told) {
                     continue;
                 }
@@ -399,7 +414,7 @@ impl Book {
         };
         let over = mem::take(&mut bundle.over);
         for id in fresh {
-            bundle.open.insert(*id, true);
+            bundle.open.insert(Open { id: *id, told: true });
         }
         let shared: Arc<str> = name.into();
         let marks = fresh.iter().map(|id| (*id, Arc::clone(&shared), now));
@@ -459,10 +474,10 @@ impl Book {
 }
 
 impl Bundle {
-    const fn new(group: Group) -> Self {
+    fn new(group: Group) -> Self {
         Self {
             group,
-            open: BTreeMap::new(),
+            open: Ranked::default(),
             over: BTreeMap::new(),
             due: None,
         }

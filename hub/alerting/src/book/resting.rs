@@ -13,10 +13,10 @@ use crate::{handle::Shown, id::AlertId, incident::Incident, packed::Packed};
 
 /// Up to so many incidents memory is no concern, and all of them stay at hand however long nobody touches them.
 const FEW: usize = 4096;
-/// Of more, so many stay at hand.
-const WARM: usize = 512;
-/// Incidents that are packed at once, so that nothing waits long behind it.
+/// Of more, incidents that are packed at once, so that nothing waits long behind it.
 const AT_ONCE: usize = 1024;
+/// Fewer at hand are not worth a shelf.
+const TOO_FEW: usize = 128;
 
 /// What totals ask about an open alert.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,7 +159,7 @@ impl Book {
                 // The hub asks for those by which it tells of itself every few seconds.
                 return packed.read().map(|alert| Shown::plain(Arc::new(alert)));
             }
-            Some(Shown::Packed(Arc::clone(packed)))
+            Some(Shown::Packed(packed.clone()))
         });
         warm.chain(cold)
     }
@@ -175,32 +175,25 @@ impl Book {
     }
 
     /// Lets some incidents rest, when there are many. What has changed since [`Self::take_changes`] must not be asked for before
-    /// the next change. Answers the open alerts among them.
-    pub(crate) fn rest(&mut self) -> Vec<Arc<Packed>> {
-        let surplus = if self.many() {
-            self.groups.len().saturating_sub(WARM)
-        } else {
-            0
-        };
-        let mut resting = Vec::new();
+    /// the next change. Answers the open alerts that rest now, or rest in another place.
+    pub(crate) fn rest(&mut self) -> Vec<Packed> {
         self.tired = false;
-        if surplus == 0 {
-            return resting;
-        }
+        let mut resting = if self.many() && self.groups.len() >= TOO_FEW {
+            self.lay_some_down()
+        } else {
+            Vec::new()
+        };
+        resting.extend(self.cold.close_gaps(&mut self.packer));
+        resting.retain(Packed::is_open);
+        resting
+    }
+
+    fn lay_some_down(&mut self) -> Vec<Packed> {
         // Those that other groups and moments still hold on to stay.
         let calm = self.groups.iter().filter(|(_, slot)| slot.before.is_none());
-        let keys: Vec<Arc<str>> = calm.take(surplus.min(AT_ONCE)).map(|(key, _)| key.clone()).collect();
-        for key in keys {
-            let slot = self.groups.get(&key);
-            let Some(packed) = slot.and_then(|slot| self.packer.pack(&slot.incident, slot.due)) else {
-                continue;
-            };
-            self.tired = surplus > AT_ONCE;
-            let packed = self.lay_down(&key, packed);
-            if packed.is_open() {
-                resting.push(packed);
-            }
-        }
+        let keys = calm.take(AT_ONCE).map(|(key, _)| key.clone());
+        let resting = self.lay_down(keys.collect());
+        self.tired = resting.len() == AT_ONCE && self.groups.len() >= TOO_FEW;
         // A table that has held everything is large.
         if self.groups.capacity() > 8 * FEW && self.groups.len() <= FEW {
             self.groups.shrink_to(2 * FEW);
@@ -209,32 +202,46 @@ impl Book {
         resting
     }
 
-    /// Puts what was packed in the place of what is at hand.
-    fn lay_down(&mut self, key: &str, packed: Packed) -> Arc<Packed> {
-        let packed = Arc::new(packed);
-        self.groups.remove(key);
-        self.ids.remove(packed.id());
-        self.cold.insert(Arc::clone(&packed));
-        packed
+    /// Packs these, and puts them in the place of what is at hand.
+    fn lay_down(&mut self, mut keys: Vec<Arc<str>>) -> Vec<Packed> {
+        keys.retain(|key| {
+            let slot = self.groups.get(key);
+            slot.is_some_and(|slot| self.packer.pack(&slot.incident, slot.due).is_some())
+        });
+        let resting = self.packer.shelve();
+        for (key, packed) in keys.iter().zip(&resting) {
+            self.groups.remove(key);
+            self.ids.remove(packed.id());
+            self.cold.insert(packed.clone());
+        }
+        resting
     }
 
-    /// Takes a stored incident up that is the only one of its group, and lets it rest at once; `document` is what it was read from. Gives it back when it cannot be
-    /// packed.
-    pub(super) fn take_up_resting(&mut self, incident: Incident, document: Option<&str>) -> Result<(), Incident> {
+    /// Takes a stored incident up that is the only one of its group, and packs it at once; `document` is what it was read from. It is to be found after
+    /// [`Self::shelve_packed`]. Answers whether it could be packed.
+    pub(super) fn take_up_packed(&mut self, incident: &Incident, document: Option<&str>) -> bool {
         let terms = self.register.terms(&self.options, &incident.alert.rule_id);
         let due = terms
             .filter(|_| incident.is_open())
             .and_then(|terms| incident.due(&terms));
         let packed = match document {
-            Some(document) => self.packer.pack_document(&incident, due, document.as_bytes()),
-            None => self.packer.pack(&incident, due),
+            Some(document) => self.packer.pack_document(incident, due, document.as_bytes()),
+            None => self.packer.pack(incident, due),
         };
-        let Some(packed) = packed else { return Err(incident) };
-        self.open += usize::from(packed.is_open());
-        self.timers.extend(due.map(|due| (due, *packed.id())));
-        self.note_new_source(&incident);
-        self.cold.insert(Arc::new(packed));
-        Ok(())
+        if packed.is_none() {
+            return false;
+        }
+        self.open += usize::from(incident.is_open());
+        self.timers
+            .extend(due.map(|due| (due, AlertId::of(&incident.alert.id))));
+        self.note_new_source(incident);
+        true
+    }
+
+    /// Puts down what was packed as it was taken up.
+    pub(super) fn shelve_packed(&mut self) {
+        let packed = self.packer.shelve();
+        packed.into_iter().for_each(|packed| self.cold.insert(packed));
     }
 
     /// Lets everything rest that can.
@@ -242,11 +249,8 @@ impl Book {
     pub(crate) fn rest_all(&mut self) {
         let calm = self.groups.iter().filter(|(_, slot)| slot.before.is_none());
         let keys: Vec<Arc<str>> = calm.map(|(key, _)| key.clone()).collect();
-        for key in keys {
-            let slot = &self.groups[&key];
-            let packed = self.packer.pack(&slot.incident, slot.due).unwrap();
-            self.lay_down(&key, packed);
-        }
+        let calm = keys.len();
+        assert_eq!(self.lay_down(keys).len(), calm);
     }
 }
 
@@ -306,7 +310,7 @@ mod tests {
                 break;
             }
         }
-        assert_eq!((resting, book.groups.len()), (MANY - WARM, WARM));
+        assert_eq!((resting, book.groups.len()), (MANY, 0));
         assert_eq!(book.open_alerts().count(), MANY);
 
         book.signals(&signals(1, 1.0), T0 + MINUTE);

@@ -1,6 +1,6 @@
 //! The start: stored incidents are taken up part by part, and most of very many rest at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::Book;
 use crate::{
@@ -11,9 +11,11 @@ use crate::{
 impl Book {
     /// Takes up stored incidents, newest first.
     pub(crate) fn take_up(&mut self, incidents: Vec<Read>, now: i64) {
+        let mut packed = HashMap::new();
         for Read { incident, document } in incidents {
-            self.take_one_up(incident, document.as_deref(), now);
+            self.take_one_up(incident, document.as_deref(), &mut packed, now);
         }
+        self.shelve_packed();
         loop {
             self.rest();
             if !self.tired {
@@ -22,15 +24,28 @@ impl Book {
         }
     }
 
-    fn take_one_up(&mut self, mut incident: Incident, mut document: Option<&str>, now: i64) {
+    /// `packed`: groups of which one was packed that is not shelved yet, and whether it has fired.
+    fn take_one_up(
+        &mut self,
+        mut incident: Incident,
+        mut document: Option<&str>,
+        packed: &mut HashMap<String, bool>,
+        now: i64,
+    ) {
         if !incident.is_open() {
             self.history.add_older(&incident.alert);
         }
         self.rejoin(&incident);
         let key = incident.alert.group_key.clone();
         // One that has fired lets those before it go.
-        if self.cold.get(&key).is_some_and(|newer| newer.fired_at().is_some()) {
-            return;
+        let newer = self.cold.get(&key).map(|newer| newer.fired_at().is_some());
+        match newer.or_else(|| packed.get(&key).copied()) {
+            Some(true) => return,
+            Some(false) => {
+                self.shelve_packed();
+                packed.clear();
+            }
+            None => {}
         }
         self.warm(&key);
         if let Some(newer) = self.groups.get_mut(key.as_str()) {
@@ -45,11 +60,9 @@ impl Book {
             document = None;
         }
         // When there are many it is packed as it was read, and never unpacked.
-        if self.many() {
-            match self.take_up_resting(incident, document) {
-                Ok(()) => return,
-                Err(back) => incident = back,
-            }
+        if self.many() && self.take_up_packed(&incident, document) {
+            packed.insert(key, incident.alert.fired_at.is_some());
+            return;
         }
         self.insert(key.clone(), incident);
         self.note_source(&key);
@@ -176,6 +189,32 @@ mod tests {
                 .count(),
             MANY
         );
+    }
+
+    #[test]
+    fn older_alerts_of_a_group_are_found_behind_its_newest_also_within_one_part() {
+        let now = T0 + 4 * MINUTE;
+        let all: Vec<Read> = incidents().into_iter().map(as_read).collect();
+        let oldest = all.last().unwrap().incident.clone();
+        let at = all
+            .iter()
+            .position(|read| read.incident.alert.group_key == oldest.alert.group_key);
+        let newest = all[at.unwrap()].clone();
+        assert!(oldest.alert.fired_at.is_some() && newest.incident.alert.fired_at.is_none());
+        let (before, mut last): (Vec<_>, Vec<_>) = all.into_iter().partition(|read| {
+            let key = &read.incident.alert.group_key;
+            *key != oldest.alert.group_key
+        });
+        // The two lie side by side, when most rest already.
+        last.sort_by(|a, b| b.incident.alert.id.cmp(&a.incident.alert.id));
+        let mut book = Book::new(Options::default(), "", stored(), now);
+        book.take_up(before, now);
+        book.take_up(last, now);
+        book.taken_up(now);
+        let slot = &book.groups[oldest.alert.group_key.as_str()];
+        assert_eq!(slot.incident.alert.id, newest.incident.alert.id);
+        assert_eq!(slot.before.as_ref().unwrap().alert.id, oldest.alert.id);
+        assert_eq!((book.open, book.history().iter().len()), (MANY, 1));
     }
 
     #[test]

@@ -9,6 +9,14 @@ const SAME: &str = "\u{1e}";
 /// Before labels of other names than the template's.
 const OTHERS: char = '\u{1d}';
 
+/// Whether labels can be kept like this: they have none of the signs.
+pub(super) fn fit(labels: &BTreeMap<String, String>) -> bool {
+    let sign = |c: char| (OTHERS..=SEPARATOR).contains(&c);
+    !labels
+        .iter()
+        .any(|(name, value)| name.contains(sign) || value.contains(sign))
+}
+
 /// Labels of the first alert of a rule.
 pub(super) struct Template(Box<[(Box<str>, Box<str>)]>);
 
@@ -24,9 +32,7 @@ impl Template {
 
     /// `None` for labels that cannot be kept like this.
     pub(super) fn pack(&self, labels: &BTreeMap<String, String>) -> Option<String> {
-        let sign = |c: char| (OTHERS..=SEPARATOR).contains(&c);
-        let mut texts = labels.iter().flat_map(|(name, value)| [name, value]);
-        if texts.any(|text| text.contains(sign)) {
+        if !fit(labels) {
             return None;
         }
         let mut packed = String::new();

@@ -12,6 +12,7 @@ use crate::{
     desk::{Desk, no_alert},
     documents::{self, ALERT, newest_first},
     incident::Incident,
+    ranked::HasId,
 };
 
 /// Which alerts.

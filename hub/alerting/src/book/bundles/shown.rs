@@ -1,7 +1,7 @@
 //! Groups as they are stored and shown.
 
 use super::Book;
-use crate::{grouping::Group, id::AlertId};
+use crate::{grouping::Group, id::AlertId, ranked::HasId};
 
 impl Book {
     /// A group's document.
@@ -22,6 +22,6 @@ impl Book {
     /// The ids of a group's alerts: those that go on, and those that are over.
     pub(crate) fn members(&self, key: &str) -> impl Iterator<Item = AlertId> {
         let bundle = self.bundles.get(key).into_iter();
-        bundle.flat_map(|bundle| bundle.open.keys().chain(bundle.over.keys()).copied())
+        bundle.flat_map(|bundle| bundle.open.iter().map(HasId::id).chain(bundle.over.keys().copied()))
     }
 }

@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use streamflow_model::{Alert, AlertState, Channel, Level};
 
-use super::Book;
+use super::{Book, Open};
 use crate::{
     compose::{NOTED, Together},
     held::{Cause, Meant},
@@ -42,7 +42,7 @@ impl Book {
             return;
         }
         let (mut alerts, mut count, mut level): (Vec<Cow<'_, Alert>>, usize, Level) = (Vec::new(), 0, Level::Info);
-        for id in bundle.open.keys() {
+        for Open { id, .. } in bundle.open.iter() {
             let Some(brief) = self.brief(*id).filter(|brief| !brief.muted) else {
                 continue;
             };
