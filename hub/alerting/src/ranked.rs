@@ -194,13 +194,15 @@ mod tests {
     #[test]
     fn what_is_left_of_many_lies_in_few_blocks() {
         let mut ranked = Ranked::default();
-        (0..20 * MOST).for_each(|n| drop(ranked.insert(Thing(id(n), n))));
+        let put = (0..20 * MOST).filter_map(|n| ranked.insert(Thing(id(n), n)));
+        assert_eq!(put.count(), 0, "each is new");
         for n in (0..20 * MOST).filter(|n| n % 50 != 0) {
             assert_eq!(ranked.remove(id(n)), Some(Thing(id(n), n)));
         }
         assert_eq!(ranked.len(), 20 * MOST / 50 + 1);
         assert!(ranked.blocks.len() <= 3, "{} blocks", ranked.blocks.len());
-        (0..20 * MOST).for_each(|n| drop(ranked.remove(id(n))));
+        let left = (0..20 * MOST).filter_map(|n| ranked.remove(id(n)));
+        assert_eq!(left.count(), 20 * MOST / 50 + 1);
         assert!(ranked.is_empty() && ranked.blocks.is_empty() && ranked.get(id(0)).is_none());
     }
 

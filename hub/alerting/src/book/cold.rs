@@ -195,7 +195,7 @@ mod tests {
             moved += some.len();
             assert!(some.iter().all(|packed| cold.by_id(*packed.id()).unwrap().is(packed)));
         }
-        assert!(moved >= 668 && moved <= 2000, "{moved} of four shelves at a time");
+        assert!((668..=2000).contains(&moved), "{moved} of four shelves at a time");
         assert!(cold.places <= 2000 + 1000 + GAPS, "{} places", cold.places);
         assert_eq!((cold.len(), cold.ids.len()), (2000, 2000));
         for (_, key) in stay {
