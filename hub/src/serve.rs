@@ -55,11 +55,13 @@ pub async fn serve(config: HubConfig, ready_json: bool) -> anyhow::Result<()> {
     // One and the same from here to the end: what arrives while the hub starts is not lost.
     let mut signal = std::pin::pin!(shutdown::requested());
     let lock = tokio::select! {
-        lock = lead => lock?,
+        // A standby listens before it says that it is one.
+        biased;
         signal = &mut signal, if config.ha.standby => {
             tracing::info!(signal = signal?, "stopping, without ever having led");
             return Ok(());
         }
+        lock = lead => lock?,
     };
     LEADS.get_or_init(|| lock.clone());
     sign.show(Role::Starting);
