@@ -10,6 +10,7 @@ mod frequent;
 mod lean;
 mod moments;
 mod quantile;
+mod sparse;
 mod spec;
 mod state;
 

@@ -1,7 +1,6 @@
 //! Number of different values, by HyperLogLog.
 
 use std::{
-    borrow::Cow,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
 };
@@ -9,23 +8,33 @@ use std::{
 use datasketches::hll::{Coupon, HllSketch, HllType, HllUnion};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
+use super::sparse::{Sketch, Sparse};
+
 /// 4,096 registers of a byte: 1.6 % standard error, and exact in practice below 500 values, in at most 4 KiB.
 const LG_REGISTERS: u8 = 12;
 
-/// Values up to which they are kept as they are: most groups have few, and a look at them takes one place in memory.
-const FEW: usize = 32;
-
-/// A set that remembers only how large it is. It answers, merges and is written as the sketch of its values, whichever it holds.
+/// A set that remembers only how large it is.
 #[derive(Clone)]
-pub(super) enum Distinct {
-    /// In the order in which they came.
-    Few(Vec<Coupon>),
-    Many(Box<HllSketch>),
+pub(super) struct Distinct(Sparse<HllSketch>);
+
+impl Sketch for HllSketch {
+    type Value = Coupon;
+
+    fn empty() -> Self {
+        match Self::new(LG_REGISTERS, HllType::Hll8) {
+            Ok(sketch) => sketch,
+            Err(_) => unreachable!("the register count is within the library's bounds"),
+        }
+    }
+
+    fn take(&mut self, coupon: Coupon) {
+        self.update_with_coupon(coupon);
+    }
 }
 
 impl Distinct {
     pub(super) const fn new() -> Self {
-        Self::Few(Vec::new())
+        Self(Sparse::new())
     }
 
     /// What a value adds; computed once for each entry of a dictionary.
@@ -34,33 +43,30 @@ impl Distinct {
     }
 
     pub(super) fn add(&mut self, coupon: Coupon) {
-        match self {
-            Self::Few(coupons) if coupons.contains(&coupon) => {}
-            Self::Few(coupons) if coupons.len() < FEW => coupons.push(coupon),
-            Self::Few(_) => self.many().update_with_coupon(coupon),
-            Self::Many(sketch) => sketch.update_with_coupon(coupon),
+        if self.0.few().is_none_or(|coupons| !coupons.contains(&coupon)) {
+            self.0.add(coupon);
         }
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
-        if let (Self::Few(own), Self::Few(coupons)) = (&*self, other)
-            && own.len() + coupons.len() <= FEW
+        if let Sparse::Few(_) = self.0
+            && let Sparse::Few(coupons) = &other.0
         {
             coupons.iter().for_each(|coupon| self.add(*coupon));
             return;
         }
         // What a large sketch answers depends a little on the order in which values came: as sketches both ways, so that one that was read back answers the same.
         let mut union = union();
-        union.update(&self.sketch());
-        union.update(&other.sketch());
-        *self = Self::Many(Box::new(union.to_sketch(HllType::Hll8)));
+        union.update(&self.0.sketch());
+        union.update(&other.0.sketch());
+        self.0 = union.to_sketch(HllType::Hll8).into();
     }
 
     /// Whether so many values can have made it, and it can be merged: one from another machine may be anything, and the library trusts what it is given.
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
     pub(super) fn is_sound(&self, values: u64) -> bool {
         let tried = catch_unwind(AssertUnwindSafe(|| {
-            let sketch = self.sketch();
+            let sketch = self.0.sketch();
             // Whatever it says besides what it writes down, such as a length that its entries do not have, would be lost.
             let whole = HllSketch::deserialize(&sketch.serialize()).is_ok_and(|read| read == *sketch);
             let mut union = union();
@@ -76,38 +82,12 @@ impl Distinct {
     /// Never falls while values are added.
     #[expect(clippy::cast_precision_loss, reason = "there are few")]
     pub(super) fn estimate(&self) -> f64 {
-        match self {
+        match &self.0 {
             // Of so few the sketch says the same but for its rounding.
-            Self::Few(coupons) => coupons.len() as f64,
-            Self::Many(sketch) => sketch.estimate().round(),
+            Sparse::Few(coupons) => coupons.len() as f64,
+            Sparse::Many(sketch) => sketch.estimate().round(),
         }
     }
-
-    /// Goes over to a sketch.
-    fn many(&mut self) -> &mut HllSketch {
-        if let Self::Few(coupons) = self {
-            *self = Self::Many(Box::new(sketch_of(coupons)));
-        }
-        match self {
-            Self::Many(sketch) => sketch,
-            Self::Few(_) => unreachable!("it was made a sketch"),
-        }
-    }
-
-    fn sketch(&self) -> Cow<'_, HllSketch> {
-        match self {
-            Self::Few(coupons) => Cow::Owned(sketch_of(coupons)),
-            Self::Many(sketch) => Cow::Borrowed(sketch),
-        }
-    }
-}
-
-fn sketch_of(coupons: &[Coupon]) -> HllSketch {
-    let Ok(mut sketch) = HllSketch::new(LG_REGISTERS, HllType::Hll8) else {
-        unreachable!("the register count is within the library's bounds")
-    };
-    coupons.iter().for_each(|coupon| sketch.update_with_coupon(*coupon));
-    sketch
 }
 
 fn union() -> HllUnion {
@@ -125,7 +105,7 @@ impl fmt::Debug for Distinct {
 
 impl Serialize for Distinct {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.sketch().serialize().serialize(serializer)
+        self.0.sketch().serialize().serialize(serializer)
     }
 }
 
@@ -136,7 +116,7 @@ impl<'de> Deserialize<'de> for Distinct {
             .map_err(|_| D::Error::custom("not a sketch"))?
             .map_err(D::Error::custom)?;
         if sketch.lg_config_k() == LG_REGISTERS {
-            Ok(Self::Many(Box::new(sketch)))
+            Ok(Self(sketch.into()))
         } else {
             Err(D::Error::custom("a sketch of another size"))
         }
@@ -164,7 +144,9 @@ mod tests {
         ) {
             let of = |numbers: &[u32]| {
                 let coupons: Vec<Coupon> = numbers.iter().map(|number| Distinct::coupon(&number.to_string())).collect();
-                sketch_of(&coupons).estimate().round()
+                let mut sketch = HllSketch::empty();
+                coupons.iter().for_each(|coupon| sketch.take(*coupon));
+                sketch.estimate().round()
             };
             let whole = set(&numbers);
             prop_assert_eq!(whole.estimate(), of(&numbers));

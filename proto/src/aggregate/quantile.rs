@@ -1,9 +1,11 @@
 //! Quantiles within 1 % of the value, by DDSketch.
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sketches_ddsketch::{Config, DDSketch};
+
+use super::sparse::{Sketch, Sparse};
 
 /// Relative error.
 const ERROR: f64 = 0.01;
@@ -14,35 +16,36 @@ const LEAST: f64 = 1e-9;
 /// The key of the largest number is about 35,000.
 const MAX_KEY: i32 = 1 << 17;
 
-/// Values up to which they are kept as they are: most groups have few, and a sketch takes more than a kilobyte.
-const FEW: usize = 32;
-
-/// 1 % relative error over 17 decades, in at most 2,048 bins of 8 bytes for each sign. It answers, merges and is written as the sketch of its values, whichever it holds.
+/// 1 % relative error over 17 decades, in at most 2,048 bins of 8 bytes for each sign.
 #[derive(Clone)]
-pub(super) enum Quantiles {
-    /// In the order in which they came.
-    Few(Vec<f64>),
-    Many(Box<DDSketch>),
+pub(super) struct Quantiles(Sparse<DDSketch>);
+
+impl Sketch for DDSketch {
+    type Value = f64;
+
+    fn empty() -> Self {
+        Self::new(Config::new(ERROR, BINS, LEAST))
+    }
+
+    fn take(&mut self, value: f64) {
+        self.add(value);
+    }
 }
 
 impl Quantiles {
     pub(super) const fn new() -> Self {
-        Self::Few(Vec::new())
+        Self(Sparse::new())
     }
 
     pub(super) fn add(&mut self, value: f64) {
-        match self {
-            Self::Few(values) if values.len() < FEW => values.push(value),
-            Self::Few(_) => self.many().add(value),
-            Self::Many(sketch) => sketch.add(value),
-        }
+        self.0.add(value);
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
-        match other {
-            Self::Few(values) => values.iter().for_each(|value| self.add(*value)),
-            Self::Many(other) => {
-                if self.many().merge(other).is_err() {
+        match &other.0 {
+            Sparse::Few(values) => values.iter().for_each(|value| self.add(*value)),
+            Sparse::Many(other) => {
+                if self.0.many().merge(other).is_err() {
                     unreachable!("every sketch has the same configuration");
                 }
             }
@@ -50,43 +53,19 @@ impl Quantiles {
     }
 
     pub(super) fn value(&self, quantile: f64) -> Option<f64> {
-        self.sketch().quantile(quantile).ok().flatten()
+        self.0.sketch().quantile(quantile).ok().flatten()
     }
-
-    /// Goes over to a sketch.
-    fn many(&mut self) -> &mut DDSketch {
-        if let Self::Few(values) = self {
-            *self = Self::Many(Box::new(sketch_of(values)));
-        }
-        match self {
-            Self::Many(sketch) => sketch,
-            Self::Few(_) => unreachable!("it was made a sketch"),
-        }
-    }
-
-    fn sketch(&self) -> Cow<'_, DDSketch> {
-        match self {
-            Self::Few(values) => Cow::Owned(sketch_of(values)),
-            Self::Many(sketch) => Cow::Borrowed(sketch),
-        }
-    }
-}
-
-fn sketch_of(values: &[f64]) -> DDSketch {
-    let mut sketch = DDSketch::new(Config::new(ERROR, BINS, LEAST));
-    values.iter().for_each(|value| sketch.add(*value));
-    sketch
 }
 
 impl Serialize for Quantiles {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.sketch().serialize(serializer)
+        self.0.sketch().serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Quantiles {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        DDSketch::deserialize(deserializer).map(|sketch| Self::Many(Box::new(sketch)))
+        DDSketch::deserialize(deserializer).map(|sketch| Self(sketch.into()))
     }
 }
 
@@ -118,7 +97,7 @@ impl Quantiles {
     /// Whether it holds so many values in bins that fit together. The library merges whatever it is given, and would read outside of bins that do not.
     pub(super) fn is_sound(&self, values: u64) -> bool {
         let config = bincode::config::standard();
-        let Ok(bytes) = bincode::serde::encode_to_vec(&*self.sketch(), config) else {
+        let Ok(bytes) = bincode::serde::encode_to_vec(&*self.0.sketch(), config) else {
             return false;
         };
         let Ok((written, _)) = bincode::serde::decode_from_slice::<Written, _>(&bytes, config) else {
@@ -152,6 +131,6 @@ impl Bins {
 
 impl fmt::Debug for Quantiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Quantiles(n={})", self.sketch().count())
+        write!(f, "Quantiles(n={})", self.0.sketch().count())
     }
 }
