@@ -128,7 +128,7 @@ pub(crate) fn path_join(path: u64, key: &str) -> u64 {
 
 /// The hash of a value at a path.
 pub(crate) fn value_hash(path: u64, value: &str) -> u64 {
-    bytes_hash(!path, value)
+    hash_of_values(path)(value.as_bytes())
 }
 
 /// The hash of each of many values at a path, which are UTF-8.

@@ -111,7 +111,7 @@ pub(crate) fn seal(
     let (count, min_ts, max_ts) = (directory.count, directory.min_ts, directory.max_ts);
     let mut packer = Packer::new(level)?;
     for (place, stream) in streams.iter().enumerate() {
-        if place == layout::ID_TAILS && is_random(stream) {
+        if place == layout::ID_TAILS && stream.len() >= SHARED_BLOCK && is_random(stream) {
             packer.put_random(stream)?;
         } else {
             packer.put(stream)?;

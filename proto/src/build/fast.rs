@@ -46,20 +46,6 @@ const FIELDS: [Literal<&[u8]>; 11] = [
     Literal::of(b"\"session_id\":"),
     Literal::of(b"\"user_id\":"),
 ];
-/// The same by name.
-const NAMES: [&[u8]; FIELDS.len()] = [
-    b"id",
-    b"type",
-    b"source",
-    b"timestamp",
-    b"severity",
-    b"data",
-    b"metadata",
-    b"tags",
-    b"correlation_id",
-    b"session_id",
-    b"user_id",
-];
 const ID: usize = 0;
 const TYPE: usize = 1;
 const SOURCE: usize = 2;
@@ -131,7 +117,9 @@ impl<'a> Pass<'_, 'a> {
     fn name(&mut self) -> Option<usize> {
         self.cursor.expect(b'"')?;
         let name = self.cursor.string()?;
-        let field = NAMES.iter().position(|field| *field == name.bytes())?;
+        let is_it =
+            |field: &Literal<&[u8]>| matches!(field.bytes(), [b'"', own @ .., b'"', b':'] if *own == *name.bytes());
+        let field = FIELDS.iter().position(is_it)?;
         self.cursor.expect(b':')?;
         Some(field)
     }
@@ -168,7 +156,7 @@ impl<'a> Pass<'_, 'a> {
             }
             SEVERITY => {
                 found.severity = match self.text()? {
-                    Some(text) => Some(severity(text.bytes())?),
+                    Some(text) => Some(text.as_str().parse().ok()?),
                     None => None,
                 };
             }
@@ -291,11 +279,4 @@ const FALSE: Literal<&[u8]> = Literal::of(b"false");
 #[inline]
 fn fit(text: Text<'_>, max: usize) -> Option<Text<'_>> {
     (text.bytes().len() <= max).then_some(text)
-}
-
-#[inline]
-fn severity(name: &[u8]) -> Option<Severity> {
-    Severity::ALL
-        .into_iter()
-        .find(|severity| severity.as_str().as_bytes() == name)
 }

@@ -234,7 +234,7 @@ impl<'a> Cursor<'a> {
             _ if places == 0 => Number::Int(if negative { -(mantissa as i64) } else { mantissa as i64 }),
             // Both are exact in an `f64`, so the quotient is the nearest there is.
             _ => {
-                let value = mantissa as i64 as f64 / FLOAT_TENS[places];
+                let value = mantissa as i64 as f64 / TENS[places] as f64;
                 Number::Float(if negative { -value } else { value })
             }
         };
@@ -243,8 +243,7 @@ impl<'a> Cursor<'a> {
 
     /// An array as it stands, whose opening bracket comes next.
     pub(super) fn array(&mut self) -> Option<&'a str> {
-        let rest = self.text.get(self.text.len() - self.rest.len()..)?;
-        let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<&serde_json::value::RawValue>();
+        let mut values = serde_json::Deserializer::from_slice(self.rest).into_iter::<&serde_json::value::RawValue>();
         let array = values.next()?.ok()?.get();
         self.rest = self.rest.get(values.byte_offset()..)?;
         Some(array)
@@ -253,11 +252,6 @@ impl<'a> Cursor<'a> {
 
 /// Digits that every `f64` gives back.
 const SAFE_DIGITS: usize = 15;
-
-/// Powers of ten for as many places as safe digits allow.
-const FLOAT_TENS: [f64; 16] = [
-    1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
-];
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,6 @@
 //! Which entry of a dictionary has a hash: open addressing, eight bytes a place, half of the places free.
+//!
+//! Beside hashbrown's table, that other dictionaries of a batch have: hash and entry come with one read, and no text is hashed anew when it grows.
 
 /// Places at first.
 const FEW: usize = 16;
@@ -87,5 +89,50 @@ impl Table {
     /// Bytes of memory kept.
     pub(super) fn bytes(&self) -> usize {
         self.places.capacity() * 8
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Hashes of few different upper halves, so that entries give way to one another, also past the last place.
+        #[test]
+        fn entries_are_found_by_hash_and_comparison(
+            steps in prop::collection::vec((prop_oneof![0_u64..4, 12_u64..18, Just(u64::from(u32::MAX))], any::<u32>(), 0_u8..12), 0..200),
+        ) {
+            let (mut table, mut model) = (Table::default(), BTreeMap::new());
+            let mut last = None;
+            for (entry, (upper, lower, step)) in (0..).zip(steps) {
+                let hash = upper << 32 | u64::from(lower);
+                match (step, last) {
+                    (0, _) => {
+                        table.clear();
+                        model.clear();
+                        last = None;
+                    }
+                    (1 | 2, Some((hash, entry))) => {
+                        table.remove_last(hash, entry);
+                        model.remove(&entry);
+                        last = None;
+                    }
+                    _ => {
+                        table.insert(hash, entry);
+                        model.insert(entry, hash);
+                        last = Some((hash, entry));
+                    }
+                }
+                prop_assert_eq!(table.used, model.len());
+                for (entry, hash) in &model {
+                    prop_assert_eq!(table.find(*hash, |found| found == *entry), Some(*entry));
+                }
+                prop_assert_eq!(table.find(hash, |found| !model.contains_key(&found)), None);
+            }
+        }
     }
 }

@@ -79,21 +79,17 @@ impl Condition {
     /// When the expression gives none, for example because it compares a number with a text.
     #[inline]
     pub fn eval(&self, input: &ConditionInput<'_>) -> Result<bool, EvalError> {
-        let bound = match self.native {
-            Some((op, Bound::Literal(bound))) => Some((op, bound)),
-            Some((op, Bound::Threshold)) => input.threshold.map(|bound| (op, bound)),
-            None => None,
+        let Some((op, bound)) = self.native else {
+            return self.interpret(input);
         };
-        match bound {
-            Some((op, bound)) => Ok(op.holds(&input.value, &bound)),
-            None => self.interpret(input),
-        }
+        let bound = match bound {
+            Bound::Literal(bound) => bound,
+            Bound::Threshold => input.threshold.ok_or_else(no_threshold)?,
+        };
+        Ok(op.holds(&input.value, &bound))
     }
 
     fn interpret(&self, input: &ConditionInput<'_>) -> Result<bool, EvalError> {
-        if self.native.is_some() {
-            return Err(EvalError::Condition("there is no threshold".to_owned()));
-        }
         let number = |value: f64| -> Box<dyn Val> { Box::new(CelDouble::from(value)) };
         let labels = interpret::map(
             input
@@ -141,6 +137,11 @@ impl Condition {
     pub fn source(&self) -> &str {
         &self.source
     }
+}
+
+#[cold]
+fn no_threshold() -> EvalError {
+    EvalError::Condition("there is no threshold".to_owned())
 }
 
 fn native(expr: &IdedExpr) -> Option<(Op, Bound)> {
