@@ -31,7 +31,10 @@ pub struct SignalSender {
 
 /// The alerting end.
 #[derive(Debug)]
-pub struct SignalReceiver(mpsc::Receiver<Sent>);
+pub struct SignalReceiver {
+    queue: mpsc::Receiver<Sent>,
+    room: Arc<Semaphore>,
+}
 
 /// A message, and the room that its verdicts take until it is received.
 type Sent = (SignalMessage, Option<OwnedSemaphorePermit>);
@@ -45,7 +48,11 @@ pub struct Disconnected;
 pub fn channel() -> (SignalSender, SignalReceiver) {
     let (queue, receiver) = mpsc::channel(CAPACITY);
     let room = Arc::new(Semaphore::new(VERDICTS as usize));
-    (SignalSender { queue, room }, SignalReceiver(receiver))
+    let receiver = SignalReceiver {
+        queue: receiver,
+        room: Arc::clone(&room),
+    };
+    (SignalSender { queue, room }, receiver)
 }
 
 impl SignalSender {
@@ -56,7 +63,8 @@ impl SignalSender {
     pub async fn send(&self, signals: Vec<Signal>) -> Result<(), Disconnected> {
         let verdicts = u32::try_from(signals.len()).map_or(VERDICTS, |count| count.min(VERDICTS));
         let room = Arc::clone(&self.room).acquire_many_owned(verdicts).await;
-        self.put(SignalMessage::Signals(signals), room.ok()).await
+        self.put(SignalMessage::Signals(signals), Some(room.map_err(|_| Disconnected)?))
+            .await
     }
 
     /// Waits until everything sent before is durable.
@@ -77,7 +85,14 @@ impl SignalSender {
 impl SignalReceiver {
     /// The next message; `None` when analytics has stopped. Cancel safe.
     pub async fn recv(&mut self) -> Option<SignalMessage> {
-        self.0.recv().await.map(|(message, _)| message)
+        self.queue.recv().await.map(|(message, _)| message)
+    }
+}
+
+impl Drop for SignalReceiver {
+    fn drop(&mut self) {
+        // A message that comes at this moment may keep its room for ever, and nobody is to wait for that.
+        self.room.close();
     }
 }
 
