@@ -384,6 +384,13 @@ async fn the_tools_of_plugins_take_transforms_and_a_hub_says_where_they_run() {
     assert!(cost["batches"][0]["batch_ns"].as_u64().unwrap() > 0, "{cost}");
     let (status, out, _) = alone(&["plugin", "check", file]);
     assert!(status == Some(0) && out.contains("a transform plugin"), "{out}");
+    assert!(out.contains("shown      config:fields\n"), "{out}");
+    let rule = built("error-burst.wasm");
+    let (status, out, _) = alone(&["plugin", "check", rule.to_str().unwrap()]);
+    assert!(
+        status == Some(0) && out.contains("shown      timestamp, severity, source\n"),
+        "{out}"
+    );
 
     let mut hub = Hub::start(&HubConfig::default());
     let api = hub.admin().await;
@@ -393,6 +400,8 @@ async fn the_tools_of_plugins_take_transforms_and_a_hub_says_where_they_run() {
         (&json!("for_agents"), &json!("transform"))
     );
     assert!(listed["reason"].as_str().unwrap().contains("agent.toml"), "{listed}");
+    let shipped = plugin(&api, "error-burst").await;
+    assert_eq!(shipped["envelope"], json!(["timestamp", "severity", "source"]));
     let copy = dir.path().join("mine.wasm");
     fs::copy(built("testbed/transform-loop.wasm"), &copy).unwrap();
     let refused = hub.command(&["plugin", "install", copy.to_str().unwrap(), "--approve"]);

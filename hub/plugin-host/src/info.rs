@@ -26,7 +26,9 @@ pub struct PluginInfo {
     pub capabilities: Vec<String>,
     /// Rights that somebody has approved; what is asked for beyond them waits for somebody's word.
     pub granted: Vec<String>,
-    /// Fields of an event that it is shown.
+    /// Of `timestamp`, `severity`, `type` and `source`, which every event has, those that a rule or a transform is shown.
+    pub envelope: Vec<String>,
+    /// Fields of an event that it is shown besides.
     pub fields: Vec<PluginField>,
     /// How often a rule hears of time, ms.
     pub tick_ms: Option<u64>,
@@ -140,6 +142,7 @@ impl PluginInfo {
             description: String::new(),
             capabilities: Vec::new(),
             granted: Vec::new(),
+            envelope: Vec::new(),
             fields: Vec::new(),
             tick_ms: None,
             limits: None,
@@ -169,6 +172,7 @@ impl PluginInfo {
             description: manifest.description.clone(),
             capabilities: manifest.capabilities(),
             granted: Vec::new(),
+            envelope: manifest.envelope().map(str::to_owned).collect(),
             fields: fields(manifest),
             tick_ms: manifest.input.tick_ms,
             limits: None,

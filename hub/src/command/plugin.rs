@@ -196,15 +196,16 @@ fn describe(found: &Checked) -> String {
             items.join(", ")
         }
     };
-    let fields = manifest.input.fields.iter().map(|field| field.path.clone()).collect();
+    let fields = manifest.input.fields.iter().map(|field| field.path.clone());
+    let shown = manifest.envelope().map(str::to_owned).chain(fields).collect();
     format!(
-        "{} {}, a {} plugin: {}\nrights     {}\nfields     {}\nsize       {} bytes\nsha256     {}\nsignature  {}",
+        "{} {}, a {} plugin: {}\nrights     {}\nshown      {}\nsize       {} bytes\nsha256     {}\nsignature  {}",
         manifest.name,
         manifest.version,
         manifest.kind.name(),
         manifest.description,
         list(manifest.capabilities()),
-        list(fields),
+        list(shown),
         found.bytes,
         found.sha256,
         if found.signed { "there is one" } else { "none" },
@@ -215,7 +216,7 @@ fn summary(found: &Checked) -> Value {
     let manifest = &found.manifest;
     json!({
         "name": manifest.name, "version": manifest.version, "kind": manifest.kind.name(), "capabilities": manifest.capabilities(),
-        "fields": manifest.input.fields, "bytes": found.bytes, "sha256": found.sha256, "signed": found.signed,
+        "envelope": manifest.envelope().collect::<Vec<_>>(), "fields": manifest.input.fields, "bytes": found.bytes, "sha256": found.sha256, "signed": found.signed,
     })
 }
 

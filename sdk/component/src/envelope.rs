@@ -35,6 +35,14 @@ impl Envelope {
         Ok(own)
     }
 
+    /// The fields that are among them.
+    pub fn fields(self) -> impl Iterator<Item = EnvelopeField> {
+        use EnvelopeField::{Severity, Source, Timestamp, Type};
+        [Timestamp, Severity, Type, Source]
+            .into_iter()
+            .filter(move |field| self.has(*field))
+    }
+
     /// Whether a field is among them.
     #[must_use]
     pub const fn has(self, field: EnvelopeField) -> bool {
@@ -72,6 +80,7 @@ mod tests {
             [Timestamp, Severity, Type, Source].map(|field| some.has(field)),
             [true, false, false, true]
         );
+        assert!(some.fields().eq([Timestamp, Source]));
         assert_eq!(Envelope::of(&[Type, Severity, Type]), Err(Type));
         let all = [Timestamp, Severity, Type, Source];
         assert_eq!(Envelope::of(&all), Ok(Envelope::default()));

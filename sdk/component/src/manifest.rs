@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::input::{Input, InputText};
+use crate::{
+    EnvelopeField,
+    input::{Input, InputText},
+};
 
 /// A plugin's manifest, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -259,6 +262,12 @@ impl Manifest {
         list
     }
 
+    /// What it is shown of the fields that every event has, by name; a channel is shown none.
+    pub fn envelope(&self) -> impl Iterator<Item = &'static str> {
+        let shown = self.input.envelope.fields().map(EnvelopeField::name);
+        shown.filter(|_| self.kind != Kind::Channel)
+    }
+
     /// Keys of the configuration that hold secrets: those that the schema marks `writeOnly`.
     #[must_use]
     pub fn secret_keys(&self) -> Vec<String> {
@@ -297,7 +306,7 @@ fn is_name(name: &str, also: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Envelope, EnvelopeField, Field, FieldType};
+    use crate::{Envelope, Field, FieldType};
 
     const SMALLEST: &str = "[plugin]\nname = \"a\"\nversion = \"1.0.0\"\nkind = \"channel\"\napi = \"0.1\"\n";
 

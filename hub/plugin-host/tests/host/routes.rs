@@ -53,6 +53,7 @@ async fn plugins_are_listed_with_what_the_contract_names() {
         ("reason", json!(null)),
         ("capabilities", json!(["http api.example.org"])),
         ("granted", json!(["http api.example.org"])),
+        ("envelope", json!([])),
         ("fields", json!([])),
         ("calls", json!(1)),
         ("errors", json!(0)),

@@ -213,6 +213,8 @@ export interface Plugin {
   /** Rights that it asks for, and those that were approved. */
   capabilities: string[];
   granted: string[];
+  /** What it is shown of each event: of what every event has, and besides. */
+  envelope: string[];
   fields: { path: string; type: string }[];
   tick_ms: number | null;
   limits: { memory_bytes: number; deadline_ms: number; call_ms: number } | null;

@@ -92,13 +92,18 @@ function About({ plugin, uses }: { plugin: Plugin; uses: Uses }) {
       ) : (
         <Rights rights={rights} fresh="alerts" words={isShipped(plugin) ? SHIPPED : APPROVED} />
       )}
-      {plugin.kind === "rule" && (
+      {plugin.kind !== "channel" && (
         <>
           <h4>Shown of each event</h4>
-          {plugin.fields.length === 0 ? (
-            <p class="faint">Time, type, source and severity.</p>
+          {plugin.envelope.length + plugin.fields.length === 0 ? (
+            <p class="faint">Nothing but that there is one.</p>
           ) : (
             <p class="labels">
+              {plugin.envelope.map((name) => (
+                <span key={name} class="label">
+                  {name}
+                </span>
+              ))}
               {plugin.fields.map(({ path, type }) => (
                 <span key={path} class="label">
                   <b>{type}</b>

@@ -12,6 +12,7 @@ function plugin(change: Partial<Plugin>): Plugin {
     reason: null,
     capabilities: [],
     granted: [],
+    envelope: [],
     fields: [],
     tick_ms: null,
     limits: null,
