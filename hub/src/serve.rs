@@ -52,7 +52,7 @@ pub async fn serve(config: HubConfig, ready_json: bool) -> anyhow::Result<()> {
         announce_standby(ready_json, &config.data_dir, sign.address);
     };
     let lead = standby::lead(&config.storage, &config.data_dir, config.ha.standby, waits);
-    // One and the same from here to the end: what arrives while the hub starts is not lost.
+    // One and the same from here to the end. A hub that is no standby begins to listen when it has started: until then a signal ends it at once, which costs nothing.
     let mut signal = std::pin::pin!(shutdown::requested());
     let lock = tokio::select! {
         // A standby listens before it says that it is one.

@@ -116,7 +116,6 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// Few events: their text goes to the writer, which puts them into a shared frame.
     pub(crate) fn shared(door: &Door, raws: Vec<Bytes>, now_ms: i64) -> Self {
-        let mut prepared = Self::empty(door);
         let given: Vec<Option<Uuid>> = raws.iter().map(|raw| given_id(raw)).collect();
         let ids: Vec<Uuid> = given.iter().flatten().copied().collect();
         if ids.iter().collect::<HashSet<_>>().len() < ids.len() {
@@ -124,6 +123,7 @@ impl Prepared {
             let bytes = raws.iter().map(Bytes::len).sum();
             return Self::own(door, raws.iter().map(AsRef::as_ref), bytes, now_ms);
         }
+        let mut prepared = Self::empty(door);
         let mut known = prepared.claims.claim(&ids, now_ms).into_iter().peekable();
         let mut place = 0;
         let mut fresh = Vec::with_capacity(raws.len());

@@ -219,10 +219,11 @@ fn buckets(ids: usize) -> usize {
     (2 * ids).div_ceil(SLOTS).next_power_of_two().max(FEW)
 }
 
-/// Keyed by process start, so that nobody outside can aim at one bucket.
+/// With seeds that nobody outside knows, so that nobody can aim at one bucket.
 pub(super) fn hash(hasher: &RandomState, id: Uuid) -> u64 {
     hasher.hash_one(id.as_u128())
 }
+
 #[cfg(test)]
 mod tests {
     use std::collections::{HashMap, hash_map::Entry};

@@ -83,6 +83,11 @@ pub async fn many_documents_are_written_at_once(fixture: &mut dyn Fixture) {
     let broken = vec![text(60, "lost"), gone(61), write("a", json!("b"), Some(9))];
     assert!(matches!(store.commit(broken).await, Err(StoreError::Conflict { .. })));
     assert_eq!(store.docs("alert", None, usize::MAX).await.unwrap(), all);
+    let texts = store.doc_texts("alert", None, usize::MAX).await.unwrap();
+    let read = texts
+        .iter()
+        .map(|(id, body)| (id, serde_json::from_str::<Value>(body).unwrap()));
+    assert!(read.eq(all.iter().map(|doc| (&doc.id, doc.body.clone()))));
 }
 
 /// A conflict undoes the operations before it; collections are listed in the order of ids, page by page.

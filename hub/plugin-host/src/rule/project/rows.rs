@@ -114,6 +114,9 @@ impl<'a> Rows<'a> {
 
 /// Whether each of so many texts is the text of a row.
 fn have_all(ids: &[u32], texts: usize) -> bool {
+    if ids.len() < texts {
+        return false;
+    }
     let mut seen = vec![false; texts];
     for id in ids {
         if let Some(seen) = seen.get_mut(*id as usize) {
